@@ -1,0 +1,1 @@
+//! What people use today: casts, round-to-nearest, NF4 and GGUF block formats.

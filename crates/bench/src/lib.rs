@@ -1,0 +1,1 @@
+//! The measuring harness: matrix, resumable runner, results, comparison.

@@ -1,0 +1,1 @@
+//! Checkpoints in (safetensors, sharded) and the .sdp container out.

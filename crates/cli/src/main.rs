@@ -1,0 +1,2 @@
+//! The seedpress command-line tool.
+fn main() {}

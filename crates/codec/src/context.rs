@@ -1,0 +1,69 @@
+//! What the caller of an encoder may hand in beside the tensor.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::error::EncodeError;
+use crate::registry::Registry;
+
+/// What to do with NaN and infinity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NonFinite {
+    /// Keep them bit for bit in a side channel; the codec sees zeros in their place.
+    #[default]
+    Keep,
+    /// Refuse the tensor.
+    Reject,
+}
+
+/// Statistics of a layer's inputs over calibration data. `columns` is the number of columns of the weight's matrix view.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Calibration {
+    /// Input channels.
+    pub columns: usize,
+    /// Input vectors seen.
+    pub samples: u64,
+    /// Mean of `x^2` per channel: the diagonal of the Hessian up to a factor. Length `columns`.
+    pub mean_square: Vec<f32>,
+    /// Mean of `|x|` per channel. Length `columns`.
+    pub mean_abs: Vec<f32>,
+    /// Mean of `x x^T`, row-major `columns x columns`, where it was collected.
+    pub hessian: Option<Vec<f32>>,
+}
+
+/// Everything an encoder may use that is not part of the configuration and never reaches the wire.
+///
+/// Threads are rayon's: an encoder uses the pool it is called in, and its bytes must not depend on the pool's size.
+#[derive(Clone, Copy, Default)]
+pub struct EncodeContext<'a> {
+    /// Input statistics, for codecs that weigh errors.
+    pub calibration: Option<&'a Calibration>,
+    /// What to do with NaN and infinity.
+    pub non_finite: NonFinite,
+    /// Called with the number of weights finished since the last call.
+    pub progress: Option<&'a (dyn Fn(u64) + Sync)>,
+    /// Set by the caller to stop early.
+    pub cancel: Option<&'a AtomicBool>,
+    /// For codecs that nest others.
+    pub registry: Option<&'a Registry>,
+}
+
+impl EncodeContext<'_> {
+    /// Fails where the caller asked to stop. Call it once per few milliseconds of work.
+    ///
+    /// # Errors
+    /// [`EncodeError::Cancelled`].
+    pub fn check_cancelled(&self) -> Result<(), EncodeError> {
+        match self.cancel {
+            Some(flag) if flag.load(Ordering::Relaxed) => Err(EncodeError::Cancelled),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reports `weights` more weights as finished.
+    pub fn advance(&self, weights: usize) {
+        if let Some(progress) = self.progress {
+            progress(weights as u64);
+        }
+    }
+}

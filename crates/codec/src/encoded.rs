@@ -1,0 +1,203 @@
+//! What a codec produces: a few parameter bytes and layers of segments.
+//!
+//! Layer 0 decodes alone; each further layer refines it. A segment says which *role* its bytes play (so a report can say where the
+//! bits go and nothing can be left out of the count) and how its *symbols* are packed (so an entropy stage can model symbols
+//! instead of anonymous bytes).
+
+/// What the bytes of a segment stand for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[repr(u8)]
+pub enum Role {
+    /// Values as they are.
+    Raw = 0,
+    /// Scales (and zero points or minima).
+    Scales = 1,
+    /// Codebook entries.
+    Codebook = 2,
+    /// Generator seeds.
+    Seeds = 3,
+    /// Coefficients on a generated or learned basis.
+    Coefficients = 4,
+    /// Block exponents.
+    Exponents = 5,
+    /// Quantisation indices.
+    Indices = 6,
+    /// Sign bits.
+    Signs = 7,
+    /// Probability tables and jump tables.
+    Tables = 8,
+    /// Values kept exactly: non-finite values and outliers.
+    Exceptions = 9,
+    /// Fixed blocks that interleave several roles, as GGUF's do.
+    Blocks = 10,
+}
+
+impl Role {
+    /// Every role, by its number on the wire.
+    pub const ALL: [Role; 11] = [
+        Role::Raw,
+        Role::Scales,
+        Role::Codebook,
+        Role::Seeds,
+        Role::Coefficients,
+        Role::Exponents,
+        Role::Indices,
+        Role::Signs,
+        Role::Tables,
+        Role::Exceptions,
+        Role::Blocks,
+    ];
+
+    /// The role with this number on the wire.
+    pub fn from_wire(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+
+    /// The lower-case name reports use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Raw => "raw",
+            Role::Scales => "scales",
+            Role::Codebook => "codebook",
+            Role::Seeds => "seeds",
+            Role::Coefficients => "coefficients",
+            Role::Exponents => "exponents",
+            Role::Indices => "indices",
+            Role::Signs => "signs",
+            Role::Tables => "tables",
+            Role::Exceptions => "exceptions",
+            Role::Blocks => "blocks",
+        }
+    }
+}
+
+/// How symbols became bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packing {
+    /// No structure a stage could use; already coded.
+    Opaque,
+    /// An LSB-first stream of symbols of this many bits (1..=32), padded with zeros to a byte.
+    Bits(u8),
+    /// Five base-3 digits a byte, `q0 + 3 q1 + 9 q2 + 27 q3 + 81 q4`.
+    Trits,
+    /// Little-endian binary16.
+    F16,
+    /// Little-endian bfloat16.
+    BF16,
+    /// Little-endian binary32.
+    F32,
+    /// Fixed records of this many bytes: position modulo the length is the context.
+    Records(u16),
+}
+
+/// The symbols of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Symbols {
+    /// How they are packed.
+    pub packing: Packing,
+    /// How many there are.
+    pub count: u64,
+    /// Symbols in a row of the tensor: the symbol `row` places back is the neighbour above. 0 where rows mean nothing.
+    pub row: u32,
+}
+
+impl Symbols {
+    /// Bytes without declared structure.
+    pub const OPAQUE: Symbols = Symbols { packing: Packing::Opaque, count: 0, row: 0 };
+
+    /// `count` symbols of `width` bits, `row` of them to a tensor row.
+    pub fn bits(width: u8, count: usize, row: usize) -> Self {
+        Self { packing: Packing::Bits(width), count: count as u64, row: u32::try_from(row).unwrap_or(0) }
+    }
+
+    /// `count` ternary symbols, `row` of them to a tensor row.
+    pub fn trits(count: usize, row: usize) -> Self {
+        Self { packing: Packing::Trits, count: count as u64, row: u32::try_from(row).unwrap_or(0) }
+    }
+
+    /// `count` little-endian floats of `packing` (`F16`, `BF16` or `F32`).
+    pub fn floats(packing: Packing, count: usize) -> Self {
+        Self { packing, count: count as u64, row: 0 }
+    }
+}
+
+/// Bytes of one role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// What they stand for.
+    pub role: Role,
+    /// How they are packed. Not on the wire: a decoder knows its own layout; a stage writes what it needs.
+    pub symbols: Symbols,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Segment {
+    /// A segment.
+    pub fn new(role: Role, symbols: Symbols, bytes: Vec<u8>) -> Self {
+        Self { role, symbols, bytes }
+    }
+}
+
+/// One step of quality.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Layer {
+    /// In the order the decoder reads them.
+    pub segments: Vec<Segment>,
+}
+
+/// A compressed tensor before serialisation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Encoded {
+    /// Everything a decoder must know beside shape and data type (block sizes, widths, tensor scale...), as the codec lays it out.
+    pub params: Vec<u8>,
+    /// Layer 0 decodes alone, each further layer refines.
+    pub layers: Vec<Layer>,
+}
+
+impl Encoded {
+    /// The common case: one layer.
+    pub fn single(params: Vec<u8>, segments: Vec<Segment>) -> Self {
+        Self { params, layers: vec![Layer { segments }] }
+    }
+
+    /// Borrows every layer, as a decoder sees them.
+    pub fn view<'a>(&'a self, shape: &'a [usize]) -> EncodedView<'a> {
+        let layers = self
+            .layers
+            .iter()
+            .map(|layer| LayerView {
+                segments: layer.segments.iter().map(|s| SegmentView { role: s.role, bytes: &s.bytes }).collect(),
+            })
+            .collect();
+        EncodedView { shape, params: &self.params, layers }
+    }
+}
+
+/// A segment as a decoder sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct SegmentView<'a> {
+    /// What the bytes stand for.
+    pub role: Role,
+    /// The bytes.
+    pub bytes: &'a [u8],
+}
+
+/// A complete layer as a decoder sees it.
+#[derive(Debug, Clone, Default)]
+pub struct LayerView<'a> {
+    /// In the order the encoder wrote them.
+    pub segments: Vec<SegmentView<'a>>,
+}
+
+/// A compressed tensor, or a prefix of one, as a decoder sees it. At least one layer is present; absent ones were not received.
+#[derive(Debug, Clone)]
+pub struct EncodedView<'a> {
+    /// The tensor's shape.
+    pub shape: &'a [usize],
+    /// The codec's parameter bytes.
+    pub params: &'a [u8],
+    /// The complete layers at hand.
+    pub layers: Vec<LayerView<'a>>,
+}

@@ -1,0 +1,45 @@
+//! What every codec of the workspace shares, and no algorithm.
+//!
+//! There are two layers. An author implements [`Codec`]: a typed configuration, `encode`, and a `decode` that has no `self`, so a
+//! stream decodes from its bytes alone. Everybody else holds an [`AnyCodec`] from the [`Registry`]: it checks inputs, sets aside
+//! non-finite values, applies an optional entropy [`Stage`] and yields a [`Record`], whose serialised length is *the* size of a
+//! compressed tensor.
+//!
+//! | module | idea |
+//! | --- | --- |
+//! | [`tensor`] | values with a shape and a source data type |
+//! | [`encoded`] | layers of segments; each segment declares its role and its symbols |
+//! | [`packing`] | fixed-width bit streams and five trits a byte |
+//! | [`wire`] | bounds-checked little-endian reading and writing |
+//! | [`record`] | one tensor as bytes: header, layers, checksums |
+//! | [`options`] | option types that cannot hold an illegal value |
+//! | [`registry`] | from a name and a TOML table to a codec, and from bytes to a tensor |
+//! | [`stage`] | lossless recoding of a codec's segments |
+//! | [`limits`] | what a decoder may allocate |
+//! | [`error`] | who is to blame and where |
+
+pub mod context;
+pub mod encoded;
+pub mod error;
+mod exceptions;
+pub mod limits;
+pub mod options;
+pub mod packing;
+pub mod record;
+pub mod registry;
+pub mod stage;
+pub mod tensor;
+pub mod wire;
+
+mod codec;
+
+pub use codec::{AnyCodec, Capabilities, Codec};
+pub use context::{Calibration, EncodeContext, NonFinite};
+pub use encoded::{Encoded, EncodedView, Layer, LayerView, Packing, Role, Segment, SegmentView, Symbols};
+pub use error::{ConfigError, DecodeError, DecodeErrorKind, EncodeError};
+pub use limits::Limits;
+pub use options::{Int, Number};
+pub use record::{Decoded, Record, RecordHeader, RecordView};
+pub use registry::Registry;
+pub use stage::Stage;
+pub use tensor::{DType, Tensor, TensorView};

@@ -1,0 +1,231 @@
+//! From a name and options to a codec, and from bytes to a tensor.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+use crate::codec::{AnyCodec, Codec, Erased};
+use crate::encoded::{EncodedView, LayerView, SegmentView};
+use crate::error::{ConfigError, DecodeError, DecodeErrorKind};
+use crate::exceptions;
+use crate::limits::Limits;
+use crate::record::{Decoded, RecordView};
+use crate::stage::Stage;
+use crate::tensor::Tensor;
+
+type Build = fn(ValueDeserializer<'_>) -> Result<Arc<dyn Erased>, toml::de::Error>;
+type Decode = fn(&EncodedView<'_>, &mut [f32], &mut Limits) -> Result<(), DecodeError>;
+
+/// A registered codec.
+#[derive(Clone, Copy)]
+pub struct Entry {
+    /// The codec's id.
+    pub id: &'static str,
+    /// Newest version of its bytes.
+    pub format: u32,
+    /// One line: what it is.
+    pub summary: &'static str,
+    build: Build,
+    decode: Decode,
+    schema: fn() -> serde_json::Value,
+    default: fn() -> AnyCodec,
+}
+
+impl Entry {
+    /// The JSON schema of the options: types, ranges, defaults, help texts.
+    pub fn schema(&self) -> serde_json::Value {
+        (self.schema)()
+    }
+
+    /// The codec with its default options.
+    pub fn default_codec(&self) -> AnyCodec {
+        (self.default)()
+    }
+
+    /// The codec's own decoder, without record or stage: for tests that corrupt a stream below its checksums.
+    ///
+    /// # Errors
+    /// As the codec says.
+    pub fn decode_raw(
+        &self,
+        encoded: &EncodedView<'_>,
+        out: &mut [f32],
+        limits: &mut Limits,
+    ) -> Result<(), DecodeError> {
+        (self.decode)(encoded, out, limits)
+    }
+}
+
+/// Every codec and stage known to a program. Filled explicitly: `Registry::default().with::<MyCodec>()`.
+#[derive(Default, Clone)]
+pub struct Registry {
+    codecs: BTreeMap<&'static str, Entry>,
+    stages: BTreeMap<&'static str, Arc<dyn Stage>>,
+}
+
+impl Registry {
+    /// Adds a codec.
+    ///
+    /// # Panics
+    /// Where the id is taken: a mistake in the list, found at the first start.
+    #[must_use]
+    pub fn with<C: Codec>(mut self) -> Self {
+        let entry = Entry {
+            id: C::ID,
+            format: C::FORMAT,
+            summary: C::SUMMARY,
+            build: |options| Ok(Arc::new(C::new(C::Config::deserialize(options)?))),
+            decode: C::decode,
+            schema: || serde_json::to_value(schemars::schema_for!(C::Config)).unwrap_or_default(),
+            default: || AnyCodec::new(C::new(C::Config::default())),
+        };
+        assert!(self.codecs.insert(C::ID, entry).is_none(), "two codecs are named `{}`", C::ID);
+        self
+    }
+
+    /// Adds a stage.
+    ///
+    /// # Panics
+    /// Where the id is taken.
+    #[must_use]
+    pub fn with_stage(mut self, stage: impl Stage) -> Self {
+        let id = stage.id();
+        assert!(self.stages.insert(id, Arc::new(stage)).is_none(), "two stages are named `{id}`");
+        self
+    }
+
+    /// Every codec, sorted by id.
+    pub fn codecs(&self) -> impl Iterator<Item = &Entry> {
+        self.codecs.values()
+    }
+
+    /// Every stage, sorted by id.
+    pub fn stages(&self) -> impl Iterator<Item = &dyn Stage> {
+        self.stages.values().map(AsRef::as_ref)
+    }
+
+    /// The codec of this id.
+    ///
+    /// # Errors
+    /// Naming the ids there are.
+    pub fn codec(&self, id: &str) -> Result<&Entry, ConfigError> {
+        self.codecs.get(id).ok_or_else(|| {
+            let known: Vec<_> = self.codecs.keys().copied().collect();
+            ConfigError::new(format!("unknown codec `{id}`: legal values are {}", known.join(", ")))
+        })
+    }
+
+    /// The stage of this id.
+    ///
+    /// # Errors
+    /// Naming the ids there are.
+    pub fn stage(&self, id: &str) -> Result<Arc<dyn Stage>, ConfigError> {
+        self.stages.get(id).cloned().ok_or_else(|| {
+            let known: Vec<_> = self.stages.keys().copied().collect();
+            ConfigError::new(format!("unknown stage `{id}`: legal values are {}", known.join(", ")))
+        })
+    }
+
+    /// A codec from an id and a TOML table of options. An error's span points into the text the table was parsed from.
+    ///
+    /// # Errors
+    /// Unknown id, unknown option, illegal value.
+    pub fn build(&self, id: &str, options: toml::Spanned<DeValue<'_>>) -> Result<AnyCodec, ConfigError> {
+        let entry = self.codec(id)?;
+        let inner = (entry.build)(ValueDeserializer::from(options))?;
+        Ok(AnyCodec::from_erased(inner))
+    }
+
+    /// A codec from its canonical name, `id:key=value,key=value+stage`: what [`AnyCodec::name`] prints and command lines take.
+    ///
+    /// # Errors
+    /// Unknown id, stage or option, illegal value.
+    pub fn parse(&self, name: &str) -> Result<AnyCodec, ConfigError> {
+        let (rest, stage) = match name.split_once('+') {
+            Some((rest, stage)) => (rest, Some(stage)),
+            None => (name, None),
+        };
+        let (id, options) = rest.split_once(':').unwrap_or((rest, ""));
+        let mut text = String::new();
+        for option in options.split(',').filter(|option| !option.is_empty()) {
+            let (key, value) = option
+                .split_once('=')
+                .ok_or_else(|| ConfigError::new(format!("`{option}` in `{name}` is not of the form key=value")))?;
+            // A bare word is a string; everything TOML can read by itself stays as it is.
+            let literal = format!("v={value}").parse::<toml::Table>().is_ok();
+            text.push_str(&if literal { format!("{key} = {value}\n") } else { format!("{key} = {value:?}\n") });
+        }
+        let table = DeTable::parse(&text)?;
+        let span = table.span();
+        let codec = self
+            .build(id, toml::Spanned::new(span, DeValue::Table(table.into_inner())))
+            .map_err(|error| ConfigError::new(format!("in `{name}`: {}", error.message)))?;
+        match stage {
+            Some(stage) => Ok(codec.then(self.stage(stage)?)),
+            None => Ok(codec),
+        }
+    }
+
+    /// Reconstructs a tensor from a record or a prefix of one.
+    ///
+    /// # Errors
+    /// Any [`DecodeError`].
+    pub fn decode(&self, record: &RecordView<'_>, limits: &mut Limits) -> Result<Decoded, DecodeError> {
+        let header = &record.header;
+        let unknown = |id: &str| DecodeError::new(DecodeErrorKind::UnknownCodec(id.to_owned()));
+        let entry = self.codecs.get(header.codec.as_str()).ok_or_else(|| unknown(&header.codec))?;
+        check_version(header.codec_format, entry.format)?;
+        let (mut view, exceptions) = record.parts();
+        let recoded: Vec<Vec<Vec<u8>>>;
+        if !header.stage.is_empty() {
+            let stage = self.stages.get(header.stage.as_str()).ok_or_else(|| unknown(&header.stage))?;
+            check_version(header.stage_format, stage.format())?;
+            let restore = |(index, layer): (usize, &LayerView<'_>)| {
+                let segments =
+                    stage.decode(layer, limits).map_err(|error| DecodeError { layer: Some(index), ..error })?;
+                if segments.len() == layer.segments.len() {
+                    Ok(segments)
+                } else {
+                    Err(DecodeError::corrupt("the stage restored another number of segments"))
+                }
+            };
+            recoded = view.layers.iter().enumerate().map(restore).collect::<Result<_, _>>()?;
+            for (layer, restored) in view.layers.iter_mut().zip(&recoded) {
+                for (segment, bytes) in layer.segments.iter_mut().zip(restored) {
+                    *segment = SegmentView { role: segment.role, bytes };
+                }
+            }
+        }
+        let mut values = limits.filled(header.weights(), 0f32)?;
+        if !values.is_empty() {
+            (entry.decode)(&view, &mut values, limits)?;
+            for value in &mut values {
+                // A decoder fed with nonsense may overflow; the contract is finite values, exceptions apart.
+                if !value.is_finite() {
+                    return Err(DecodeError::corrupt("a reconstructed value is not finite"));
+                }
+                *value = header.dtype.round(*value);
+            }
+        }
+        if let Some(bytes) = exceptions {
+            exceptions::put_back(bytes, &mut values).map_err(|error| error.at(0, header.layers[0].len() - 1))?;
+        }
+        let tensor = Tensor::new(header.shape.clone(), values, header.dtype)
+            .map_err(|_| DecodeError::corrupt("the shape does not fit the values"))?;
+        Ok(Decoded { tensor, layers: record.layer_count(), layers_total: header.layers.len() })
+    }
+
+    /// Parses and decodes a record in one step, within the default limits for its length.
+    ///
+    /// # Errors
+    /// Any [`DecodeError`].
+    pub fn decode_bytes(&self, bytes: &[u8]) -> Result<Decoded, DecodeError> {
+        self.decode(&RecordView::parse(bytes)?, &mut Limits::for_input(bytes.len()))
+    }
+}
+
+fn check_version(found: u32, newest: u32) -> Result<(), DecodeError> {
+    if found <= newest { Ok(()) } else { Err(DecodeError::new(DecodeErrorKind::UnsupportedVersion { found, newest })) }
+}

@@ -1,0 +1,30 @@
+//! Lossless recoding of a codec's segments: what `then = ".."` names.
+
+use crate::encoded::{Layer, LayerView};
+use crate::error::{DecodeError, EncodeError};
+use crate::limits::Limits;
+
+/// A lossless stage behind any codec. It works layer by layer, so every prefix that decoded without it decodes with it.
+pub trait Stage: Send + Sync + 'static {
+    /// The name in TOML and on the wire.
+    fn id(&self) -> &'static str;
+
+    /// Version of the bytes it writes.
+    fn format(&self) -> u32;
+
+    /// One line for listings.
+    fn summary(&self) -> &'static str;
+
+    /// Recodes one layer: as many byte strings as the layer has segments, in their order. The declared symbols say what the bytes of
+    /// a segment mean; the result must carry everything [`decode`](Self::decode) needs to restore the segments' bytes exactly.
+    ///
+    /// # Errors
+    /// Internal faults only: every segment can be coded.
+    fn encode(&self, layer: &Layer) -> Result<Vec<Vec<u8>>, EncodeError>;
+
+    /// Restores the bytes of every segment of a layer.
+    ///
+    /// # Errors
+    /// Any [`DecodeError`] with the segment set.
+    fn decode(&self, layer: &LayerView<'_>, limits: &mut Limits) -> Result<Vec<Vec<u8>>, DecodeError>;
+}

@@ -1,0 +1,281 @@
+//! Tensors: any rank, `f32` values, and the data type they had at the source.
+//!
+//! Codecs see one number type. `f16` and `bf16` sources are widened exactly on the way in and narrowed (round to nearest even,
+//! saturating at the largest finite value) on the way out, so an error figure describes what the user's checkpoint will hold.
+
+use half::{bf16, f16};
+
+/// The data type of a tensor in its source checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DType {
+    /// IEEE 754 binary32.
+    F32,
+    /// IEEE 754 binary16.
+    F16,
+    /// The upper half of a binary32.
+    BF16,
+}
+
+impl DType {
+    /// Bytes an element takes in the source.
+    pub fn size(self) -> usize {
+        match self {
+            DType::F32 => 4,
+            DType::F16 | DType::BF16 => 2,
+        }
+    }
+
+    /// The name checkpoints and reports use.
+    pub fn name(self) -> &'static str {
+        match self {
+            DType::F32 => "f32",
+            DType::F16 => "f16",
+            DType::BF16 => "bf16",
+        }
+    }
+
+    /// The nearest value this type can hold; finite values stay finite.
+    pub fn round(self, value: f32) -> f32 {
+        match self {
+            DType::F32 => value,
+            DType::F16 => narrow_f16(value).map_or(value, |bits| widen_f16(bits.to_bits())),
+            DType::BF16 => narrow_bf16(value).map_or(value, |bits| bits.to_f32()),
+        }
+    }
+}
+
+fn narrow_f16(value: f32) -> Option<f16> {
+    value.is_finite().then(|| f16::from_f32(value.clamp(-65504.0, 65504.0)))
+}
+
+fn narrow_bf16(value: f32) -> Option<bf16> {
+    value.is_finite().then(|| {
+        let narrow = bf16::from_f32(value);
+        if narrow.is_finite() { narrow } else { bf16::from_bits(bf16::MAX.to_bits() | (narrow.to_bits() & 0x8000)) }
+    })
+}
+
+/// Widens binary16 without quieting NaNs, so that the payload survives a round trip.
+fn widen_f16(bits: u16) -> f32 {
+    if bits & 0x7C00 == 0x7C00 {
+        f32::from_bits((u32::from(bits & 0x8000) << 16) | 0x7F80_0000 | (u32::from(bits & 0x03FF) << 13))
+    } else {
+        f16::from_bits(bits).to_f32()
+    }
+}
+
+/// A shape and a value count that do not belong together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("shape {shape:?} holds {expected} values, but {found} were given")]
+pub struct ShapeMismatch {
+    /// The shape as given.
+    pub shape: Vec<usize>,
+    /// The product of its dimensions (saturating).
+    pub expected: usize,
+    /// Values given.
+    pub found: usize,
+}
+
+/// The number of elements of a shape, or `None` where it overflows `usize`. A scalar (rank 0) has one.
+pub fn element_count(shape: &[usize]) -> Option<usize> {
+    // A zero anywhere makes the tensor empty, however large the others are.
+    if shape.contains(&0) {
+        return Some(0);
+    }
+    shape.iter().try_fold(1usize, |product, &dim| product.checked_mul(dim))
+}
+
+/// A borrowed tensor: name, shape, values in row-major order.
+#[derive(Debug, Clone, Copy)]
+pub struct TensorView<'a> {
+    name: &'a str,
+    shape: &'a [usize],
+    values: &'a [f32],
+    dtype: DType,
+}
+
+impl<'a> TensorView<'a> {
+    /// Wraps `values` (row-major) as a tensor of `shape`.
+    ///
+    /// # Errors
+    /// [`ShapeMismatch`] where the product of the shape is not the number of values.
+    pub fn new(name: &'a str, shape: &'a [usize], values: &'a [f32], dtype: DType) -> Result<Self, ShapeMismatch> {
+        match element_count(shape) {
+            Some(count) if count == values.len() => Ok(Self { name, shape, values, dtype }),
+            count => {
+                Err(ShapeMismatch { shape: shape.to_vec(), expected: count.unwrap_or(usize::MAX), found: values.len() })
+            }
+        }
+    }
+
+    /// The tensor's name in its checkpoint.
+    pub fn name(&self) -> &'a str {
+        self.name
+    }
+
+    /// Dimensions, outermost first; empty for a scalar.
+    pub fn shape(&self) -> &'a [usize] {
+        self.shape
+    }
+
+    /// All values in row-major order.
+    pub fn values(&self) -> &'a [f32] {
+        self.values
+    }
+
+    /// The source data type.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Number of weights.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether there is no weight at all.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Rows of the matrix view (see [`matrix_shape`]).
+    pub fn rows(&self) -> usize {
+        matrix_shape(self.shape).0
+    }
+
+    /// Columns of the matrix view (see [`matrix_shape`]).
+    pub fn columns(&self) -> usize {
+        matrix_shape(self.shape).1
+    }
+}
+
+/// A shape seen as a matrix `(rows, columns)`: rows are the first axis, columns everything else; a vector is one row, a scalar 1 x 1.
+/// For an empty tensor both factors are reported as they are.
+pub fn matrix_shape(shape: &[usize]) -> (usize, usize) {
+    match shape {
+        [] => (1, 1),
+        [n] => (1, *n),
+        [rows, rest @ ..] => (*rows, rest.iter().fold(1usize, |product, &dim| product.saturating_mul(dim))),
+    }
+}
+
+/// An owned tensor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    shape: Vec<usize>,
+    values: Vec<f32>,
+    dtype: DType,
+}
+
+impl Tensor {
+    /// Takes ownership of `values` (row-major) as a tensor of `shape`.
+    ///
+    /// # Errors
+    /// [`ShapeMismatch`] where the product of the shape is not the number of values.
+    pub fn new(shape: Vec<usize>, values: Vec<f32>, dtype: DType) -> Result<Self, ShapeMismatch> {
+        TensorView::new("", &shape, &values, dtype)?;
+        Ok(Self { shape, values, dtype })
+    }
+
+    /// Reads little-endian source bytes, as checkpoints store them. Non-finite values keep their payload bits.
+    ///
+    /// # Errors
+    /// [`ShapeMismatch`] where the byte count does not fit the shape.
+    pub fn from_le_bytes(dtype: DType, shape: Vec<usize>, bytes: &[u8]) -> Result<Self, ShapeMismatch> {
+        let size = dtype.size();
+        if !bytes.len().is_multiple_of(size) {
+            let expected = element_count(&shape).unwrap_or(usize::MAX);
+            return Err(ShapeMismatch { shape, expected, found: bytes.len() / size });
+        }
+        let half_bits = |pair: &[u8]| u16::from_le_bytes([pair[0], pair[1]]);
+        let values = match dtype {
+            DType::F32 => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+            DType::F16 => bytes.chunks_exact(2).map(|b| widen_f16(half_bits(b))).collect(),
+            DType::BF16 => bytes.chunks_exact(2).map(|b| f32::from_bits(u32::from(half_bits(b)) << 16)).collect(),
+        };
+        Self::new(shape, values, dtype)
+    }
+
+    /// Writes the values in the source data type, little-endian.
+    pub fn to_le_bytes(&self) -> Vec<u8> {
+        match self.dtype {
+            DType::F32 => self.values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            DType::F16 => self
+                .values
+                .iter()
+                .flat_map(|&v| {
+                    let bits = narrow_f16(v).map_or_else(
+                        || {
+                            let wide = v.to_bits();
+                            // Infinity and NaN: keep sign and the payload bits that binary16 has.
+                            ((wide >> 16) & 0x8000) as u16 | 0x7C00 | ((wide >> 13) & 0x03FF) as u16
+                        },
+                        f16::to_bits,
+                    );
+                    bits.to_le_bytes()
+                })
+                .collect(),
+            DType::BF16 => self
+                .values
+                .iter()
+                .flat_map(|&v| narrow_bf16(v).map_or((v.to_bits() >> 16) as u16, bf16::to_bits).to_le_bytes())
+                .collect(),
+        }
+    }
+
+    /// Borrows the tensor under a name.
+    pub fn view<'a>(&'a self, name: &'a str) -> TensorView<'a> {
+        TensorView { name, shape: &self.shape, values: &self.values, dtype: self.dtype }
+    }
+
+    /// Dimensions, outermost first.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// All values in row-major order.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// The source data type.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// The values, consuming the tensor.
+    pub fn into_values(self) -> Vec<f32> {
+        self.values
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_half_pattern_survives_widening_and_narrowing() {
+        for dtype in [DType::F16, DType::BF16] {
+            let bytes: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
+            let tensor = Tensor::from_le_bytes(dtype, vec![65536], &bytes).unwrap();
+            assert_eq!(tensor.to_le_bytes(), bytes, "{dtype:?}");
+        }
+    }
+
+    #[test]
+    fn finite_values_never_round_to_infinity() {
+        assert_eq!(DType::F16.round(1e30), 65504.0);
+        assert!(DType::BF16.round(f32::MAX).is_finite());
+        assert!(DType::BF16.round(f32::MIN).is_finite() && DType::BF16.round(f32::MIN) < 0.0);
+    }
+
+    #[test]
+    fn odd_shapes_have_a_matrix_view() {
+        assert_eq!(matrix_shape(&[]), (1, 1));
+        assert_eq!(matrix_shape(&[7]), (1, 7));
+        assert_eq!(matrix_shape(&[64, 32, 3, 3]), (64, 288));
+        assert_eq!(element_count(&[usize::MAX, 2]), None);
+        assert_eq!(element_count(&[usize::MAX, 2, 0]), Some(0));
+    }
+}

@@ -1,0 +1,1 @@
+//! Entropy stages: integer probability models, ANS, zstd and lossless float coding.

@@ -1,0 +1,1 @@
+//! Linear-feedback shift registers and the bases that are windows of their sequence.

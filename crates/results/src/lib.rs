@@ -1,0 +1,11 @@
+//! Rows of a run as they are stored, and every number derived from them.
+//!
+//! `reports/<name>/results.jsonl` holds one JSON object a line: [`Row`]. Rows hold raw sums, bytes and the times of all runs; ratios,
+//! decibels and speeds are derived in [`derive`] when they are printed, and nowhere else. `run.json` beside it is [`Run`].
+
+pub mod derive;
+mod row;
+mod store;
+
+pub use row::{Environment, ModelRow, Prefix, Row, Run, Status, TensorRow};
+pub use store::{ResultsError, append, read_rows, read_run, write_run};

@@ -1,0 +1,199 @@
+//! What is stored.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// One line of `results.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Row {
+    /// One codec on one tensor.
+    Tensor(TensorRow),
+    /// One codec on a whole model, with its task metric. A model with several metrics has several rows.
+    Model(ModelRow),
+}
+
+/// How a cell of the matrix ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Encoded, decoded from the written bytes, measured.
+    #[default]
+    Ok,
+    /// Failed; `error` says why.
+    Failed,
+}
+
+/// Error at a prefix of a progressive stream.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Prefix {
+    /// Bytes of the prefix, header included.
+    pub bytes: u64,
+    /// Sum of squared errors when decoded from it.
+    pub squared_error: f64,
+}
+
+/// One codec on one tensor.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TensorRow {
+    /// Hash of everything the measurement depends on: presence means resume can skip it.
+    pub key: String,
+    /// Canonical name with non-default options, e.g. `bitnet:scale=row+zstd`.
+    pub codec: String,
+    /// The row's name in the config, where it was given one.
+    pub label: Option<String>,
+    /// The codec's id, e.g. `bitnet`.
+    pub codec_id: String,
+    /// The stage's id, empty where there is none.
+    pub stage: String,
+    /// Every option, defaults included.
+    pub options: serde_json::Value,
+    /// Model name.
+    pub model: String,
+    /// Whether the weights are generated rather than trained.
+    pub synthetic: bool,
+    /// Tensor name in the checkpoint.
+    pub tensor: String,
+    /// `linear`, `conv3x3`, `conv1x1`, `embedding`, `recurrent`, `bias`, `norm`, `other`.
+    pub layer_type: String,
+    /// Dimensions, outermost first.
+    pub shape: Vec<usize>,
+    /// Source data type: `f32`, `f16`, `bf16`.
+    pub dtype: String,
+    /// Number of weights.
+    pub weights: u64,
+    /// Everything written for this tensor, headers and checksums included.
+    pub bytes: u64,
+    /// `bytes` by role: scales, indices, codebook, header...
+    pub parts: BTreeMap<String, u64>,
+    /// Sum of squared errors of the decoded tensor.
+    pub squared_error: f64,
+    /// Sum of squared weights.
+    pub energy: f64,
+    /// Sum of weight times reconstruction, for the cosine.
+    pub dot: f64,
+    /// Sum of squared reconstructed weights.
+    pub decoded_energy: f64,
+    /// Largest absolute error.
+    pub max_abs_error: f64,
+    /// Largest absolute weight.
+    pub max_abs: f64,
+    /// Every encode run.
+    pub encode_seconds: Vec<f64>,
+    /// Every decode run.
+    pub decode_seconds: Vec<f64>,
+    /// Threads the timed sections used.
+    pub threads: usize,
+    /// Peak resident memory of the process after the cell, bytes.
+    pub peak_memory: u64,
+    /// Codec that stored the tensor instead, where the small-tensor policy applied.
+    pub stored_by: Option<String>,
+    /// How it ended.
+    pub status: Status,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// Error at every layer prefix; empty for codecs that are not progressive.
+    pub prefixes: Vec<Prefix>,
+}
+
+/// One codec on a whole model.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ModelRow {
+    /// Hash of everything the measurement depends on.
+    pub key: String,
+    /// Canonical codec name.
+    pub codec: String,
+    /// The row's name in the config, where it was given one.
+    pub label: Option<String>,
+    /// Model name.
+    pub model: String,
+    /// Bytes of the whole compressed file: container, every tensor.
+    pub bytes: u64,
+    /// Weights in the model.
+    pub weights: u64,
+    /// Bytes of the weights at the source.
+    pub source_bytes: u64,
+    /// Metric name, e.g. `accuracy`; empty where the model has no task metric.
+    pub metric: String,
+    /// Whether more is better.
+    pub higher_is_better: bool,
+    /// The metric of the uncompressed model.
+    pub baseline: Option<f64>,
+    /// The metric of the model decoded from the file.
+    pub compressed: Option<f64>,
+    /// 95 % bootstrap interval of `compressed`.
+    pub interval: Option<[f64; 2]>,
+    /// 95 % bootstrap interval of `baseline`.
+    pub baseline_interval: Option<[f64; 2]>,
+    /// Held-out samples the metric was measured on.
+    pub samples: u64,
+    /// Tensors that were encoded and decoded.
+    pub tensors_ok: u64,
+    /// Tensors in the model.
+    pub tensors: u64,
+    /// Encoding the whole model, wall time, all threads.
+    pub encode_seconds: Vec<f64>,
+    /// Decoding the whole model, wall time, all threads.
+    pub decode_seconds: Vec<f64>,
+    /// Threads used.
+    pub threads: usize,
+    /// How it ended.
+    pub status: Status,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+/// Where a run was made.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Environment {
+    /// seedpress version.
+    pub version: String,
+    /// Git commit, `unknown` outside a checkout.
+    pub commit: String,
+    /// Whether the work tree had changes.
+    pub dirty: bool,
+    /// Compiler version.
+    pub rustc: String,
+    /// `debug` or `release`.
+    pub profile: String,
+    /// Processor model.
+    pub cpu: String,
+    /// Processors available.
+    pub cores: usize,
+    /// Instruction sets detected, e.g. `avx2`.
+    pub features: Vec<String>,
+    /// Operating system.
+    pub os: String,
+}
+
+/// `run.json`: what was run, where, and whether it is complete.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Run {
+    /// Run name.
+    pub name: String,
+    /// The config text as given.
+    pub config: String,
+    /// Where.
+    pub environment: Environment,
+    /// Unix seconds at the start.
+    pub started: u64,
+    /// Unix seconds at the end; 0 while unfinished.
+    pub finished: u64,
+    /// Whether every cell of the matrix has a row.
+    pub complete: bool,
+    /// Cells in the matrix.
+    pub cells: u64,
+    /// Cells that failed.
+    pub failed: u64,
+    /// Canonical codec names in the order of the config: charts and tables keep it.
+    pub codecs: Vec<String>,
+    /// Models in the order of the config.
+    pub models: Vec<String>,
+    /// Bytes per second of a plain copy in this run: the roof of every decode speed.
+    pub memcpy_bytes_per_second: f64,
+}

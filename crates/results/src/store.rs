@@ -1,0 +1,109 @@
+//! Reading and writing `results.jsonl` and `run.json`.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use crate::row::{Row, Run};
+
+/// A results folder that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum ResultsError {
+    /// The operating system refused.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A line or file that is no row.
+    #[error("{path}:{line}: {source}")]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// 1-based line.
+        line: usize,
+        /// Why.
+        source: serde_json::Error,
+    },
+}
+
+fn io(path: &Path) -> impl FnOnce(std::io::Error) -> ResultsError + '_ {
+    move |source| ResultsError::Io { path: path.to_owned(), source }
+}
+
+/// Appends rows to `results.jsonl` in `folder` and flushes: a crash loses at most the row being written.
+///
+/// # Errors
+/// The operating system's.
+pub fn append(folder: &Path, rows: &[Row]) -> Result<(), ResultsError> {
+    let path = folder.join("results.jsonl");
+    let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(io(&path))?;
+    for row in rows {
+        let mut line =
+            serde_json::to_vec(row).map_err(|source| ResultsError::Syntax { path: path.clone(), line: 0, source })?;
+        line.push(b'\n');
+        file.write_all(&line).map_err(io(&path))?;
+    }
+    file.flush().map_err(io(&path))
+}
+
+/// All rows of `folder`, in file order. A last line without its line feed (a crash while writing) is dropped; of rows with the same
+/// key the last one counts.
+///
+/// # Errors
+/// A missing file, or a complete line that is no row.
+pub fn read_rows(folder: &Path) -> Result<Vec<Row>, ResultsError> {
+    let path = folder.join("results.jsonl");
+    let mut reader = BufReader::new(File::open(&path).map_err(io(&path))?);
+    let mut rows: Vec<Row> = Vec::new();
+    let mut places = std::collections::HashMap::new();
+    let mut text = String::new();
+    for line in 1.. {
+        text.clear();
+        if reader.read_line(&mut text).map_err(io(&path))? == 0 || !text.ends_with('\n') {
+            break;
+        }
+        let row: Row =
+            serde_json::from_str(&text).map_err(|source| ResultsError::Syntax { path: path.clone(), line, source })?;
+        let key = match &row {
+            Row::Tensor(row) => ("", row.key.clone()),
+            Row::Model(row) => ("model", format!("{} {}", row.key, row.metric)),
+        };
+        match places.get(&key) {
+            Some(&place) => rows[place] = row,
+            None => {
+                places.insert(key, rows.len());
+                rows.push(row);
+            }
+        }
+    }
+    Ok(rows)
+}
+
+/// Writes `run.json` through a temporary file.
+///
+/// # Errors
+/// The operating system's.
+pub fn write_run(folder: &Path, run: &Run) -> Result<(), ResultsError> {
+    let path = folder.join("run.json");
+    let temporary = folder.join("run.json.tmp");
+    let text = serde_json::to_vec_pretty(run).map_err(|source| ResultsError::Syntax {
+        path: path.clone(),
+        line: 0,
+        source,
+    })?;
+    std::fs::write(&temporary, text).map_err(io(&temporary))?;
+    std::fs::rename(&temporary, &path).map_err(io(&path))
+}
+
+/// Reads `run.json`.
+///
+/// # Errors
+/// A missing file, or one that is no run.
+pub fn read_run(folder: &Path) -> Result<Run, ResultsError> {
+    let path = folder.join("run.json");
+    let text = std::fs::read(&path).map_err(io(&path))?;
+    serde_json::from_slice(&text).map_err(|source| ResultsError::Syntax { path, line: source.line(), source })
+}

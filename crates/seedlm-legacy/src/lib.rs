@@ -1,0 +1,1 @@
+//! The seed report's block format, done right.

@@ -1,0 +1,1 @@
+//! Layered SeedLM: every layer refines the residual of the layers before it.

@@ -1,0 +1,1 @@
+//! The facade: every built-in codec and stage, registered explicitly.

@@ -1,0 +1,1 @@
+//! Models with their real task metric: train, load, evaluate.
