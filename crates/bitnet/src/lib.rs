@@ -1,1 +1,9 @@
 //! Ternary codecs: BitNet b1.58 absmean and its post-training variants.
+
+use seedpress_codec::Registry;
+
+/// Adds what this crate offers to a registry.
+#[must_use]
+pub fn register(registry: Registry) -> Registry {
+    registry
+}

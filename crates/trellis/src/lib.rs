@@ -1,1 +1,9 @@
 //! Trellis-coded quantisation.
+
+use seedpress_codec::Registry;
+
+/// Adds what this crate offers to a registry.
+#[must_use]
+pub fn register(registry: Registry) -> Registry {
+    registry
+}
