@@ -1,5 +1,7 @@
 //! Entropy stages: integer probability models, ANS, zstd and lossless float coding.
 
+pub mod binary;
+
 use seedpress_codec::Registry;
 
 /// Adds what this crate offers to a registry.
