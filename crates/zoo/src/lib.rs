@@ -1,1 +1,37 @@
 //! Models with their real task metric: train, load, evaluate.
+//!
+//! Weight error does not rank codecs by what a model still does. The zoo holds small models that were trained for real, the held-out
+//! data that measures them, and calibration data that never overlaps with it.
+//!
+//! ```no_run
+//! let model = seedpress_zoo::load("fashion-mlp")?;
+//! let tensors: Vec<_> = model.tensors.iter().map(|named| named.tensor.clone()).collect();
+//! for metric in model.evaluate(&tensors)? {
+//!     println!("{}: {:.4} {:?}", metric.name, metric.value, metric.interval);
+//! }
+//! # Ok::<(), seedpress_zoo::ZooError>(())
+//! ```
+//!
+//! | module | idea |
+//! | --- | --- |
+//! | [`catalogue`] | what there is: summaries, licences, metrics, hashes |
+//! | [`assets`] | where the files are, and that they are the files we mean |
+//! | [`model`] | named tensors that can be evaluated and calibrated |
+//! | [`metric`] | a figure with its direction and its uncertainty |
+//! | [`synthetic`] | seeded sources with the same bits on every machine |
+//! | [`train`] | how the committed weights were made |
+
+pub mod assets;
+pub mod catalogue;
+pub mod error;
+pub mod metric;
+pub mod model;
+pub mod random;
+pub mod synthetic;
+pub mod train;
+
+pub use catalogue::{ModelInfo, info, models};
+pub use error::ZooError;
+pub use metric::Metric;
+pub use model::{Model, NamedTensor, calibration, load};
+pub use synthetic::{Source, report_shapes, synthetic};

@@ -1,0 +1,81 @@
+//! What the zoo holds.
+
+/// A model of the zoo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModelInfo {
+    /// The name used in configurations and on the command line.
+    pub name: &'static str,
+    /// One line: what it is and what it was trained on.
+    pub summary: &'static str,
+    /// Licence of weights and data.
+    pub licence: &'static str,
+    /// Number of weights in all tensors that [`load`](crate::load) returns.
+    pub weights: u64,
+    /// Whether the weights are committed under `assets/`.
+    pub embedded: bool,
+    /// Whether the weights are random numbers and nothing was learnt.
+    pub synthetic: bool,
+    /// Whether `cargo xtask models train` can make the weights.
+    pub trainable: bool,
+    /// Names of the metrics that `evaluate` yields, the headline first; empty where there is none.
+    pub metrics: &'static [&'static str],
+    /// SHA-256 of the weight file, hexadecimal; empty for synthetic models.
+    pub sha256: &'static str,
+}
+
+/// Every model, in the order tables show them.
+pub fn models() -> &'static [ModelInfo] {
+    MODELS
+}
+
+/// The model of this name.
+pub fn info(name: &str) -> Option<&'static ModelInfo> {
+    MODELS.iter().find(|model| model.name == name)
+}
+
+static MODELS: &[ModelInfo] = &[
+    ModelInfo {
+        name: "fashion-mlp",
+        summary: "MLP 784-512-256-128-10, Fashion-MNIST",
+        licence: "MIT (weights and data)",
+        weights: 567_434,
+        embedded: true,
+        synthetic: false,
+        trainable: true,
+        metrics: &["accuracy", "agreement"],
+        sha256: "",
+    },
+    ModelInfo {
+        name: "fashion-cnn",
+        summary: "CNN with 64-128-256 channels of 3x3 convolutions, Fashion-MNIST",
+        licence: "MIT (weights and data)",
+        weights: 0,
+        embedded: true,
+        synthetic: false,
+        trainable: true,
+        metrics: &["accuracy", "agreement"],
+        sha256: "",
+    },
+    ModelInfo {
+        name: "silero-vad",
+        summary: "Silero VAD 6.2.3, 16 kHz: convolutions and an LSTM that find speech (without its fixed Fourier basis)",
+        licence: "MIT",
+        weights: 243_585,
+        embedded: true,
+        synthetic: false,
+        trainable: false,
+        metrics: &[],
+        sha256: "c59271c284ae9c8335d795d60e0bfdb71aaaceec578d9bd9ffc1b8153c319ea1",
+    },
+    ModelInfo {
+        name: "report-shapes",
+        summary: "synthetic: the six layer shapes of the seed report, Gaussian",
+        licence: "none needed (random numbers)",
+        weights: 1_002_496,
+        embedded: true,
+        synthetic: true,
+        trainable: false,
+        metrics: &[],
+        sha256: "",
+    },
+];
