@@ -1,5 +1,6 @@
 //! Entropy stages: integer probability models, ANS, zstd and lossless float coding.
 
+pub mod binary;
 pub mod layout;
 pub mod stages;
 
