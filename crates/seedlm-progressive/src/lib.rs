@@ -1,9 +1,62 @@
-//! Layered SeedLM: every layer refines the residual of the layers before it.
+//! Layered SeedLM: every layer refines the residual of the layers before it, and any prefix of layers decodes.
+//!
+//! A tensor is cut into blocks of `n` consecutive weights. Each *stage* adds to every block one codeword, a window of `n` values of a
+//! decimated register sequence, times a sign: SeedLM's idea (arXiv 2410.10714) with a single coefficient, whose magnitude costs no bits.
+//! A layer is one or more stages. What makes this better than the paper's few large coefficients at equal bits:
+//!
+//! - *Independent codewords.* Every `d`-th state instead of every state, another `d` for each stage, and a fixed map from states to
+//!   normally distributed integers: the codebook resembles the random Gaussian code of Shannon's proof ([`codebook`]).
+//! - *No gain a stage.* Codewords are compared by distance, so their own norms carry the shape of the gain; what remains is one slowly
+//!   moving gain a block, chosen by rate and distortion, which costs almost nothing where a tensor is uniform ([`gain`]).
+//! - *A beam over the stages.* The best codeword now is not the best start for the next; a few alternatives are kept ([`encode`]).
+//! - *Least squares for every prefix.* Each layer carries the multipliers of all stages up to it, fitted to the tensor. A longer
+//!   prefix minimises over a larger space, so a layer never adds error.
+//!
+//! The search is exact and integer ([`search`]): the bytes depend on no instruction set and no thread count.
+//!
+//! # Format 1
+//!
+//! Parameters:
+//!
+//! | bytes | meaning |
+//! | --- | --- |
+//! | 1 | `K`, bits of the registers, 8..=18 |
+//! | 1 | `n`, weights in a block, 4..=64 |
+//! | 1 | stages in a layer, 1..=4 |
+//! | 1 | map from states to values: 0 uniform, 1 Gaussian |
+//! | 2 | exponent `e` (i16): values are coded in units of `2^e`; -32768: nothing but the mean, and one layer without segments |
+//! | 4 | mean (f32), added to every value |
+//!
+//! Layer `l` holds, with `b` blocks and `t` stages a layer:
+//!
+//! | segment | content |
+//! | --- | --- |
+//! | seeds | `t * b` symbols of `K` bits, stage by stage: positions in the stage's sequence; `2^K - 1` is the zero codeword |
+//! | signs | `t * b` bits in the same order, 1 is negative |
+//! | coefficients | layer 0 only: the gain track, range coded ([`gain`]) |
+//! | scales | `(l + 1) t` multipliers (f32) for all stages up to this layer, in units of the codebook's integers |
+//!
+//! A position names the state reached from state 1 by that many steps of `d`: it is the seed, counted along the cycle, so that a decoder
+//! reads windows where they lie. Weight `i` of block `j` is
+//! `mean + 2^e * 2^(level_j / 4) * sum over stages s of multiplier_s * sign_sj * V_s[position_sj + i]`.
+
+pub mod codebook;
+mod codec;
+mod config;
+mod decode;
+pub mod encode;
+pub mod gain;
+mod least_squares;
+mod params;
+pub mod search;
+
+pub use codec::SeedlmProgressive;
+pub use config::{Config, Shape, Values};
 
 use seedpress_codec::Registry;
 
 /// Adds what this crate offers to a registry.
 #[must_use]
 pub fn register(registry: Registry) -> Registry {
-    registry
+    registry.with::<SeedlmProgressive>()
 }

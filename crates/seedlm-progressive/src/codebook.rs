@@ -1,0 +1,115 @@
+//! The codewords of one stage: windows of a decimated register sequence, mapped to small integers.
+//!
+//! Both maps have a root mean square of about [`UNIT`]:
+//!
+//! - uniform: `floor(512 s / 2^K) - 256`, the paper's Eq. 1 with ten bits;
+//! - Gaussian: the four bytes of `34038481 s + 76625530 mod 2^32` added, minus 510: the computed code "1MAD" of QTIP
+//!   (arXiv 2406.11235), a sum of four nearly independent bytes and so nearly normal.
+
+use std::sync::Arc;
+
+use seedpress_lfsr_basis::Sequence;
+use seedpress_lfsr_basis::cache::Cache;
+
+use crate::config::Values;
+
+/// Root mean square of the values of either map, to the nearest integer.
+pub const UNIT: i32 = 148;
+
+/// No value of either map is larger.
+pub const LARGEST: i32 = 510;
+
+/// Steps between the states of each stage's sequence: primes that divide no `2^K - 1` for `K` in 8..=18, one for each stage, so that
+/// no two stages of a stream share codewords.
+pub const DECIMATIONS: [u32; 32] = [
+    29, 37, 41, 47, 53, 59, 61, 67, 71, 79, 83, 97, 101, 103, 107, 109, 113, 131, 137, 139, 149, 157, 163, 167, 173,
+    179, 181, 191, 193, 197, 199, 211,
+];
+
+/// Values repeated after the end of the cycle: the longest block, and a vector more for kernels that read ahead.
+pub const PADDING: usize = 96;
+
+/// The values of one stage's sequence.
+#[derive(Debug)]
+pub struct Codebook {
+    /// Values by position as exact integers in `f32`, followed by [`PADDING`] values from the start of the cycle.
+    values: Box<[f32]>,
+    period: usize,
+}
+
+static CODEBOOKS: Cache<(u32, usize, Values), Codebook> = Cache::new(32 << 20);
+
+impl Codebook {
+    /// The codebook of a stage below 32 with registers of `width` bits, 8 to 18. Shared: asking twice costs a lookup.
+    pub fn new(width: u32, stage: usize, values: Values) -> Arc<Self> {
+        CODEBOOKS.get((width, stage, values), Self::memory(width), || Self::build(width, stage, values))
+    }
+
+    /// Bytes a codebook takes.
+    pub const fn memory(width: u32) -> usize {
+        4 * ((1 << width) + PADDING)
+    }
+
+    fn build(width: u32, stage: usize, values: Values) -> Self {
+        #[allow(clippy::expect_used)] // The table of decimations is checked by a test against every width.
+        let sequence = Sequence::new(width, None, DECIMATIONS[stage]).expect("decimation coprime to the period");
+        let map = |&state: &u32| value(state, width, values) as f32;
+        let values = sequence.states().iter().cycle().take(sequence.len() + PADDING).map(map).collect();
+        Self { values, period: sequence.len() }
+    }
+
+    /// Number of codewords, `2^K - 1`.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.period
+    }
+
+    /// All values by position, padded.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// The codeword at a position below [`len`](Self::len), `count <= 64` values.
+    #[inline]
+    pub fn codeword(&self, position: usize, count: usize) -> &[f32] {
+        &self.values[position..position + count]
+    }
+}
+
+/// The value of a state.
+pub fn value(state: u32, width: u32, values: Values) -> i32 {
+    match values {
+        Values::Uniform => (((u64::from(state) << 9) >> width) as i32) - 256,
+        Values::Gaussian => {
+            let mixed = state.wrapping_mul(34_038_481).wrapping_add(76_625_530);
+            mixed.to_le_bytes().iter().map(|&byte| i32::from(byte)).sum::<i32>() - 510
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stage_has_a_full_cycle_at_every_width() {
+        for width in 8..=18 {
+            for decimation in DECIMATIONS {
+                assert!((1..(1u64 << width)).contains(&u64::from(decimation)));
+                let period = (1u32 << width) - 1;
+                assert!(!period.is_multiple_of(decimation), "{width} {decimation}");
+            }
+        }
+    }
+
+    #[test]
+    fn both_maps_have_the_unit_and_the_bound() {
+        for values in [Values::Uniform, Values::Gaussian] {
+            let book = Codebook::new(16, 0, values);
+            let mean_square =
+                book.values()[..book.len()].iter().map(|v| f64::from(v * v)).sum::<f64>() / book.len() as f64;
+            assert!((mean_square.sqrt() - f64::from(UNIT)).abs() < 1.0, "{values:?} {}", mean_square.sqrt());
+            assert!(book.values().iter().all(|v| v.abs() <= LARGEST as f32));
+        }
+    }
+}

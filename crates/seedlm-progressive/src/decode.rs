@@ -1,0 +1,179 @@
+//! From a prefix of layers to weights.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use seedpress_codec::packing::{BitReader, exact_len};
+use seedpress_codec::wire::Reader;
+use seedpress_codec::{DecodeError, EncodedView, Limits, Role, SegmentView};
+
+use crate::codebook::Codebook;
+use crate::gain;
+use crate::params::Params;
+
+/// Blocks a task decodes.
+const TASK: usize = 1024;
+
+/// Larger multipliers are not written: with gains below 2^16 and values below 2^9 nothing here leaves the range of `f32`.
+const LARGEST_MULTIPLIER: f32 = 1e6;
+
+/// Beyond these, units are applied in `f64` after the sum, which then neither overflows nor loses bits below the normal numbers.
+const PLAIN_EXPONENTS: std::ops::RangeInclusive<i32> = -60..=60;
+
+/// One stage of all blocks.
+struct Stage<'a> {
+    seeds: BitReader<'a>,
+    signs: BitReader<'a>,
+    /// Where the stage begins in both.
+    first: usize,
+    codebook: Arc<Codebook>,
+    multiplier: f32,
+}
+
+pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {
+    let params = Params::parse(encoded.params)?;
+    let layers = encoded.layers.len();
+    params.check_layers(layers)?;
+    let Some(exponent) = params.exponent else {
+        if layers != 1 || !encoded.layers[0].segments.is_empty() {
+            return Err(DecodeError::corrupt("a tensor that is its mean has nothing to add"));
+        }
+        out.fill(params.mean);
+        return Ok(());
+    };
+    let blocks = out.len().div_ceil(params.block);
+    let count = blocks.checked_mul(params.terms).ok_or(DecodeError::corrupt("block count overflows"))?;
+    let mut stages = Vec::with_capacity(layers * params.terms);
+    let mut levels = Vec::new();
+    for (index, layer) in encoded.layers.iter().enumerate() {
+        let segments = segments(&layer.segments, index)?;
+        let seeds = BitReader::new(segments.seeds, params.width as u8, count).map_err(|e| e.at(index, 0))?;
+        let signs = BitReader::new(segments.signs, 1, count).map_err(|e| e.at(index, 1))?;
+        exact_len(segments.scales, 4 * (index + 1) * params.terms)
+            .map_err(|e| e.at(index, layer.segments.len() - 1))?;
+        if let Some(bytes) = segments.gains {
+            levels = limits.filled(blocks, 0i8)?;
+            gain::read(bytes, &mut levels).map_err(|e| e.at(index, 2))?;
+        }
+        for term in 0..params.terms {
+            limits.take(Codebook::memory(params.width) as u64)?;
+            let codebook = Codebook::new(params.width, stages.len(), params.values);
+            stages.push(Stage { seeds, signs, first: term * blocks, codebook, multiplier: 0.0 });
+        }
+        if index + 1 == layers {
+            let mut scales = Reader::new(segments.scales);
+            for stage in &mut stages {
+                stage.multiplier = scales.finite_f32()?;
+                if stage.multiplier.abs() > LARGEST_MULTIPLIER {
+                    return Err(
+                        DecodeError::corrupt("a multiplier is out of range").at(index, layer.segments.len() - 1)
+                    );
+                }
+            }
+        }
+    }
+    let plain = PLAIN_EXPONENTS.contains(&exponent);
+    let unit = if plain { power(exponent) } else { 1.0 };
+    out.par_chunks_mut(params.block * TASK).enumerate().for_each(|(task, out)| {
+        let first = task * TASK;
+        let levels = &levels[first..(first + TASK).min(levels.len())];
+        if plain {
+            out.fill(params.mean);
+        }
+        if params.block == 16 {
+            blocks_of::<16>(&stages, first, levels, unit as f32, out);
+        } else {
+            any_blocks(&stages, first, levels, unit as f32, params.block, out);
+        }
+        if !plain {
+            let (unit, mean) = (power(exponent), f64::from(params.mean));
+            for value in out.iter_mut() {
+                *value = (f64::from(*value) * unit + mean) as f32;
+            }
+        }
+        if exponent > 60 || params.mean.abs() > 1e30 {
+            out.iter_mut().for_each(|value| *value = value.clamp(f32::MIN, f32::MAX));
+        }
+    });
+    Ok(())
+}
+
+/// `2^exponent` within the normal numbers.
+pub fn power(exponent: i32) -> f64 {
+    f64::from_bits(((exponent + 1023) as u64) << 52)
+}
+
+impl Stage<'_> {
+    /// Factor and first value of a block's codeword; `None` for the zero codeword.
+    #[inline(always)]
+    fn term(&self, block: usize, gain: f32) -> Option<(f32, usize)> {
+        let position = self.seeds.get(self.first + block) as usize;
+        if position >= self.codebook.len() {
+            return None;
+        }
+        let sign = self.signs.get(self.first + block) << 31;
+        Some((f32::from_bits((self.multiplier * gain).to_bits() ^ sign), position))
+    }
+}
+
+/// Blocks of a length known to the compiler, for which each codeword is a few vector operations.
+fn blocks_of<const N: usize>(stages: &[Stage<'_>], first: usize, levels: &[i8], unit: f32, out: &mut [f32]) {
+    let whole = out.len() / N;
+    for (index, block) in out.chunks_exact_mut(N).enumerate() {
+        let gain = gain::gain(i32::from(levels[index])) * unit;
+        let mut sums = [0f32; N];
+        sums.copy_from_slice(block);
+        for stage in stages {
+            if let Some((factor, position)) = stage.term(first + index, gain) {
+                let codeword = stage.codebook.codeword(position, N);
+                for (sum, value) in sums.iter_mut().zip(codeword) {
+                    *sum += factor * value;
+                }
+            }
+        }
+        block.copy_from_slice(&sums);
+    }
+    if whole < levels.len() {
+        any_blocks(stages, first + whole, &levels[whole..], unit, N, &mut out[whole * N..]);
+    }
+}
+
+fn any_blocks(stages: &[Stage<'_>], first: usize, levels: &[i8], unit: f32, length: usize, out: &mut [f32]) {
+    for (index, (block, &level)) in out.chunks_mut(length).zip(levels).enumerate() {
+        let gain = gain::gain(i32::from(level)) * unit;
+        for stage in stages {
+            if let Some((factor, position)) = stage.term(first + index, gain) {
+                let codeword = stage.codebook.codeword(position, block.len());
+                for (sum, value) in block.iter_mut().zip(codeword) {
+                    *sum += factor * value;
+                }
+            }
+        }
+    }
+}
+
+struct Segments<'a> {
+    seeds: &'a [u8],
+    signs: &'a [u8],
+    gains: Option<&'a [u8]>,
+    scales: &'a [u8],
+}
+
+fn segments<'a>(segments: &[SegmentView<'a>], layer: usize) -> Result<Segments<'a>, DecodeError> {
+    let found = match (layer, segments) {
+        (0, [seeds, signs, gains, scales]) if gains.role == Role::Coefficients => {
+            Some((seeds, signs, Some(gains.bytes), scales))
+        }
+        (1.., [seeds, signs, scales]) => Some((seeds, signs, None, scales)),
+        _ => None,
+    };
+    match found {
+        Some((seeds, signs, gains, scales))
+            if (seeds.role, signs.role, scales.role) == (Role::Seeds, Role::Signs, Role::Scales) =>
+        {
+            Ok(Segments { seeds: seeds.bytes, signs: signs.bytes, gains, scales: scales.bytes })
+        }
+        _ => Err(DecodeError::corrupt("a layer's segments are not seeds, signs, gains of the first, and scales")
+            .at(layer, 0)),
+    }
+}
