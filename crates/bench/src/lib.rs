@@ -1,1 +1,29 @@
-//! The measuring harness: matrix, resumable runner, results, comparison.
+//! The measuring harness: an experiment in TOML, its matrix, a resumable runner, comparison of two runs.
+//!
+//! It knows no concrete codec; it sees a [`Registry`](seedpress_codec::Registry). Rows land in `results.jsonl` as cells finish
+//! (see `seedpress-results`); charts and tables are drawn from them elsewhere.
+//!
+//! | module | idea |
+//! | --- | --- |
+//! | [`config`] | a checked experiment, every mistake found at once |
+//! | [`source`] | models: tensors with hashes, one loaded at a time |
+//! | [`matrix`] | cells and their keys |
+//! | [`filter`] | `--only` |
+//! | [`measure`] | one cell: encode, decode from the written bytes, measure |
+//! | [`runner`] | all cells: resume, failures as rows, whole models |
+//! | [`compare`] | what changed between two runs |
+//! | [`summary`] | a short table of a run |
+
+pub mod cache;
+pub mod compare;
+pub mod config;
+pub mod environment;
+pub mod filter;
+pub mod key;
+pub mod matrix;
+pub mod measure;
+mod memory;
+mod progress;
+pub mod runner;
+pub mod source;
+pub mod summary;

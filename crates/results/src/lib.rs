@@ -8,4 +8,4 @@ mod row;
 mod store;
 
 pub use row::{Environment, ModelRow, Prefix, Row, Run, Status, TensorRow};
-pub use store::{ResultsError, append, read_rows, read_run, write_run};
+pub use store::{ResultsError, append, read_rows, read_run, replace_rows, write_run};

@@ -84,8 +84,10 @@ pub struct TensorRow {
     pub encode_seconds: Vec<f64>,
     /// Every decode run.
     pub decode_seconds: Vec<f64>,
-    /// Threads the timed sections used.
+    /// Threads the timed encodes used.
     pub threads: usize,
+    /// Threads the timed decodes used.
+    pub decode_threads: usize,
     /// Peak resident memory of the process after the cell, bytes.
     pub peak_memory: u64,
     /// Codec that stored the tensor instead, where the small-tensor policy applied.

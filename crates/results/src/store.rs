@@ -82,6 +82,26 @@ pub fn read_rows(folder: &Path) -> Result<Vec<Row>, ResultsError> {
     Ok(rows)
 }
 
+/// Replaces `results.jsonl` through a temporary file: drops torn lines and superseded rows.
+///
+/// # Errors
+/// The operating system's.
+pub fn replace_rows(folder: &Path, rows: &[Row]) -> Result<(), ResultsError> {
+    let path = folder.join("results.jsonl");
+    let temporary = folder.join("results.jsonl.tmp");
+    let mut text = Vec::new();
+    for row in rows {
+        serde_json::to_writer(&mut text, row).map_err(|source| ResultsError::Syntax {
+            path: path.clone(),
+            line: 0,
+            source,
+        })?;
+        text.push(b'\n');
+    }
+    std::fs::write(&temporary, text).map_err(io(&temporary))?;
+    std::fs::rename(&temporary, &path).map_err(io(&path))
+}
+
 /// Writes `run.json` through a temporary file.
 ///
 /// # Errors

@@ -1,0 +1,205 @@
+//! A `[[model]]` table: a member of the zoo, a file, or a synthetic source.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use seedpress_zoo::Source;
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::DeTable;
+
+use super::problems::{Collector, Location, did_you_mean};
+use super::table;
+
+/// Where the weights come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Origin {
+    /// A member of the zoo, by name.
+    Zoo(String),
+    /// A `.safetensors` file or a sharded index.
+    File(PathBuf),
+    /// Seeded random numbers.
+    Synthetic {
+        /// The distribution.
+        source: Source,
+        /// Dimensions, outermost first.
+        shape: Vec<usize>,
+        /// The generator's seed.
+        seed: u64,
+    },
+}
+
+/// One model of the matrix.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelSpec {
+    /// Its name in rows and charts.
+    pub name: String,
+    /// Where the weights come from.
+    pub origin: Origin,
+    /// Patterns (`*`, `?`) of tensors to take; empty takes all.
+    pub include: Vec<String>,
+    /// Patterns of tensors to leave out.
+    pub exclude: Vec<String>,
+    /// Where it was configured.
+    pub at: Location,
+}
+
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum Several<T> {
+    One(T),
+    Many(Vec<T>),
+}
+
+impl<T> Several<T> {
+    fn into_vec(self) -> Vec<T> {
+        match self {
+            Several::One(value) => vec![value],
+            Several::Many(values) => values,
+        }
+    }
+}
+
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct ModelTable {
+    model: Option<Several<String>>,
+    path: Option<Several<PathBuf>>,
+    synthetic: Option<Several<String>>,
+    shape: Option<Several<Several<usize>>>,
+    seed: Option<Several<u64>>,
+    include: Vec<String>,
+    exclude: Vec<String>,
+    name: Option<String>,
+}
+
+/// Reads one `[[model]]` table. Lists expand to one model per element; a list of lists is several shapes.
+pub(super) fn read(
+    table: &Spanned<DeTable<'_>>,
+    known: &[&str],
+    problems: &mut Collector<'_>,
+    models: &mut Vec<ModelSpec>,
+) {
+    let before = problems.count();
+    let fields: ModelTable = table::read(table.get_ref(), &table.span(), "[[model]]", problems);
+    let sources = [fields.model.is_some(), fields.path.is_some(), fields.synthetic.is_some()];
+    match sources.iter().filter(|&&given| given).count() {
+        1 => {}
+        0 if problems.count() > before => return,
+        _ => {
+            problems.add(&table.span(), "[[model]] needs exactly one of `model`, `path`, `synthetic`");
+            return;
+        }
+    }
+    let mut origins = Vec::new();
+    let at_key = |key: &str| table.get_ref().get(key).map_or(table.span(), Spanned::span);
+    for name in fields.model.into_iter().flat_map(Several::into_vec) {
+        if known.contains(&name.as_str()) {
+            origins.push((name.clone(), Origin::Zoo(name)));
+        } else {
+            let hint = did_you_mean(&name, known.iter().copied());
+            let legal = known.join(", ");
+            problems.add(
+                &at_key("model"),
+                format!("`model` in [[model]]: unknown model `{name}`: legal values are {legal}{hint}"),
+            );
+        }
+    }
+    for path in fields.path.into_iter().flat_map(Several::into_vec) {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = [".safetensors.index.json", ".index.json", ".safetensors"]
+            .iter()
+            .find_map(|suffix| name.strip_suffix(suffix))
+            .unwrap_or(&name)
+            .to_owned();
+        origins.push((name, Origin::File(problems.beside(&path))));
+    }
+    if let Some(sources) = fields.synthetic {
+        let shapes = match fields.shape {
+            Some(shape) => shapes(shape),
+            None => {
+                problems.add(&table.span(), "synthetic [[model]] needs `shape`, such as [512, 1024]");
+                return;
+            }
+        };
+        for shape in &shapes {
+            if seedpress_codec::tensor::element_count(shape).is_none_or(|count| count == 0 || count > MAX_SYNTHETIC) {
+                problems.add(
+                    &at_key("shape"),
+                    format!("`shape` in [[model]]: {shape:?} must hold 1 to {MAX_SYNTHETIC} weights"),
+                );
+                return;
+            }
+        }
+        let seeds = fields.seed.map_or_else(|| vec![0], Several::into_vec);
+        for word in sources.into_vec() {
+            let Some(source) = Source::from_name(&word) else {
+                let legal = [Source::Gaussian, Source::Laplace, Source::StudentT].map(Source::name);
+                let hint = did_you_mean(&word, legal);
+                let legal = legal.join(", ");
+                problems.add(
+                    &at_key("synthetic"),
+                    format!("`synthetic` in [[model]]: unknown source `{word}`: legal values are {legal}{hint}"),
+                );
+                continue;
+            };
+            for shape in &shapes {
+                for &seed in &seeds {
+                    let dims: Vec<_> = shape.iter().map(usize::to_string).collect();
+                    let mut name = format!("synthetic-{}-{}", source.name(), dims.join("x"));
+                    if seed != 0 {
+                        name.push_str(&format!("-seed{seed}"));
+                    }
+                    origins.push((name, Origin::Synthetic { source, shape: shape.clone(), seed }));
+                }
+            }
+        }
+    } else {
+        for (key, given) in [("shape", fields.shape.is_some()), ("seed", fields.seed.is_some())] {
+            if given {
+                problems.add(&at_key(key), format!("`{key}` in [[model]] belongs to `synthetic` only"));
+            }
+        }
+    }
+    if fields.name.is_some() && origins.len() > 1 {
+        problems.add(&at_key("name"), "`name` in [[model]] needs a table that is one model");
+        return;
+    }
+    for (name, origin) in origins {
+        let name = match &fields.name {
+            // A synthetic source never passes for a trained model, whatever its name.
+            Some(given) if matches!(origin, Origin::Synthetic { .. }) && !given.starts_with("synthetic-") => {
+                format!("synthetic-{given}")
+            }
+            Some(given) => given.clone(),
+            None => name,
+        };
+        if let Some(twin) = models.iter().find(|model| model.name == name) {
+            let line = twin.at.line;
+            problems.add(
+                &table.span(),
+                format!("a model named `{name}` stands on line {line}: give one a `name` of its own"),
+            );
+            continue;
+        }
+        models.push(ModelSpec {
+            name,
+            origin,
+            include: fields.include.clone(),
+            exclude: fields.exclude.clone(),
+            at: problems.locate(table.span().start),
+        });
+    }
+}
+
+const MAX_SYNTHETIC: usize = 1 << 30;
+
+fn shapes(given: Several<Several<usize>>) -> Vec<Vec<usize>> {
+    match given {
+        Several::One(shape) => vec![shape.into_vec()],
+        Several::Many(list) if list.iter().all(|item| matches!(item, Several::One(_))) => {
+            vec![list.into_iter().flat_map(Several::into_vec).collect()]
+        }
+        Several::Many(list) => list.into_iter().map(Several::into_vec).collect(),
+    }
+}

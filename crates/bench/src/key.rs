@@ -1,0 +1,19 @@
+//! Keys of rows: a hash of everything a measurement depends on.
+
+use seedpress_codec::Tensor;
+use xxhash_rust::xxh3::xxh3_128;
+
+/// Changes when the meaning of a stored row does: older rows are then measured anew.
+const SCHEMA: u32 = 1;
+
+/// A row's key from the values it depends on.
+pub fn key(parts: &serde_json::Value) -> String {
+    let text = serde_json::json!([SCHEMA, parts]).to_string();
+    format!("{:032x}", xxh3_128(text.as_bytes()))
+}
+
+/// The hash of a tensor's type, shape and values as the checkpoint stores them.
+pub fn content(tensor: &Tensor) -> String {
+    let values = xxh3_128(&tensor.to_le_bytes());
+    key(&serde_json::json!([tensor.dtype(), tensor.shape(), format!("{values:032x}")]))
+}

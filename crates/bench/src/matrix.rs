@@ -1,0 +1,131 @@
+//! The matrix of a run: models x codecs x tensors, each cell with its key.
+
+use seedpress_codec::{AnyCodec, Registry};
+
+use crate::config::{CodecRow, Config, Problem, Problems, RunSettings};
+use crate::filter::Filter;
+use crate::key;
+use crate::source::{Source, TensorInfo};
+
+/// A checked config with its models opened.
+#[derive(Debug)]
+pub struct Matrix {
+    /// How to measure.
+    pub run: RunSettings,
+    /// The config as given.
+    pub text: String,
+    /// Rows.
+    pub codecs: Vec<CodecRow>,
+    /// Models.
+    pub models: Vec<Source>,
+    /// What stores the tensors that the small-tensor policy keeps; absent where no such codec is registered.
+    raw: Option<AnyCodec>,
+}
+
+impl Matrix {
+    /// Opens every model of a config.
+    ///
+    /// # Errors
+    /// Models that cannot be opened, each with its place in the config.
+    pub fn new(config: Config, registry: &Registry) -> Result<Self, Problems> {
+        let mut problems = Vec::new();
+        let mut models = Vec::new();
+        for spec in &config.models {
+            match Source::open(spec) {
+                Ok(model) => models.push(model),
+                Err(message) => {
+                    problems
+                        .push(Problem { at: spec.at.clone(), message: format!("model `{}`: {message}", spec.name) });
+                }
+            }
+        }
+        if !problems.is_empty() {
+            return Err(Problems(problems));
+        }
+        let raw = registry.codec("raw").ok().map(|entry| entry.default_codec());
+        Ok(Self { run: config.run, text: config.text, codecs: config.codecs, models, raw })
+    }
+
+    /// The codec that really stores a tensor: the row's own, or `raw` by the small-tensor policy.
+    pub fn stored_by<'m>(&'m self, row: &'m CodecRow, info: &TensorInfo) -> (&'m AnyCodec, Option<String>) {
+        match &self.raw {
+            Some(raw) if self.run.keeps(&info.shape, info.weights) && row.codec.id() != raw.id() => {
+                (raw, Some(raw.id().to_owned()))
+            }
+            _ => (&row.codec, None),
+        }
+    }
+
+    /// The key of one tensor's row.
+    pub fn tensor_key(&self, row: &CodecRow, model: &Source, info: &TensorInfo) -> String {
+        let (stored, _) = self.stored_by(row, info);
+        let settings = (self.run.encode_runs.get(), self.run.decode_runs.get(), self.run.thread_count());
+        let parts = (row.codec.name(), row.codec.formats(), &row.label, stored.name(), stored.formats());
+        key::key(&serde_json::json!(["tensor", parts, model.name, info.name, info.layer_type, info.hash, settings]))
+    }
+
+    /// The key of the record a tensor compresses to: what it is measured with plays no part.
+    pub fn record_key(&self, row: &CodecRow, info: &TensorInfo) -> String {
+        let (stored, _) = self.stored_by(row, info);
+        let version = env!("CARGO_PKG_VERSION");
+        key::key(&serde_json::json!(["record", version, stored.name(), stored.formats(), info.name, info.hash]))
+    }
+
+    /// The key of a model's row.
+    pub fn model_key(&self, row: &CodecRow, model: &Source) -> String {
+        let tensors: Vec<_> = model.tensors.iter().map(|info| self.tensor_key(row, model, info)).collect();
+        key::key(&serde_json::json!(["model", tensors, self.run.evaluate]))
+    }
+
+    /// Rows of the whole matrix: one per tensor and one per model, for every codec.
+    pub fn cells(&self) -> u64 {
+        let per_codec: usize = self.models.iter().map(|model| model.tensors.len() + 1).sum();
+        (per_codec * self.codecs.len()) as u64
+    }
+
+    /// The codecs a filter admits.
+    pub fn codecs<'m>(&'m self, filter: &'m Filter) -> impl Iterator<Item = &'m CodecRow> + Clone {
+        self.codecs.iter().filter(|row| {
+            let label = row.label.as_deref().unwrap_or_default();
+            filter.codec(&[&row.codec.name(), row.codec.id(), label])
+        })
+    }
+
+    /// The models a filter admits.
+    pub fn models<'m>(&'m self, filter: &'m Filter) -> impl Iterator<Item = &'m Source> + Clone {
+        self.models.iter().filter(|model| filter.model(&model.name))
+    }
+
+    /// The tensors of a model a filter admits.
+    pub fn tensors<'m>(&self, model: &'m Source, filter: &'m Filter) -> impl Iterator<Item = &'m TensorInfo> + Clone {
+        model.tensors.iter().filter(|info| filter.tensor(&info.name))
+    }
+
+    /// The matrix as text, with counts: what `--dry-run` prints.
+    pub fn listing(&self, filter: &Filter) -> String {
+        let mut text = String::new();
+        let (mut cells, mut weights) = (0, 0);
+        for model in self.models(filter) {
+            let tensors: Vec<_> = self.tensors(model, filter).collect();
+            let count: usize = tensors.iter().map(|info| info.weights).sum();
+            text.push_str(&format!("model {}: {} tensors, {count} weights\n", model.name, tensors.len()));
+            for row in self.codecs(filter) {
+                let kept = tensors.iter().filter(|info| self.stored_by(row, info).1.is_some()).count();
+                let label = row.label.as_ref().map(|label| format!(" \"{label}\"")).unwrap_or_default();
+                text.push_str(&format!("  {}{label}", row.codec.name()));
+                text.push_str(&if kept > 0 {
+                    format!(" ({kept} small tensors kept by raw)\n")
+                } else {
+                    "\n".to_owned()
+                });
+                cells += tensors.len();
+                weights += count;
+            }
+        }
+        let (codecs, models) = (self.codecs(filter).count(), self.models(filter).count());
+        text.push_str(&format!(
+            "{codecs} codecs x {models} models: {cells} tensor cells, {weights} weights to encode\n"
+        ));
+        text
+    }
+}

@@ -1,0 +1,449 @@
+//! Runs a matrix: resumes by key, appends rows as cells finish, and never lets one cell's failure stop the others.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use seedpress_checkpoint::{Container, ContainerView, Entry, Order};
+use seedpress_codec::{EncodeContext, Layer, Limits, Record, RecordHeader, Registry, Segment, Symbols, Tensor};
+use seedpress_results::{ModelRow, ResultsError, Row, Run, Status, TensorRow};
+use seedpress_zoo::Metric;
+
+use crate::cache::Cache;
+use crate::config::CodecRow;
+use crate::environment;
+use crate::filter::Filter;
+use crate::matrix::Matrix;
+use crate::measure::{Bench, measure, panic_text};
+use crate::progress::Progress;
+use crate::source::{Source, TensorInfo};
+
+/// How a run is started.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The report's folder.
+    pub out: PathBuf,
+    /// Where written records are kept between runs.
+    pub cache: Cache,
+    /// The part of the matrix to run.
+    pub filter: Filter,
+    /// Forget stored rows.
+    pub fresh: bool,
+    /// Evaluate every model again, from the records already written.
+    pub reevaluate: bool,
+}
+
+/// What a run did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Cells measured now.
+    pub measured: u64,
+    /// Cells that were there already.
+    pub resumed: u64,
+    /// Cells that failed now.
+    pub failed: u64,
+    /// Whether the user stopped the run.
+    pub interrupted: bool,
+    /// Whether every cell of the whole matrix has a row.
+    pub complete: bool,
+}
+
+/// A run that could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Results cannot be read or written.
+    #[error(transparent)]
+    Results(#[from] ResultsError),
+    /// The report's folder cannot be made or written.
+    #[error("{}: {source}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The thread pool cannot be built.
+    #[error("threads: {0}")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+    /// A filter leaves nothing.
+    #[error("`--only` leaves no cell: `--dry-run` lists what there is")]
+    Nothing,
+}
+
+/// Runs the matrix into `options.out`. `stop` ends the run after the cell at work.
+///
+/// # Errors
+/// Only what makes all further work useless; failed cells are rows.
+pub fn run(matrix: &Matrix, registry: &Registry, options: &Options, stop: &AtomicBool) -> Result<Outcome, RunError> {
+    if matrix.models(&options.filter).all(|model| matrix.tensors(model, &options.filter).next().is_none())
+        || matrix.codecs(&options.filter).next().is_none()
+    {
+        return Err(RunError::Nothing);
+    }
+    let folder = |source| RunError::Folder { path: options.out.clone(), source };
+    std::fs::create_dir_all(&options.out).map_err(folder)?;
+    // A folder without write permission is found before the work, not after it.
+    tempfile::NamedTempFile::new_in(&options.out).map_err(folder)?;
+    let hook = std::panic::take_hook();
+    // A cell's panic becomes its row; the default hook would only tear the progress bar.
+    std::panic::set_hook(Box::new(|_| {}));
+    let outcome = Runner::start(matrix, registry, options, stop).and_then(Runner::run);
+    std::panic::set_hook(hook);
+    outcome
+}
+
+struct Runner<'a> {
+    matrix: &'a Matrix,
+    registry: &'a Registry,
+    options: &'a Options,
+    stop: &'a AtomicBool,
+    rows: HashMap<String, Vec<Row>>,
+    record: Run,
+    encode_pool: ThreadPool,
+    decode_pool: ThreadPool,
+    baselines: HashMap<String, Result<Vec<Metric>, String>>,
+    outcome: Outcome,
+    progress: Progress,
+}
+
+impl<'a> Runner<'a> {
+    fn start(
+        matrix: &'a Matrix,
+        registry: &'a Registry,
+        options: &'a Options,
+        stop: &'a AtomicBool,
+    ) -> Result<Self, RunError> {
+        let rows = stored_rows(matrix, options)?;
+        let now = unix_seconds();
+        let previous = seedpress_results::read_run(&options.out).unwrap_or_default();
+        let environment = environment::detect();
+        if !rows.is_empty() && previous.environment.commit != environment.commit {
+            let count = rows.len();
+            eprintln!("note: {count} rows measured at another commit are kept; --fresh measures them anew");
+        }
+        let record = Run {
+            name: matrix.run.name.clone(),
+            config: matrix.text.clone(),
+            environment,
+            started: if rows.is_empty() || previous.started == 0 { now } else { previous.started },
+            finished: 0,
+            complete: false,
+            cells: matrix.cells(),
+            failed: 0,
+            codecs: matrix.codecs.iter().map(|row| row.codec.name()).collect(),
+            models: matrix.models.iter().map(|model| model.name.clone()).collect(),
+            memcpy_bytes_per_second: environment::memcpy_bytes_per_second(),
+        };
+        let filter = &options.filter;
+        let weights: usize = matrix
+            .models(filter)
+            .flat_map(|model| matrix.tensors(model, filter))
+            .map(|info| info.weights)
+            .sum::<usize>()
+            * matrix.codecs(filter).count();
+        Ok(Self {
+            matrix,
+            registry,
+            options,
+            stop,
+            rows,
+            record,
+            encode_pool: ThreadPoolBuilder::new().num_threads(matrix.run.thread_count()).build()?,
+            decode_pool: ThreadPoolBuilder::new().num_threads(1).build()?,
+            baselines: HashMap::new(),
+            outcome: Outcome::default(),
+            progress: Progress::new(weights as u64),
+        })
+    }
+
+    fn run(mut self) -> Result<Outcome, RunError> {
+        seedpress_results::write_run(&self.options.out, &self.record)?;
+        let (matrix, options) = (self.matrix, self.options);
+        'matrix: for model in matrix.models(&options.filter) {
+            for codec in matrix.codecs(&options.filter) {
+                for info in matrix.tensors(model, &options.filter) {
+                    if self.stopped() {
+                        break 'matrix;
+                    }
+                    self.tensor_cell(model, codec, info)?;
+                    self.progress.advance(info.weights as u64);
+                }
+                if options.filter.takes_whole_models() {
+                    if self.stopped() {
+                        break 'matrix;
+                    }
+                    self.model_cell(model, codec)?;
+                }
+            }
+        }
+        self.progress.finish();
+        let keys = matrix.models.iter().flat_map(|model| {
+            matrix.codecs.iter().flat_map(move |row| {
+                let tensors = model.tensors.iter().map(move |info| matrix.tensor_key(row, model, info));
+                tensors.chain([matrix.model_key(row, model)])
+            })
+        });
+        self.outcome.complete = keys.clone().all(|key| self.rows.contains_key(&key));
+        self.record.failed =
+            keys.filter(|key| self.rows.get(key).is_some_and(|rows| rows.iter().any(failed))).count() as u64;
+        self.record.complete = self.outcome.complete;
+        self.record.finished = if self.outcome.complete { unix_seconds() } else { 0 };
+        seedpress_results::write_run(&self.options.out, &self.record)?;
+        Ok(self.outcome)
+    }
+
+    fn stopped(&mut self) -> bool {
+        self.outcome.interrupted |= self.stop.load(Ordering::Relaxed);
+        self.outcome.interrupted
+    }
+
+    /// Whether a cell needs no work: it has rows and none failed. Failed cells are tried again.
+    fn done(&self, key: &str) -> bool {
+        self.rows.get(key).is_some_and(|rows| !rows.is_empty() && !rows.iter().any(failed))
+    }
+
+    fn store(&mut self, key: String, what: &str, rows: Vec<Row>) -> Result<(), RunError> {
+        seedpress_results::append(&self.options.out, &rows)?;
+        self.outcome.measured += 1;
+        if let Some(error) = rows.iter().find_map(error_of) {
+            self.outcome.failed += 1;
+            self.progress.note(&format!("failed: {what}: {error}"));
+        }
+        self.rows.insert(key, rows);
+        Ok(())
+    }
+
+    fn tensor_cell(&mut self, model: &Source, codec: &CodecRow, info: &TensorInfo) -> Result<(), RunError> {
+        let key = self.matrix.tensor_key(codec, model, info);
+        if self.done(&key) {
+            self.outcome.resumed += 1;
+            return Ok(());
+        }
+        let what = format!("{} on {}/{}", codec.codec.name(), model.name, info.name);
+        self.progress.working_on(&what);
+        let (stored, stored_by) = self.matrix.stored_by(codec, info);
+        let mut row = TensorRow {
+            key: key.clone(),
+            codec: codec.codec.name(),
+            label: codec.label.clone(),
+            codec_id: codec.codec.id().to_owned(),
+            stage: codec.codec.stage().unwrap_or_default().to_owned(),
+            options: codec.codec.options(),
+            model: model.name.clone(),
+            synthetic: model.synthetic,
+            tensor: info.name.clone(),
+            layer_type: info.layer_type.clone(),
+            shape: info.shape.clone(),
+            dtype: info.dtype.name().to_owned(),
+            weights: info.weights as u64,
+            stored_by,
+            ..TensorRow::default()
+        };
+        let bench = Bench {
+            registry: self.registry,
+            encode_pool: &self.encode_pool,
+            decode_pool: &self.decode_pool,
+            encode_runs: self.matrix.run.encode_runs.size(),
+            decode_runs: self.matrix.run.decode_runs.size(),
+        };
+        let measured = model.load(info).and_then(|tensor| {
+            measure(bench, stored, &info.name, &tensor, &mut row).map_err(|error| error.to_string())
+        });
+        match measured {
+            Ok(bytes) => self.options.cache.put(&self.matrix.record_key(codec, info), &bytes),
+            Err(error) => {
+                row.status = Status::Failed;
+                row.error = Some(one_line(&error));
+            }
+        }
+        self.store(key, &what, vec![Row::Tensor(row)])
+    }
+
+    fn model_cell(&mut self, model: &Source, codec: &CodecRow) -> Result<(), RunError> {
+        let key = self.matrix.model_key(codec, model);
+        if self.done(&key) && !self.options.reevaluate {
+            self.outcome.resumed += 1;
+            return Ok(());
+        }
+        let what = format!("{} on {}", codec.codec.name(), model.name);
+        self.progress.working_on(&what);
+        let tensor_rows = model.tensors.iter().filter_map(|info| {
+            let rows = self.rows.get(&self.matrix.tensor_key(codec, model, info))?;
+            rows.iter().find_map(|row| match row {
+                Row::Tensor(row) if row.status == Status::Ok => {
+                    Some(row.encode_seconds.iter().sum::<f64>() / row.encode_seconds.len() as f64)
+                }
+                _ => None,
+            })
+        });
+        let encode_seconds: Vec<f64> = tensor_rows.collect();
+        let blank = ModelRow {
+            key: key.clone(),
+            codec: codec.codec.name(),
+            label: codec.label.clone(),
+            model: model.name.clone(),
+            weights: model.weight_count(),
+            source_bytes: model.source_bytes(),
+            tensors_ok: encode_seconds.len() as u64,
+            tensors: model.tensors.len() as u64,
+            encode_seconds: vec![encode_seconds.iter().sum()],
+            threads: self.encode_pool.current_num_threads(),
+            ..ModelRow::default()
+        };
+        let attempt = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.whole_model(model, codec, &blank)));
+        let rows = match attempt.unwrap_or_else(|payload| Err(format!("panic: {}", panic_text(payload.as_ref())))) {
+            Ok(rows) => rows,
+            Err(error) => vec![ModelRow { status: Status::Failed, error: Some(one_line(&error)), ..blank }],
+        };
+        self.store(key, &what, rows.into_iter().map(Row::Model).collect())
+    }
+
+    /// Writes the container, decodes the model from its bytes and evaluates what came back.
+    fn whole_model(&mut self, model: &Source, codec: &CodecRow, blank: &ModelRow) -> Result<Vec<ModelRow>, String> {
+        if blank.tensors_ok < blank.tensors {
+            return Err(format!("{} of {} tensors failed", blank.tensors - blank.tensors_ok, blank.tensors));
+        }
+        let mut entries = Vec::with_capacity(model.tensors.len());
+        for info in &model.tensors {
+            entries.push((info.name.clone(), Entry::Record(self.record(model, codec, info)?)));
+        }
+        entries.extend(model.opaque_entries()?);
+        let container = Container { order: Order::QualityMajor, entries, ..Container::default() }.to_bytes();
+        let start = Instant::now();
+        let view = ContainerView::parse(&container).map_err(|error| error.to_string())?;
+        let registry = self.registry;
+        let decoded: Result<Vec<Tensor>, String> = self.encode_pool.install(|| {
+            let decode = |entry: &seedpress_checkpoint::EntryView<'_>| {
+                // One tensor may take what the whole file may: a constant tensor is legitimately a few bytes.
+                let decoded = entry.decode(registry, None, &mut Limits::for_input(container.len()));
+                decoded.map(|decoded| decoded.tensor).map_err(|error| error.to_string())
+            };
+            view.entries[..model.tensors.len()].par_iter().map(decode).collect()
+        });
+        let decoded = decoded?;
+        let done = ModelRow {
+            bytes: container.len() as u64,
+            decode_seconds: vec![start.elapsed().as_secs_f64()],
+            ..blank.clone()
+        };
+        if !self.matrix.run.evaluate || !model.has_metric() {
+            return Ok(vec![done]);
+        }
+        let baseline = self.baselines.entry(model.name.clone()).or_insert_with(|| model.evaluate(None)).clone()?;
+        let compressed = model.evaluate(Some(decoded))?;
+        let rows = compressed.into_iter().map(|metric| {
+            let before = baseline.iter().find(|other| other.name == metric.name);
+            ModelRow {
+                metric: metric.name.to_owned(),
+                higher_is_better: metric.higher_is_better,
+                baseline: before.map(|metric| metric.value),
+                baseline_interval: before.map(|metric| metric.interval),
+                compressed: Some(metric.value),
+                interval: Some(metric.interval),
+                samples: metric.samples,
+                ..done.clone()
+            }
+        });
+        Ok(rows.collect())
+    }
+
+    /// A tensor's record: from the cache, or encoded again where the cache was cleared between runs.
+    fn record(&self, model: &Source, codec: &CodecRow, info: &TensorInfo) -> Result<Record, String> {
+        let key = self.matrix.record_key(codec, info);
+        if let Some(record) = self.options.cache.get(&key).and_then(|bytes| split_record(&bytes)) {
+            return Ok(record);
+        }
+        let tensor = model.load(info)?;
+        let context = EncodeContext { registry: Some(self.registry), ..EncodeContext::default() };
+        let (stored, _) = self.matrix.stored_by(codec, info);
+        let record = self.encode_pool.install(|| stored.encode(&tensor.view(&info.name), &context));
+        record.map_err(|error| error.to_string())
+    }
+}
+
+/// A record from its written bytes; `None` where they are damaged.
+fn split_record(bytes: &[u8]) -> Option<Record> {
+    const CHECKSUM: usize = 4;
+    let (header, mut at) = RecordHeader::parse(bytes).ok()?;
+    let mut layers = Vec::with_capacity(header.layers.len());
+    for segments in &header.layers {
+        let mut layer = Layer::default();
+        for &(role, len) in segments {
+            let part = bytes.get(at..at.checked_add(len)?)?;
+            layer.segments.push(Segment::new(role, Symbols::OPAQUE, part.to_vec()));
+            at += len;
+        }
+        at = at.checked_add(CHECKSUM)?;
+        layers.push(layer);
+    }
+    let record = Record { header, layers };
+    (record.to_bytes() == bytes).then_some(record)
+}
+
+/// Rows of an earlier run that this matrix still asks for. The file is rewritten without the others and without a torn last line;
+/// superseded rows move to `superseded.jsonl`, so that an edited config destroys no measurement.
+fn stored_rows(matrix: &Matrix, options: &Options) -> Result<HashMap<String, Vec<Row>>, RunError> {
+    let path = options.out.join("results.jsonl");
+    let mut rows: HashMap<String, Vec<Row>> = HashMap::new();
+    if !path.exists() {
+        return Ok(rows);
+    }
+    let asked: std::collections::HashSet<String> = matrix
+        .models
+        .iter()
+        .flat_map(|model| matrix.codecs.iter().map(move |row| (model, row)))
+        .flat_map(|(model, row)| {
+            let tensors = model.tensors.iter().map(move |info| matrix.tensor_key(row, model, info));
+            tensors.chain([matrix.model_key(row, model)])
+        })
+        .collect();
+    let stored = seedpress_results::read_rows(&options.out)?;
+    let (kept, superseded): (Vec<Row>, Vec<Row>) =
+        stored.into_iter().partition(|row| !options.fresh && asked.contains(key_of(row)));
+    if !superseded.is_empty() {
+        let mut text = Vec::new();
+        for row in &superseded {
+            text.extend(serde_json::to_vec(row).unwrap_or_default());
+            text.push(b'\n');
+        }
+        let aside = options.out.join("superseded.jsonl");
+        crate::cache::write_atomically(&options.out, &aside, &text)
+            .map_err(|source| RunError::Folder { path: aside, source })?;
+        eprintln!("note: {} rows that this run does not ask for moved to superseded.jsonl", superseded.len());
+    }
+    seedpress_results::replace_rows(&options.out, &kept)?;
+    for row in kept {
+        rows.entry(key_of(&row).to_owned()).or_default().push(row);
+    }
+    Ok(rows)
+}
+
+fn key_of(row: &Row) -> &str {
+    match row {
+        Row::Tensor(row) => &row.key,
+        Row::Model(row) => &row.key,
+    }
+}
+
+fn failed(row: &Row) -> bool {
+    error_of(row).is_some()
+}
+
+fn error_of(row: &Row) -> Option<&str> {
+    let (status, error) = match row {
+        Row::Tensor(row) => (row.status, &row.error),
+        Row::Model(row) => (row.status, &row.error),
+    };
+    (status == Status::Failed).then(|| error.as_deref().unwrap_or("failed"))
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+}

@@ -1,0 +1,194 @@
+//! The models of a run: names, shapes and hashes up front, weights one tensor at a time.
+
+use seedpress_checkpoint::{Checkpoint, Content, Entry};
+use seedpress_codec::{DType, Tensor};
+use seedpress_zoo::Metric;
+use wildmatch::WildMatch;
+
+use crate::config::{ModelSpec, Origin};
+use crate::key;
+
+/// What is known of a tensor before it is read again.
+#[derive(Debug, Clone)]
+pub struct TensorInfo {
+    /// Name in the checkpoint.
+    pub name: String,
+    /// Dimensions, outermost first.
+    pub shape: Vec<usize>,
+    /// Source data type.
+    pub dtype: DType,
+    /// `linear`, `conv3x3`, ...
+    pub layer_type: String,
+    /// Number of weights.
+    pub weights: usize,
+    /// Hash of type, shape and values.
+    pub hash: String,
+    /// Place in the model.
+    place: usize,
+}
+
+/// An opened model.
+#[derive(Debug)]
+pub struct Source {
+    /// Its name in rows.
+    pub name: String,
+    /// Whether its weights are generated.
+    pub synthetic: bool,
+    /// The tensors to measure.
+    pub tensors: Vec<TensorInfo>,
+    /// Tensors that hold no weights (integers, booleans): places in the file. They count in the model's bytes.
+    opaque: Vec<usize>,
+    weights: Weights,
+}
+
+#[derive(Debug)]
+enum Weights {
+    Zoo(seedpress_zoo::Model),
+    File(Checkpoint),
+    One(Tensor),
+}
+
+impl Source {
+    /// Opens a model, reads it once and hashes its tensors.
+    ///
+    /// # Errors
+    /// One line that says what is wrong with it.
+    pub fn open(spec: &ModelSpec) -> Result<Self, String> {
+        let mut synthetic = false;
+        let weights = match &spec.origin {
+            Origin::Zoo(name) => {
+                synthetic = seedpress_zoo::info(name).is_some_and(|info| info.synthetic);
+                Weights::Zoo(seedpress_zoo::load(name).map_err(|error| error.to_string())?)
+            }
+            Origin::File(path) => Weights::File(Checkpoint::open(path).map_err(|error| error.to_string())?),
+            Origin::Synthetic { source, shape, seed } => {
+                synthetic = true;
+                Weights::One(seedpress_zoo::synthetic(*source, shape, *seed))
+            }
+        };
+        let mut opened = Self { name: spec.name.clone(), synthetic, tensors: Vec::new(), opaque: Vec::new(), weights };
+        let patterns = |texts: &[String]| texts.iter().map(|text| WildMatch::new(text)).collect::<Vec<_>>();
+        let (include, exclude) = (patterns(&spec.include), patterns(&spec.exclude));
+        let wanted = |name: &str| {
+            (include.is_empty() || include.iter().any(|pattern| pattern.matches(name)))
+                && !exclude.iter().any(|pattern| pattern.matches(name))
+        };
+        for (place, (name, layer_type)) in opened.listing().into_iter().enumerate() {
+            if !wanted(&name) {
+                continue;
+            }
+            if let Weights::File(file) = &opened.weights
+                && file.tensors()[place].float().is_none()
+            {
+                opened.opaque.push(place);
+                continue;
+            }
+            let tensor = opened.read(place)?;
+            opened.tensors.push(TensorInfo {
+                layer_type: layer_type.unwrap_or_else(|| guess_layer_type(&name, tensor.shape()).to_owned()),
+                shape: tensor.shape().to_vec(),
+                dtype: tensor.dtype(),
+                weights: tensor.values().len(),
+                hash: key::content(&tensor),
+                name,
+                place,
+            });
+        }
+        if opened.tensors.is_empty() {
+            return Err("no tensor is left to measure: see `include` and `exclude`".to_owned());
+        }
+        Ok(opened)
+    }
+
+    fn listing(&self) -> Vec<(String, Option<String>)> {
+        match &self.weights {
+            Weights::Zoo(model) => {
+                model.tensors.iter().map(|t| (t.name.clone(), Some(t.layer_type.to_owned()))).collect()
+            }
+            Weights::File(file) => file.tensors().iter().map(|info| (info.name.clone(), None)).collect(),
+            Weights::One(_) => vec![("weight".to_owned(), None)],
+        }
+    }
+
+    fn read(&self, place: usize) -> Result<Tensor, String> {
+        match &self.weights {
+            Weights::Zoo(model) => Ok(model.tensors[place].tensor.clone()),
+            Weights::File(file) => match file.load(place).map_err(|error| error.to_string())? {
+                Content::Float(tensor) => Ok(tensor),
+                Content::Opaque(_) => Err(format!("`{}` holds no weights", file.tensors()[place].name)),
+            },
+            Weights::One(tensor) => Ok(tensor.clone()),
+        }
+    }
+
+    /// The weights of a tensor.
+    ///
+    /// # Errors
+    /// A file that changed since it was opened.
+    pub fn load(&self, info: &TensorInfo) -> Result<Tensor, String> {
+        self.read(info.place)
+    }
+
+    /// The tensors without weights, as a container keeps them.
+    ///
+    /// # Errors
+    /// A file that changed since it was opened.
+    pub fn opaque_entries(&self) -> Result<Vec<(String, Entry)>, String> {
+        let Weights::File(file) = &self.weights else { return Ok(Vec::new()) };
+        let entry = |&place: &usize| {
+            let info = &file.tensors()[place];
+            match file.load(place).map_err(|error| error.to_string())? {
+                Content::Opaque(bytes) => {
+                    let entry = Entry::Opaque { dtype: info.dtype.clone(), shape: info.shape.clone(), bytes };
+                    Ok((info.name.clone(), entry))
+                }
+                Content::Float(_) => Err(format!("`{}` changed its type", info.name)),
+            }
+        };
+        self.opaque.iter().map(entry).collect()
+    }
+
+    /// Weights of all tensors.
+    pub fn weight_count(&self) -> u64 {
+        self.tensors.iter().map(|info| info.weights as u64).sum()
+    }
+
+    /// Bytes of the weights at the source.
+    pub fn source_bytes(&self) -> u64 {
+        self.tensors.iter().map(|info| (info.weights * info.dtype.size()) as u64).sum()
+    }
+
+    /// Whether there is a task to evaluate on.
+    pub fn has_metric(&self) -> bool {
+        matches!(&self.weights, Weights::Zoo(model) if model.has_metric())
+    }
+
+    /// The task metrics with `tensors` in place of the measured ones (in their order); `None` takes the model as it is.
+    ///
+    /// # Errors
+    /// Whatever the model says.
+    pub fn evaluate(&self, tensors: Option<Vec<Tensor>>) -> Result<Vec<Metric>, String> {
+        let Weights::Zoo(model) = &self.weights else { return Ok(Vec::new()) };
+        let mut all: Vec<Tensor> = model.tensors.iter().map(|named| named.tensor.clone()).collect();
+        for (info, tensor) in self.tensors.iter().zip(tensors.into_iter().flatten()) {
+            all[info.place] = tensor;
+        }
+        model.evaluate(&all).map_err(|error| error.to_string())
+    }
+}
+
+/// The kind of layer a tensor of a user's checkpoint most likely belongs to, from its name and shape.
+fn guess_layer_type(name: &str, shape: &[usize]) -> &'static str {
+    let name = name.to_ascii_lowercase();
+    match shape {
+        _ if name.contains("norm") || name.contains(".bn") || name.contains("ln_") => "norm",
+        [] | [_] if name.contains("bias") => "bias",
+        [] | [_] => "other",
+        _ if name.contains("embed") || name.contains("wte") || name.contains("wpe") => "embedding",
+        _ if name.contains("lstm") || name.contains("rnn") || name.contains("gru") => "recurrent",
+        [_, _] => "linear",
+        [_, _, 1, 1] | [_, _, 1] => "conv1x1",
+        [_, _, 3, 3] => "conv3x3",
+        [_, _, ..] => "conv",
+    }
+}
