@@ -1,9 +1,57 @@
-//! What people use today: casts, round-to-nearest, NF4 and GGUF block formats.
+//! What people use today: the reference rows every new method is measured against.
+//!
+//! | codec | what it stores | bits a weight |
+//! | --- | --- | --- |
+//! | `raw` | the source's own bytes | 32 or 16 |
+//! | `zeros` | nothing | 0 |
+//! | `f16`, `bf16` | a cast | 16 |
+//! | `rtn` | round-to-nearest codes and a scale per group | bits + 16/group |
+//! | `nf4` | 4-bit codes on normal quantiles and a maximum per block | 4.5, or 4.13 |
+//! | `q8_0` ... `tq2_0` | GGUF blocks, byte for byte | see [`gguf`] |
+//!
+//! Group and block scales are 16-bit floats in the formats people use, too narrow for a tensor of standard deviation 1e-6 or 1e6.
+//! Where that matters a [`PowerOfTwo`](seedpress_codec::PowerOfTwo) for the whole tensor is kept in the parameters.
 
+mod cast;
+mod codes;
+pub mod gguf;
+mod nf4;
+mod raw;
+mod rtn;
+mod zeros;
+
+pub use cast::{Bf16, F16};
+pub use nf4::{Nf4, Nf4Options};
+pub use raw::Raw;
+pub use rtn::{Rtn, RtnOptions};
+use schemars::JsonSchema;
 use seedpress_codec::Registry;
+use serde::{Deserialize, Serialize};
+pub use zeros::Zeros;
+
+/// For codecs with nothing to choose.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct NoOptions {}
 
 /// Adds what this crate offers to a registry.
 #[must_use]
 pub fn register(registry: Registry) -> Registry {
-    registry
+    gguf::register(registry.with::<Raw>().with::<Zeros>().with::<F16>().with::<Bf16>().with::<Rtn>().with::<Nf4>())
+}
+
+/// The one layer of an unlayered stream, with as many segments as its decoder needs.
+fn segments<'a, const N: usize>(
+    encoded: &seedpress_codec::EncodedView<'a>,
+) -> Result<[&'a [u8]; N], seedpress_codec::DecodeError> {
+    use seedpress_codec::DecodeError;
+    let [layer] = encoded.layers.as_slice() else { return Err(DecodeError::corrupt("exactly one layer expected")) };
+    let mut bytes = [&[][..]; N];
+    if layer.segments.len() != N {
+        return Err(DecodeError::corrupt("wrong number of segments"));
+    }
+    for (slot, segment) in bytes.iter_mut().zip(&layer.segments) {
+        *slot = segment.bytes;
+    }
+    Ok(bytes)
 }

@@ -10,6 +10,7 @@
 //! | [`tensor`] | values with a shape and a source data type |
 //! | [`encoded`] | layers of segments; each segment declares its role and its symbols |
 //! | [`packing`] | fixed-width bit streams and five trits a byte |
+//! | [`power`] | a power-of-two factor for a whole tensor |
 //! | [`wire`] | bounds-checked little-endian reading and writing |
 //! | [`record`] | one tensor as bytes: header, layers, checksums |
 //! | [`options`] | option types that cannot hold an illegal value |
@@ -25,6 +26,7 @@ mod exceptions;
 pub mod limits;
 pub mod options;
 pub mod packing;
+pub mod power;
 pub mod record;
 pub mod registry;
 pub mod stage;
@@ -39,6 +41,7 @@ pub use encoded::{Encoded, EncodedView, Layer, LayerView, Packing, Role, Segment
 pub use error::{ConfigError, DecodeError, DecodeErrorKind, EncodeError};
 pub use limits::Limits;
 pub use options::{Int, Number};
+pub use power::PowerOfTwo;
 pub use record::{Decoded, Record, RecordHeader, RecordView};
 pub use registry::Registry;
 pub use stage::Stage;

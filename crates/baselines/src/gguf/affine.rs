@@ -1,0 +1,137 @@
+//! `q4_k` and `q5_k`: 256 weights in eight sub-blocks of 32, each `d * scale * code - dmin * minimum` with 6-bit scales and minima.
+//!
+//! | part | bytes |
+//! | --- | --- |
+//! | `d`, `dmin` | binary16 each |
+//! | scales and minima | 12: sub-blocks 0-3 in the low six bits of bytes 0-3 (scale) and 4-7 (minimum); the low four bits of sub-blocks 4-7 in bytes 8-11 (scale low, minimum high), their upper two in the top bits of bytes 0-7 |
+//! | fifth bits (`q5_k`) | 32: bit `s` of byte `i` belongs to weight `i` of sub-block `s` |
+//! | low four bits | 128: 32 bytes per pair of sub-blocks, the even one in the low halves |
+
+use super::BlockFormat;
+use super::search::{affine, affine_error};
+use crate::codes::{f16_at, round, to_f16};
+
+/// 4-bit codes.
+pub struct Q4K;
+
+/// 5-bit codes.
+pub struct Q5K;
+
+const SUB: usize = 32;
+
+fn put_scales(scales: &[u8; 8], minima: &[u8; 8], bytes: &mut [u8]) {
+    for s in 0..4 {
+        bytes[s] = scales[s] | (scales[s + 4] >> 4) << 6;
+        bytes[s + 4] = minima[s] | (minima[s + 4] >> 4) << 6;
+        bytes[s + 8] = (scales[s + 4] & 15) | (minima[s + 4] & 15) << 4;
+    }
+}
+
+fn scale_and_minimum(bytes: &[u8], s: usize) -> (u8, u8) {
+    if s < 4 {
+        (bytes[s] & 63, bytes[s + 4] & 63)
+    } else {
+        ((bytes[s + 4] & 15) | (bytes[s - 4] >> 6) << 4, (bytes[s + 4] >> 4) | (bytes[s] >> 6) << 4)
+    }
+}
+
+/// Writes the header and returns the codes.
+fn quantise(weights: &[f32], top: f32, block: &mut [u8]) -> [u8; 256] {
+    let mut grids = [(0f32, 0f32); 8];
+    for (grid, values) in grids.iter_mut().zip(weights.chunks_exact(SUB)) {
+        *grid = affine(values, top);
+    }
+    let d = to_f16(grids.iter().fold(0f32, |a, grid| a.max(grid.0)) / 63.0);
+    let dmin = to_f16(grids.iter().fold(0f32, |a, grid| a.max(grid.1)) / 63.0);
+    block[..2].copy_from_slice(&d.to_le_bytes());
+    block[2..4].copy_from_slice(&dmin.to_le_bytes());
+    let (d, dmin) = (d.to_f32(), dmin.to_f32());
+    let near = |value: f32, unit: f32| if unit > 0.0 { (value / unit).min(63.0) as i32 } else { 0 };
+
+    let (mut scales, mut minima, mut codes) = ([0u8; 8], [0u8; 8], [0u8; 256]);
+    for (s, values) in weights.chunks_exact(SUB).enumerate() {
+        // The rounded pair depends on its partner: look at the neighbours of the ideal one.
+        let (scale, minimum) = (near(grids[s].0, d), near(grids[s].1, dmin));
+        let mut least = f32::INFINITY;
+        for candidate in scale - 1..=scale + 2 {
+            for offset in minimum - 1..=minimum + 2 {
+                if !(0..=63).contains(&candidate) || !(0..=63).contains(&offset) {
+                    continue;
+                }
+                let error = affine_error(values, top, d * candidate as f32, dmin * offset as f32);
+                if error < least {
+                    least = error;
+                    (scales[s], minima[s]) = (candidate as u8, offset as u8);
+                }
+            }
+        }
+        let (step, shift) = (d * f32::from(scales[s]), dmin * f32::from(minima[s]));
+        let inverse = if step > 0.0 { 1.0 / step } else { 0.0 };
+        for (code, &value) in codes[s * SUB..].iter_mut().zip(values) {
+            *code = round(((value + shift) * inverse).clamp(0.0, top)) as u8;
+        }
+    }
+    put_scales(&scales, &minima, &mut block[4..16]);
+    codes
+}
+
+/// Writes the low four bits of the codes.
+fn put_nibbles(codes: &[u8; 256], bytes: &mut [u8]) {
+    for (bytes, codes) in bytes.chunks_exact_mut(SUB).zip(codes.chunks_exact(2 * SUB)) {
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = (codes[index] & 15) | (codes[index + SUB] & 15) << 4;
+        }
+    }
+}
+
+/// `fifth(s, i)` is the code's part above its low four bits.
+fn dequantise(block: &[u8], nibbles: &[u8], weights: &mut [f32], fifth: impl Fn(usize, usize) -> u8) {
+    let (d, dmin) = (f16_at(block, 0), f16_at(block, 2));
+    for (s, weights) in weights.chunks_exact_mut(SUB).enumerate() {
+        let (scale, minimum) = scale_and_minimum(&block[4..16], s);
+        let (step, shift) = (d * f32::from(scale), dmin * f32::from(minimum));
+        let bytes = &nibbles[s / 2 * SUB..];
+        for (i, (weight, &byte)) in weights.iter_mut().zip(bytes).enumerate() {
+            let low = (byte >> (s % 2 * 4)) & 15;
+            *weight = step * f32::from(low | fifth(s, i)) - shift;
+        }
+    }
+}
+
+impl BlockFormat for Q4K {
+    const ID: &'static str = "q4_k";
+    const SUMMARY: &'static str = "GGUF Q4_K: 4-bit codes, 6-bit scales and minima per 32 weights (4.5 bits)";
+    const WEIGHTS: usize = 256;
+    const BYTES: usize = 144;
+    const HALVES: &'static [usize] = &[0, 2];
+
+    fn quantise(weights: &[f32], block: &mut [u8]) {
+        let codes = quantise(weights, 15.0, block);
+        put_nibbles(&codes, &mut block[16..]);
+    }
+
+    fn dequantise(block: &[u8], weights: &mut [f32]) {
+        dequantise(block, &block[16..], weights, |_, _| 0);
+    }
+}
+
+impl BlockFormat for Q5K {
+    const ID: &'static str = "q5_k";
+    const SUMMARY: &'static str = "GGUF Q5_K: 5-bit codes, 6-bit scales and minima per 32 weights (5.5 bits)";
+    const WEIGHTS: usize = 256;
+    const BYTES: usize = 176;
+    const HALVES: &'static [usize] = &[0, 2];
+
+    fn quantise(weights: &[f32], block: &mut [u8]) {
+        let codes = quantise(weights, 31.0, block);
+        for (index, code) in codes.iter().enumerate() {
+            block[16 + index % SUB] |= (code >> 4) << (index / SUB);
+        }
+        put_nibbles(&codes, &mut block[48..]);
+    }
+
+    fn dequantise(block: &[u8], weights: &mut [f32]) {
+        let high = &block[16..48];
+        dequantise(block, &block[48..], weights, |s, i| (high[i] >> s & 1) << 4);
+    }
+}

@@ -1,0 +1,73 @@
+//! The first-generation types, 32 weights with one binary16 scale in front: `q8_0` and `q4_0`.
+//!
+//! Codes come from the unrounded scale in binary32, as ggml computes them, so the bytes are ggml's.
+
+use super::BlockFormat;
+use crate::codes::{f16_at, to_f16};
+
+/// 8-bit signed codes.
+pub struct Q8_0;
+
+/// 4-bit codes, offset 8; weight `i` in the low half of byte `i`, weight `i + 16` in the high half.
+pub struct Q4_0;
+
+fn reciprocal(scale: f32) -> f32 {
+    if scale == 0.0 { 0.0 } else { 1.0 / scale }
+}
+
+impl BlockFormat for Q8_0 {
+    const ID: &'static str = "q8_0";
+    const SUMMARY: &'static str = "GGUF Q8_0: 8-bit codes, a scale per 32 weights (8.5 bits)";
+    const WEIGHTS: usize = 32;
+    const BYTES: usize = 34;
+    const HALVES: &'static [usize] = &[0];
+
+    fn quantise(weights: &[f32], block: &mut [u8]) {
+        let scale = weights.iter().fold(0f32, |largest, weight| largest.max(weight.abs())) / 127.0;
+        let inverse = reciprocal(scale);
+        block[..2].copy_from_slice(&to_f16(scale).to_le_bytes());
+        for (code, weight) in block[2..].iter_mut().zip(weights) {
+            // Half away from zero.
+            let scaled = weight * inverse;
+            let whole = scaled.abs() as i32;
+            let rounded = whole + i32::from(scaled.abs() - whole as f32 >= 0.5);
+            *code = (if scaled < 0.0 { -rounded } else { rounded }) as i8 as u8;
+        }
+    }
+
+    fn dequantise(block: &[u8], weights: &mut [f32]) {
+        let scale = f16_at(block, 0);
+        for (weight, &code) in weights.iter_mut().zip(&block[2..]) {
+            *weight = f32::from(code as i8) * scale;
+        }
+    }
+}
+
+impl BlockFormat for Q4_0 {
+    const ID: &'static str = "q4_0";
+    const SUMMARY: &'static str = "GGUF Q4_0: 4-bit codes, a scale per 32 weights (4.5 bits)";
+    const WEIGHTS: usize = 32;
+    const BYTES: usize = 18;
+    const HALVES: &'static [usize] = &[0];
+
+    fn quantise(weights: &[f32], block: &mut [u8]) {
+        // The first weight of the largest magnitude, with its sign, becomes exactly -8 steps.
+        let extreme = weights.iter().fold(0f32, |e, &weight| if weight.abs() > e.abs() { weight } else { e });
+        let scale = extreme / -8.0;
+        let inverse = reciprocal(scale);
+        block[..2].copy_from_slice(&to_f16(scale).to_le_bytes());
+        let code = |weight: f32| (weight * inverse + 8.5).clamp(0.0, 15.0) as u8;
+        for (index, byte) in block[2..].iter_mut().enumerate() {
+            *byte = code(weights[index]) | code(weights[index + 16]) << 4;
+        }
+    }
+
+    fn dequantise(block: &[u8], weights: &mut [f32]) {
+        let scale = f16_at(block, 0);
+        let (low, high) = weights.split_at_mut(16);
+        for ((low, high), &byte) in low.iter_mut().zip(high).zip(&block[2..]) {
+            *low = scale * f32::from((byte & 15) as i8 - 8);
+            *high = scale * f32::from((byte >> 4) as i8 - 8);
+        }
+    }
+}

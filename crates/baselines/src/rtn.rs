@@ -1,0 +1,179 @@
+//! `rtn`: round-to-nearest on a uniform grid, a scale for every group of weights along a row.
+//!
+//! The tensor is first shifted by a power of two so that its largest magnitude lies in `[2^14, 2^15)`; scales are binary16 there.
+//! A group whose largest magnitude is 2^-38 of the tensor's decodes to zeros, which costs nothing against the tensor's energy.
+//!
+//! - symmetric: codes `0 ..= 2^b - 1` stand for `-2^(b-1) ..= 2^(b-1) - 1`; the step is `2 max|w| / (2^b - 1)`, so no weight is
+//!   further than half a step from the grid (the convention of GPTQ);
+//! - asymmetric: the range is `[min(w, 0), max(w, 0)]`, the zero point an integer of `b` bits, so zero stays exact.
+//!
+//! | part | bytes |
+//! | --- | --- |
+//! | parameters | bits (1), symmetric 1 or asymmetric 0 (1), group (varint, 0 = a whole row), tensor exponent (2) |
+//! | scales | binary16 per group, groups in row-major order |
+//! | zero points | `b` bits per group; empty where symmetric |
+//! | indices | `b` bits per weight |
+
+use rayon::prelude::*;
+use schemars::JsonSchema;
+use seedpress_codec::packing::{BitReader, exact_len};
+use seedpress_codec::tensor::matrix_shape;
+use seedpress_codec::wire::{Put, Reader};
+use seedpress_codec::{
+    Capabilities, Codec, DecodeError, EncodeContext, EncodeError, Encoded, EncodedView, Int, Limits, Packing,
+    PowerOfTwo, Role, Segment, Symbols, TensorView,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::codes::{check_f16, f16_at, pack, round, to_f16};
+
+/// Options of [`Rtn`].
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RtnOptions {
+    /// Bits of an index. Scales (and zero points) come on top: 16 / group bits a weight.
+    pub bits: Int<2, 8>,
+    /// Weights along a row that share a scale; 0 is a whole row.
+    pub group: Int<0, 65536>,
+    /// A grid symmetric about zero; otherwise one between the group's extremes, with a zero point.
+    pub symmetric: bool,
+}
+
+impl Default for RtnOptions {
+    fn default() -> Self {
+        Self { bits: Int::of(4), group: Int::of(64), symmetric: true }
+    }
+}
+
+/// Round-to-nearest.
+#[derive(Debug, Clone)]
+pub struct Rtn(RtnOptions);
+
+/// Rows cut into groups; the last of a row may be short.
+struct Groups {
+    columns: usize,
+    group: usize,
+    per_row: usize,
+    total: usize,
+}
+
+impl Groups {
+    fn new(shape: &[usize], group: usize) -> Option<Self> {
+        let (rows, columns) = matrix_shape(shape);
+        let group = if group == 0 { columns } else { group.min(columns) }.max(1);
+        let per_row = columns.div_ceil(group);
+        Some(Self { columns, group, per_row, total: rows.checked_mul(per_row)? })
+    }
+}
+
+impl Codec for Rtn {
+    const ID: &'static str = "rtn";
+    const FORMAT: u32 = 1;
+    const SUMMARY: &'static str = "round-to-nearest integers (2 to 8 bits) with a 16-bit scale per group";
+    type Config = RtnOptions;
+
+    fn new(config: RtnOptions) -> Self {
+        Self(config)
+    }
+
+    fn config(&self) -> &RtnOptions {
+        &self.0
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { targets_bits: true, ..Capabilities::default() }
+    }
+
+    fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
+        let bits = self.0.bits.get() as u8;
+        let symmetric = self.0.symmetric;
+        let top = f32::from((1u16 << bits) - 1);
+        let groups = Groups::new(tensor.shape(), self.0.group.size())
+            .ok_or_else(|| EncodeError::Internal("group count overflows".to_owned()))?;
+        let power = PowerOfTwo::normalising(tensor.values(), 14);
+        let values = power.down_all(tensor.values());
+
+        let mut codes = vec![0u8; values.len()];
+        let mut scales = vec![0u8; groups.total * 2];
+        let mut zeros = vec![0u8; groups.total];
+        codes
+            .par_chunks_mut(groups.columns)
+            .zip(values.par_chunks(groups.columns))
+            .zip(scales.par_chunks_mut(2 * groups.per_row))
+            .zip(zeros.par_chunks_mut(groups.per_row))
+            .for_each(|(((codes, values), scales), zeros)| {
+                let codes = codes.chunks_mut(groups.group);
+                let parts = codes.zip(values.chunks(groups.group)).zip(scales.chunks_exact_mut(2)).zip(zeros);
+                for (((codes, values), scale), zero) in parts {
+                    let low = values.iter().fold(0f32, |a, &b| a.min(b));
+                    let high = values.iter().fold(0f32, |a, &b| a.max(b));
+                    let range = if symmetric { 2.0 * high.max(-low) } else { high - low };
+                    let step = to_f16(range / top);
+                    scale.copy_from_slice(&step.to_le_bytes());
+                    let step = step.to_f32();
+                    let inverse = if step > 0.0 { 1.0 / step } else { 0.0 };
+                    let point = if symmetric { (top + 1.0) / 2.0 } else { round((-low * inverse).clamp(0.0, top)) };
+                    *zero = if symmetric { 0 } else { point as u8 };
+                    for (code, &value) in codes.iter_mut().zip(values) {
+                        *code = round((value * inverse + point).clamp(0.0, top)) as u8;
+                    }
+                }
+            });
+        context.advance(tensor.len());
+
+        let mut params = vec![bits, u8::from(symmetric)];
+        params.put_varint(self.0.group.size() as u64);
+        params.extend_from_slice(&power.to_bytes());
+        let points = if symmetric { Vec::new() } else { pack(&zeros, bits) };
+        let point_count = if symmetric { 0 } else { groups.total };
+        Ok(Encoded::single(
+            params,
+            vec![
+                Segment::new(Role::Scales, Symbols::floats(Packing::F16, groups.total), scales),
+                Segment::new(Role::Scales, Symbols::bits(bits, point_count, groups.per_row), points),
+                Segment::new(Role::Indices, Symbols::bits(bits, codes.len(), groups.columns), pack(&codes, bits)),
+            ],
+        ))
+    }
+
+    fn decode(encoded: &EncodedView<'_>, out: &mut [f32], _: &mut Limits) -> Result<(), DecodeError> {
+        let mut reader = Reader::new(encoded.params);
+        let bits = reader.u8()?;
+        let symmetric = match reader.u8()? {
+            0 => false,
+            1 => true,
+            _ => return Err(DecodeError::corrupt("unknown grid").at_offset(1)),
+        };
+        let group = reader.length()?;
+        let power = PowerOfTwo::read(&mut reader)?;
+        reader.finish()?;
+        if !(2..=8).contains(&bits) {
+            return Err(DecodeError::corrupt("index width outside 2..=8").at_offset(0));
+        }
+        let groups = Groups::new(encoded.shape, group).ok_or(DecodeError::corrupt("group count overflows"))?;
+        let [scales, points, codes] = crate::segments(encoded)?;
+        exact_len(scales, groups.total.saturating_mul(2)).map_err(|error| error.at(0, 0))?;
+        check_f16(scales).map_err(|error| error.at(0, 0))?;
+        let points = if symmetric {
+            exact_len(points, 0).map_err(|error| error.at(0, 1))?;
+            None
+        } else {
+            Some(BitReader::new(points, bits, groups.total).map_err(|error| error.at(0, 1))?)
+        };
+        let codes = BitReader::new(codes, bits, out.len()).map_err(|error| error.at(0, 2))?;
+
+        out.par_chunks_mut(groups.columns).enumerate().for_each(|(row, out)| {
+            for (index, out) in out.chunks_mut(groups.group).enumerate() {
+                let unit = row * groups.per_row + index;
+                let first = row * groups.columns + index * groups.group;
+                let scale = f16_at(scales, 2 * unit);
+                let point = points.map_or(1 << (bits - 1), |points| points.get(unit)) as i32;
+                for (offset, value) in out.iter_mut().enumerate() {
+                    *value = (codes.get(first + offset) as i32 - point) as f32 * scale;
+                }
+                power.up_all(out);
+            }
+        });
+        Ok(())
+    }
+}
