@@ -1,9 +1,110 @@
-//! Trellis-coded quantisation.
+//! Trellis-coded quantisation with an adaptive entropy code.
+//!
+//! Two quantisers with doubled spacing take turns; a convolutional code says whose turn it is, so that the decoder follows from the
+//! parities of the indices while the encoder searches all paths (Viterbi) for the least `distortion + lambda x bits`. This buys most of
+//! the 1.53 dB of granular gain that a scalar quantiser leaves on the table, at any rate, for the price of a scalar decoder.
+//! Sources: M. W. Marcellin, T. R. Fischer, "Trellis coded quantization of memoryless and Gauss-Markov sources", IEEE Trans. Comm. 38
+//! (1), 1990; T. R. Fischer, M. Wang, "Entropy-constrained trellis-coded quantization", IEEE Trans. Inf. Theory 38 (2), 1992; the
+//! dependent quantisation of ISO/IEC 15938-17, whose second quantiser keeps zero as we do.
+//!
+//! | module | idea |
+//! | --- | --- |
+//! | [`code`] | the convolutional codes |
+//! | [`viterbi`] | the search |
+//! | [`symbols`] | from indices to binary decisions |
+//! | [`classes`] | row and column scales as contexts |
+//! | [`encoder`] | statistics, rate search |
+//! | [`stream`] | the bytes and the decoder |
 
-use seedpress_codec::Registry;
+pub mod classes;
+pub mod code;
+pub mod encoder;
+mod math;
+pub mod stream;
+pub mod symbols;
+pub mod viterbi;
+
+use schemars::JsonSchema;
+use seedpress_codec::{
+    Capabilities, Codec, DecodeError, EncodeContext, EncodeError, Encoded, EncodedView, Limits, Number, Registry,
+    TensorView,
+};
+use serde::{Deserialize, Serialize};
+
+/// How hard the encoder searches. The decoder's speed is the same for all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Effort {
+    /// 4 states.
+    Fast,
+    /// 8 states.
+    #[default]
+    Default,
+    /// 32 states: another 0.15 dB.
+    High,
+    /// 256 states: within about 0.3 dB of the rate-distortion function at high rates.
+    Best,
+}
+
+/// Options of [`Trellis`].
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Target in bits per weight, everything the codec writes included.
+    pub bits: Number<100, 12000>,
+    /// How hard to search: `fast`, `default`, `high` or `best`.
+    pub effort: Effort,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { bits: Number::of(3.0), effort: Effort::Default }
+    }
+}
+
+/// The codec.
+#[derive(Debug, Clone)]
+pub struct Trellis {
+    config: Config,
+}
+
+impl Codec for Trellis {
+    const ID: &'static str = "trellis";
+    const FORMAT: u32 = 1;
+    const SUMMARY: &'static str = "entropy-coded trellis quantisation, 4 to 256 states, any fractional rate";
+    type Config = Config;
+
+    fn new(config: Config) -> Self {
+        Self { config }
+    }
+
+    fn config(&self) -> &Config {
+        &self.config
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { targets_bits: true, ..Capabilities::default() }
+    }
+
+    fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
+        let memory = match self.config.effort {
+            Effort::Fast => 2,
+            Effort::Default => 3,
+            Effort::High => 5,
+            Effort::Best => 8,
+        };
+        let passes = if tensor.len() < stream::CHUNK { 12 } else { 6 };
+        let search = encoder::Search { memory, passes, sample: stream::CHUNK, tolerance: 0.004 };
+        encoder::encode(tensor, context, self.config.bits.get(), search)
+    }
+
+    fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {
+        stream::decode(encoded, out, limits)
+    }
+}
 
 /// Adds what this crate offers to a registry.
 #[must_use]
 pub fn register(registry: Registry) -> Registry {
-    registry
+    registry.with::<Trellis>()
 }

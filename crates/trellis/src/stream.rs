@@ -1,0 +1,306 @@
+//! The bytes, and the decoder.
+//!
+//! | params | size | |
+//! | --- | --- | --- |
+//! | flags | u8 | bit 0: row classes, bit 1: column classes, bit 2: offset, bit 3: every weight equals the offset (nothing follows it) |
+//! | offset | f32 | where flag 2 is set; added to every weight |
+//! | step | f32 | positive |
+//! | code | u8 | low half: memory 2..=8; high half: low bits of the binarisation, 0..=7 |
+//! | classes | u8 | low half: element classes - 1; high half: bits 0..=3 of the base |
+//! | base | u8 | high bits of the base, where a class flag is set |
+//! | points | u8 + 2 x i8 each | number of trained reproduction points, then for each index from 1 the offsets of Q0 and Q1 in step/64 |
+//!
+//! | segment | role | |
+//! | --- | --- | --- |
+//! | classes | scales | only with a class flag: the coded row and column classes |
+//! | tables | tables | only with several chunks: the length of each chunk but the last as varint, then the coded initial probabilities |
+//! | indices | indices | the coded chunks one after another |
+//!
+//! A chunk is [`CHUNK`] weights in row-major order with its own coder and its own models; it starts in state 0. Index `k` of
+//! quantiser Q0 stands for `2k`, of Q1 for `2k - 1` steps (0 for `k = 0`), plus the trained offset, with the sign that follows it.
+
+use rayon::prelude::*;
+use seedpress_codec::tensor::matrix_shape;
+use seedpress_codec::wire::{Put, Reader};
+use seedpress_codec::{DecodeError, EncodedView, Limits, Role};
+use seedpress_entropy::binary::{Bit, Decoder, Encoder};
+
+use crate::classes::{CLASSES, Classes};
+use crate::code::Code;
+use crate::math::exp2;
+use crate::symbols::{self, Context, Counts, MODELS, MOST_SHIFT};
+
+/// Weights in a chunk: large enough to learn in, small enough to keep every core busy.
+pub const CHUNK: usize = 1 << 16;
+/// Trained reproduction points at most.
+pub const MOST_POINTS: usize = 32;
+/// How many observations an initial probability weighs.
+const TRUST: u32 = 48;
+
+/// What the parameter bytes say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Params {
+    /// Added to every weight.
+    pub offset: f32,
+    /// Half the spacing of a quantiser's points; 0 where every weight equals the offset.
+    pub step: f32,
+    /// Memory of the code.
+    pub memory: u8,
+    /// Low bits of the binarisation.
+    pub shift: u32,
+    /// Trained offsets of Q0 and Q1 in step/64, for indices from 1.
+    pub points: Vec<[i8; 2]>,
+}
+
+impl Params {
+    /// Serialises.
+    pub fn to_bytes(&self, classes: &Classes) -> Vec<u8> {
+        let sides = u8::from(!classes.rows.is_empty()) | u8::from(!classes.columns.is_empty()) << 1;
+        let constant = self.step == 0.0;
+        let mut bytes = vec![sides | u8::from(self.offset != 0.0) << 2 | u8::from(constant) << 3];
+        if self.offset != 0.0 {
+            bytes.put_f32(self.offset);
+        }
+        if constant {
+            return bytes;
+        }
+        bytes.put_f32(self.step);
+        bytes.push(self.memory | (self.shift as u8) << 4);
+        bytes.push((classes.count - 1) | (classes.base & 15) << 4);
+        if sides != 0 {
+            bytes.push(classes.base >> 4);
+        }
+        bytes.push(self.points.len() as u8);
+        bytes.extend(self.points.iter().flatten().map(|&offset| offset as u8));
+        bytes
+    }
+
+    /// Reads the parameters, which class sides were sent, the class base and count.
+    ///
+    /// # Errors
+    /// Truncated or corrupt.
+    pub fn parse(bytes: &[u8]) -> Result<(Self, [bool; 2], u8, u8), DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let flags = reader.u8()?;
+        if flags > 15 {
+            return Err(DecodeError::corrupt("unknown flags").at_offset(0));
+        }
+        let offset = if flags & 4 != 0 { reader.finite_f32()? } else { 0.0 };
+        let mut params = Self { offset, step: 0.0, memory: Code::LEAST, shift: 0, points: Vec::new() };
+        if flags & 8 != 0 {
+            reader.finish()?;
+            return Ok((params, [false; 2], 0, 1));
+        }
+        params.step = reader.finite_f32()?;
+        if params.step <= 0.0 {
+            return Err(DecodeError::corrupt("the step is not positive"));
+        }
+        let code = reader.u8()?;
+        params.memory = code & 15;
+        params.shift = u32::from(code >> 4);
+        if Code::new(params.memory).is_none() || params.shift > MOST_SHIFT {
+            return Err(DecodeError::corrupt("unknown trellis code or binarisation"));
+        }
+        let packed = reader.u8()?;
+        let high = if flags & 3 != 0 { reader.u8()? } else { 0 };
+        if high > 1 {
+            return Err(DecodeError::corrupt("class base out of range"));
+        }
+        let (count, base) = ((packed & 15) + 1, packed >> 4 | high << 4);
+        let points = usize::from(reader.u8()?);
+        if points > MOST_POINTS {
+            return Err(DecodeError::corrupt("too many reproduction points"));
+        }
+        params.points = reader.take(2 * points)?.chunks_exact(2).map(|p| [p[0] as i8, p[1] as i8]).collect();
+        reader.finish()?;
+        Ok((params, [flags & 1 != 0, flags & 2 != 0], base, count))
+    }
+
+    /// The reproduction point of index `k`, in steps.
+    #[inline]
+    pub fn point(&self, quantizer: usize, k: usize) -> f32 {
+        let trained = if k == 0 { 0 } else { self.points.get(k - 1).map_or(0, |offsets| offsets[quantizer]) };
+        let lattice = if k == 0 { 0.0 } else { (2 * k - quantizer) as f32 };
+        lattice + f32::from(trained) / 64.0
+    }
+
+    /// A weight from its point in steps.
+    #[inline]
+    fn weight(&self, point: f32, negative: bool) -> f32 {
+        let magnitude = f64::from(point) * f64::from(self.step);
+        let value = f64::from(self.offset) + if negative { -magnitude } else { magnitude };
+        (value as f32).clamp(-f32::MAX, f32::MAX)
+    }
+}
+
+/// The models every chunk starts from.
+pub type Models = Vec<Context>;
+
+/// Probability of code `c` (1..=62): log-odds in quarter octaves.
+fn probability(code: u32) -> u32 {
+    (65536.0 / (1.0 + exp2((31.5 - f64::from(code)) / 4.0))).round() as u32
+}
+
+/// Codes the probabilities that were observed; returns the models a decoder will have.
+pub fn write_models(counts: &[Counts], shift: u32) -> (Models, Vec<u8>) {
+    let mut encoder = Encoder::new();
+    let models = counts
+        .iter()
+        .map(|counts| {
+            let mut context = fresh();
+            let steps = (0..symbols::UNARY).take_while(|&step| counts.total(step) > 24).count();
+            encoder.raw(steps as u32, 4);
+            for model in described(steps, shift) {
+                let target = f64::from(counts.probability(model));
+                let loss = |code: u32| {
+                    let p = f64::from(probability(code));
+                    (p - target) * (p - target) / (p * (65536.0 - p))
+                };
+                let mut code = 0;
+                for candidate in 1..64 {
+                    if loss(candidate) < loss(code) {
+                        code = candidate;
+                    }
+                }
+                encoder.raw(code, 6);
+                context[model] = Bit::new(probability(code), TRUST);
+            }
+            context
+        })
+        .collect();
+    (models, encoder.finish())
+}
+
+fn read_models(bytes: &[u8], contexts: usize, shift: u32) -> Result<Models, DecodeError> {
+    let mut decoder = Decoder::new(bytes);
+    let models = (0..contexts)
+        .map(|_| {
+            let mut context = fresh();
+            let steps = decoder.raw(4) as usize;
+            for model in described(steps, shift) {
+                context[model] = Bit::new(probability(decoder.raw(6)), TRUST);
+            }
+            context
+        })
+        .collect();
+    decoder.finish()?;
+    Ok(models)
+}
+
+/// The models whose probability is sent where `steps` unary steps are in use.
+fn described(steps: usize, shift: u32) -> impl Iterator<Item = usize> {
+    let per_step = match shift {
+        0 => 0,
+        1 => 1,
+        _ => 3,
+    };
+    let low = (0..steps).flat_map(move |step| (0..per_step).map(move |model| symbols::UNARY + step * 3 + model));
+    (0..steps).chain(low)
+}
+
+fn fresh() -> Context {
+    [Bit::default(); MODELS]
+}
+
+/// Untrained models.
+pub fn fresh_models(contexts: usize) -> Models {
+    vec![fresh(); contexts]
+}
+
+/// Codes one chunk.
+pub fn write_chunk(
+    code: Code,
+    shift: u32,
+    models: &Models,
+    classes: &[u8],
+    indices: &[u32],
+    negative: impl Fn(usize) -> bool,
+) -> Vec<u8> {
+    let (mut encoder, mut models, mut state) = (Encoder::new(), models.clone(), 0);
+    for (index, (&k, &class)) in indices.iter().zip(classes).enumerate() {
+        let context = 2 * usize::from(class) + (state & 1);
+        symbols::write(&mut encoder, &mut models[context], shift, k, negative(index));
+        state = code.next(state, k as usize & 1);
+    }
+    encoder.finish()
+}
+
+/// Entries of the decoder's table of points.
+const TABLE: usize = 64;
+
+/// Reconstructs a tensor.
+///
+/// # Errors
+/// Truncated, corrupt, or the limit.
+pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {
+    let (params, sides, base, count) = Params::parse(encoded.params)?;
+    let segments = &encoded.layers[0].segments;
+    if params.step == 0.0 {
+        if !segments.is_empty() {
+            return Err(DecodeError::corrupt("a constant tensor has no segments"));
+        }
+        out.fill(params.offset);
+        return Ok(());
+    }
+    let mut remaining = segments.iter();
+    let mut segment = |role: Role| match remaining.next() {
+        Some(segment) if segment.role == role => Ok(segment.bytes),
+        _ => Err(DecodeError::corrupt("the segments are not those of this codec")),
+    };
+    let (rows, columns) = matrix_shape(encoded.shape);
+    let classes = if sides[0] || sides[1] {
+        let length = |side: bool, length: usize| if side { length } else { 0 };
+        let (rows, columns) = (length(sides[0], rows), length(sides[1], columns));
+        Classes::from_bytes(segment(Role::Scales)?, rows, columns, base, count, limits)?
+    } else {
+        Classes { base, count, ..Classes::none() }
+    };
+    debug_assert!(usize::from(count) <= CLASSES);
+    let chunks = out.len().div_ceil(CHUNK);
+    let contexts = 2 * usize::from(count);
+    limits.take((contexts * size_of::<Context>()) as u64)?;
+    let mut lengths: Vec<usize> = limits.vec(chunks)?;
+    let models = if chunks > 1 {
+        let mut reader = Reader::new(segment(Role::Tables)?);
+        for _ in 1..chunks {
+            lengths.push(reader.length()?);
+        }
+        read_models(reader.take(reader.remaining())?, contexts, params.shift)?
+    } else {
+        fresh_models(contexts)
+    };
+    let indices = segment(Role::Indices)?;
+    if remaining.next().is_some() {
+        return Err(DecodeError::corrupt("the segments are not those of this codec"));
+    }
+    let mut parts: Vec<&[u8]> = limits.vec(chunks)?;
+    let mut reader = Reader::new(indices);
+    for &length in &lengths {
+        parts.push(reader.take(length)?);
+    }
+    parts.push(reader.take(reader.remaining())?);
+    let code = Code::new(params.memory).ok_or(DecodeError::corrupt("unknown trellis code"))?;
+    let table: [[[f32; 2]; TABLE]; 2] = std::array::from_fn(|quantizer| {
+        std::array::from_fn(|k| [false, true].map(|negative| params.weight(params.point(quantizer, k), negative)))
+    });
+    // One context a thread at a time; counted for the worst case of all chunks in flight.
+    let flight = chunks.min(rayon::current_num_threads().saturating_mul(2));
+    limits.take((flight * (contexts * size_of::<Context>() + CHUNK)) as u64)?;
+    out.par_chunks_mut(CHUNK).zip(parts).enumerate().try_for_each(|(chunk, (out, bytes))| {
+        let mut element_classes = vec![0u8; out.len()];
+        classes.fill(chunk * CHUNK, columns, &mut element_classes);
+        let (mut decoder, mut models, mut state) = (Decoder::new(bytes), models.clone(), 0);
+        for (value, &class) in out.iter_mut().zip(&element_classes) {
+            let quantizer = state & 1;
+            let context = &mut models[2 * usize::from(class) + quantizer];
+            let (k, negative) = symbols::read(&mut decoder, context, params.shift);
+            let k = k as usize;
+            *value = match table[quantizer].get(k) {
+                Some(pair) => pair[usize::from(negative)],
+                None => params.weight(params.point(quantizer, k), negative),
+            };
+            state = code.next(state, k & 1);
+        }
+        decoder.finish()
+    })
+}

@@ -1,0 +1,307 @@
+//! The search: the path through the trellis of least `distortion + lambda x bits`.
+//!
+//! All costs are `f32` sums in a fixed order without fused multiply-add, so the AVX2 kernel and the portable loop take the same
+//! decisions. A cost depends on the sample, its class and the quantiser, never on the path: four branch costs a sample serve any
+//! number of states.
+
+use crate::code::Code;
+
+/// Magnitudes are in units of the step; an index beyond the table costs two bits more an octave.
+#[derive(Debug, Clone)]
+pub struct Tables {
+    /// Indices with a table entry.
+    pub reach: usize,
+    /// Reproduction points of both quantisers; entry `k + 1` belongs to index `k`.
+    pub points: [Vec<f32>; 2],
+    /// `lambda x bits`, `reach + 1` entries a context (class x 2 + quantiser), entry `k + 1` belongs to index `k`.
+    pub rates: Vec<f32>,
+    /// Lambda in squared steps per bit.
+    pub lambda: f32,
+}
+
+impl Tables {
+    #[inline]
+    fn stride(&self) -> usize {
+        self.reach + 1
+    }
+
+    /// The reproduction point of an index.
+    #[inline]
+    pub fn point(&self, quantizer: usize, k: usize) -> f32 {
+        if k < self.reach { self.points[quantizer][k + 1] } else { (2 * k - quantizer) as f32 }
+    }
+
+    fn rate(&self, context: usize, k: usize) -> f32 {
+        let row = &self.rates[context * self.stride()..][..self.stride()];
+        if k < self.reach {
+            row[k + 1]
+        } else {
+            let octaves = k.ilog2() - (self.reach - 1).ilog2();
+            row[self.reach] + self.lambda * (2 * octaves) as f32
+        }
+    }
+
+    #[inline]
+    fn cost(&self, u: f32, context: usize, quantizer: usize, k: usize) -> f32 {
+        let error = u - self.point(quantizer, k);
+        error * error + self.rate(context, k)
+    }
+
+    /// The cheapest index of a parity: one of the two that bracket `u`, or zero.
+    fn best(&self, u: f32, class: usize, quantizer: usize, parity: usize) -> (f32, usize) {
+        let context = 2 * class + quantizer;
+        let floor = ((u + quantizer as f32) * 0.5) as usize;
+        let below = if floor & 1 == parity { floor as isize } else { floor as isize - 1 };
+        let mut best = (f32::INFINITY, parity);
+        for k in [below, below + 2, parity as isize] {
+            if k >= 0 {
+                let cost = self.cost(u, context, quantizer, k as usize);
+                if cost < best.0 {
+                    best = (cost, k as usize);
+                }
+            }
+        }
+        best
+    }
+
+    /// The four branch costs: Q0 even, Q0 odd, Q1 even, Q1 odd.
+    #[inline]
+    fn branches(&self, u: f32, class: usize) -> [f32; 4] {
+        let mut costs = [0f32; 4];
+        for quantizer in 0..2 {
+            let floor = ((u + quantizer as f32) * 0.5) as usize;
+            if floor + 3 >= self.reach {
+                costs[2 * quantizer] = self.best(u, class, quantizer, 0).0;
+                costs[2 * quantizer + 1] = self.best(u, class, quantizer, 1).0;
+                continue;
+            }
+            let points = &self.points[quantizer][floor..floor + 4];
+            let row = (2 * class + quantizer) * self.stride();
+            let rates = &self.rates[row + floor..row + floor + 4];
+            let cost: [f32; 4] = std::array::from_fn(|lane| {
+                let error = u - points[lane];
+                error * error + rates[lane]
+            });
+            // Lanes are floor - 1 .. floor + 2: equal parity two apart.
+            let (other, same) = (cost[0].min(cost[2]), cost[1].min(cost[3]));
+            let (even, odd) = if floor & 1 == 0 { (same, other) } else { (other, same) };
+            let origin = u - self.points[quantizer][1];
+            let zero = origin * origin + self.rates[row + 1];
+            let first = u - self.points[quantizer][2];
+            let one = first * first + self.rates[row + 2];
+            costs[2 * quantizer] = even.min(zero);
+            costs[2 * quantizer + 1] = odd.min(one);
+        }
+        costs
+    }
+}
+
+/// Memory a search needs, kept between chunks.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    branches: Vec<[f32; 4]>,
+    decisions: Vec<u8>,
+}
+
+/// The best path for magnitudes `u` with their classes, from state 0 to any state; writes the indices.
+pub fn search(code: Code, tables: &Tables, u: &[f32], classes: &[u8], scratch: &mut Scratch, indices: &mut [u32]) {
+    let states = code.states();
+    scratch.branches.clear();
+    scratch.branches.extend(u.iter().zip(classes).map(|(&u, &class)| tables.branches(u, usize::from(class))));
+    let width = states.div_ceil(8);
+    scratch.decisions.clear();
+    scratch.decisions.resize(u.len() * width, 0);
+    let mut costs = vec![1e30f32; states.max(8)];
+    costs[0] = 0.0;
+    forward(code, &scratch.branches, &mut costs, &mut scratch.decisions);
+    let mut state = 0;
+    for candidate in 1..states {
+        if costs[candidate] < costs[state] {
+            state = candidate;
+        }
+    }
+    for index in (0..u.len()).rev() {
+        let parity = usize::from(scratch.decisions[index * width + state / 8] >> (state % 8) & 1);
+        let quantizer = code.incoming_quantizer(state);
+        indices[index] = tables.best(u[index], usize::from(classes[index]), quantizer, parity).1 as u32;
+        state = code.previous(state, parity);
+    }
+}
+
+/// Samples between two subtractions of the least cost.
+const PERIOD: usize = 64;
+
+fn forward(code: Code, branches: &[[f32; 4]], costs: &mut [f32], decisions: &mut [u8]) {
+    #[cfg(target_arch = "x86_64")]
+    if code.states() >= 8 && std::arch::is_x86_feature_detected!("avx2") {
+        avx2::forward(code, branches, costs, decisions);
+        return;
+    }
+    portable(code, branches, costs, decisions);
+}
+
+fn portable(code: Code, branches: &[[f32; 4]], costs: &mut [f32], decisions: &mut [u8]) {
+    let states = code.states();
+    let width = states.div_ceil(8);
+    let previous: Vec<[usize; 3]> =
+        (0..states).map(|t| [code.previous(t, 0), code.previous(t, 1), code.incoming_quantizer(t)]).collect();
+    let mut after = vec![0f32; states];
+    for (index, (branch, bits)) in branches.iter().zip(decisions.chunks_exact_mut(width)).enumerate() {
+        for (t, &[even, odd, quantizer]) in previous.iter().enumerate() {
+            let (a, b) = (costs[even] + branch[2 * quantizer], costs[odd] + branch[2 * quantizer + 1]);
+            after[t] = if b < a { b } else { a };
+            bits[t / 8] |= u8::from(b < a) << (t % 8);
+        }
+        costs[..states].copy_from_slice(&after);
+        if index % PERIOD == PERIOD - 1 {
+            let least = costs[..states].iter().copied().fold(f32::INFINITY, f32::min);
+            costs[..states].iter_mut().for_each(|cost| *cost -= least);
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code)]
+mod avx2 {
+    //! Eight states a register; with eight states the costs never leave it.
+
+    use std::arch::x86_64::*;
+
+    use super::{Code, PERIOD};
+
+    pub fn forward(code: Code, branches: &[[f32; 4]], costs: &mut [f32], decisions: &mut [u8]) {
+        assert!(costs.len() == code.states() && decisions.len() == branches.len() * (code.states() / 8));
+        // SAFETY: the caller has checked for AVX2; all indices stay below `states`, which is the length of both cost arrays.
+        unsafe {
+            if code.states() == 8 {
+                eight(code, branches, costs, decisions)
+            } else {
+                many(code, branches, costs, decisions)
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx2")]
+    unsafe fn eight(code: Code, branches: &[[f32; 4]], costs: &mut [f32], decisions: &mut [u8]) {
+        let table = |f: &dyn Fn(usize) -> usize| -> [i32; 8] { std::array::from_fn(|t| f(t) as i32) };
+        // SAFETY: loads and stores of eight elements from arrays of eight, of four from arrays of four.
+        unsafe {
+            let load = |array: [i32; 8]| _mm256_loadu_si256(array.as_ptr().cast());
+            let even = load(table(&|t| code.previous(t, 0)));
+            let odd = load(table(&|t| code.previous(t, 1)));
+            let even_branch = load(table(&|t| 2 * code.incoming_quantizer(t)));
+            let odd_branch = load(table(&|t| 2 * code.incoming_quantizer(t) + 1));
+            let mut cost = _mm256_loadu_ps(costs.as_ptr());
+            for (index, (branch, bits)) in branches.iter().zip(decisions.iter_mut()).enumerate() {
+                let four = _mm256_broadcast_ps(&*branch.as_ptr().cast::<__m128>());
+                let a = _mm256_add_ps(_mm256_permutevar8x32_ps(cost, even), _mm256_permutevar_ps(four, even_branch));
+                let b = _mm256_add_ps(_mm256_permutevar8x32_ps(cost, odd), _mm256_permutevar_ps(four, odd_branch));
+                *bits = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(b, a)) as u8;
+                cost = _mm256_min_ps(b, a);
+                if index % PERIOD == PERIOD - 1 {
+                    let mut lanes = [0f32; 8];
+                    _mm256_storeu_ps(lanes.as_mut_ptr(), cost);
+                    let least = lanes.iter().copied().fold(f32::INFINITY, f32::min);
+                    cost = _mm256_sub_ps(cost, _mm256_set1_ps(least));
+                }
+            }
+            _mm256_storeu_ps(costs.as_mut_ptr(), cost);
+        }
+    }
+
+    #[target_feature(enable = "avx2")]
+    unsafe fn many(code: Code, branches: &[[f32; 4]], costs: &mut [f32], decisions: &mut [u8]) {
+        let states = code.states();
+        let even: Vec<i32> = (0..states).map(|t| code.previous(t, 0) as i32).collect();
+        let odd: Vec<i32> = (0..states).map(|t| code.previous(t, 1) as i32).collect();
+        let mut now = costs.to_vec();
+        let mut after = vec![0f32; states];
+        for (index, (branch, bits)) in branches.iter().zip(decisions.chunks_exact_mut(states / 8)).enumerate() {
+            for (block, byte) in bits.iter_mut().enumerate() {
+                // The quantiser of the predecessors is the top bit of the state: constant over a block.
+                let quantizer = 2 * code.incoming_quantizer(8 * block);
+                // SAFETY: `block < states / 8`; the index tables hold predecessors, all below `states`.
+                unsafe {
+                    let from_even = _mm256_loadu_si256(even.as_ptr().add(8 * block).cast());
+                    let from_odd = _mm256_loadu_si256(odd.as_ptr().add(8 * block).cast());
+                    let a = _mm256_i32gather_ps::<4>(now.as_ptr(), from_even);
+                    let b = _mm256_i32gather_ps::<4>(now.as_ptr(), from_odd);
+                    let a = _mm256_add_ps(a, _mm256_set1_ps(branch[quantizer]));
+                    let b = _mm256_add_ps(b, _mm256_set1_ps(branch[quantizer + 1]));
+                    *byte = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(b, a)) as u8;
+                    _mm256_storeu_ps(after.as_mut_ptr().add(8 * block), _mm256_min_ps(b, a));
+                }
+            }
+            std::mem::swap(&mut now, &mut after);
+            if index % PERIOD == PERIOD - 1 {
+                let least = now.iter().copied().fold(f32::INFINITY, f32::min);
+                now.iter_mut().for_each(|cost| *cost -= least);
+            }
+        }
+        costs.copy_from_slice(&now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tables() -> Tables {
+        let reach = 12;
+        let points = [0usize, 1].map(|q| {
+            let lattice = (0..reach).map(|k| if k == 0 { 0.0 } else { (2 * k - q) as f32 });
+            std::iter::once(0.0).chain(lattice).collect()
+        });
+        let mut rates = Vec::new();
+        for context in 0..4 {
+            rates.push(1e30);
+            rates.extend((0..reach).map(|k| 0.3 + 0.5 * k as f32 + 0.1 * context as f32));
+        }
+        Tables { reach, points, rates, lambda: 0.5 }
+    }
+
+    fn magnitudes(count: usize) -> Vec<f32> {
+        (0..count as u32).map(|i| (i.wrapping_mul(0x9E37_79B9) >> 20) as f32 / 500.0).collect()
+    }
+
+    fn path_cost(code: Code, tables: &Tables, u: &[f32], indices: &[u32]) -> f64 {
+        let mut state = 0;
+        let mut cost = 0.0;
+        for (&u, &k) in u.iter().zip(indices) {
+            cost += f64::from(tables.cost(u, state & 1, state & 1, k as usize));
+            state = code.next(state, k as usize & 1);
+        }
+        cost
+    }
+
+    #[test]
+    fn no_path_of_brute_force_is_cheaper() {
+        let (code, tables, u) = (Code::new(3).unwrap(), tables(), magnitudes(6));
+        let mut indices = vec![0; u.len()];
+        search(code, &tables, &u, &[0; 6], &mut Scratch::default(), &mut indices);
+        let found = path_cost(code, &tables, &u, &indices);
+        let mut least = f64::INFINITY;
+        for number in 0..7u32.pow(6) {
+            let path: Vec<u32> = (0..6).map(|digit| number / 7u32.pow(digit) % 7).collect();
+            least = least.min(path_cost(code, &tables, &u, &path));
+        }
+        assert!((found - least).abs() < 1e-4, "{found} against {least}");
+    }
+
+    #[test]
+    fn the_vector_kernel_takes_the_portable_decisions() {
+        let (tables, u) = (tables(), magnitudes(1000));
+        let branches: Vec<[f32; 4]> = u.iter().map(|&u| tables.branches(u, 1)).collect();
+        for memory in 3..=8 {
+            let code = Code::new(memory).unwrap();
+            let run = |f: fn(Code, &[[f32; 4]], &mut [f32], &mut [u8])| {
+                let mut costs = vec![1e30; code.states()];
+                costs[0] = 0.0;
+                let mut decisions = vec![0; u.len() * code.states() / 8];
+                f(code, &branches, &mut costs, &mut decisions);
+                (costs, decisions)
+            };
+            assert_eq!(run(forward), run(portable), "memory {memory}");
+        }
+    }
+}
