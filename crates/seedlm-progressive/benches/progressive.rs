@@ -1,1 +1,88 @@
-fn main() {}
+//! The search against its definition, and decoding against copying, each in one run.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use seedpress_codec::{Codec, DType, EncodeContext, Limits, Tensor};
+use seedpress_seedlm_progressive::codebook::Codebook;
+use seedpress_seedlm_progressive::search::{BUCKETS, Index, Target, Winner, target};
+use seedpress_seedlm_progressive::{Config, SeedlmProgressive, Values};
+
+fn noise(count: usize) -> Vec<f32> {
+    let mut state = 1u64;
+    let mut next = move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1 << 24) as f32 - 0.5
+    };
+    // The sum of four is normal enough here.
+    (0..count).map(|_| (next() + next() + next() + next()) * 1.732).collect()
+}
+
+/// What a codec without our tables does for each seed: run the register, build the codeword, take the product. In floating point.
+fn brute_force(codebook: &Codebook, block: &[f32]) -> (usize, f32) {
+    let mut best = (0, f32::MIN);
+    for position in 0..codebook.len() {
+        let (mut product, mut square) = (0f32, 0f32);
+        for (value, codeword) in block.iter().zip(codebook.codeword(position, block.len())) {
+            product += value * codeword;
+            square += codeword * codeword;
+        }
+        let score = product.abs() - 0.5 * square;
+        if score > best.1 {
+            best = (position, score);
+        }
+    }
+    best
+}
+
+fn search(criterion: &mut Criterion) {
+    let codebook = Codebook::new(16, 0, Values::Gaussian);
+    let index = Index::new(&codebook, 16, usize::MAX);
+    let weights: Vec<f32> = noise(16 * 8).iter().map(|v| v * 148.0).collect();
+    let targets: Vec<Target> = weights.chunks(16).map(|block| target(block.iter().copied())).collect();
+    let mut group = criterion.benchmark_group("search of 65,535 codewords of 16");
+    group.sample_size(10).throughput(Throughput::Elements(weights.len() as u64));
+    group.bench_function("brute force", |b| {
+        b.iter(|| weights.chunks(16).map(|block| brute_force(&codebook, black_box(block)).0).sum::<usize>())
+    });
+    group.bench_function("portable", |b| {
+        let mut winners = vec![Winner { score: i32::MIN, position: 0 }; targets.len() * BUCKETS];
+        b.iter(|| index.portable(black_box(&targets), &mut winners))
+    });
+    group.bench_function("dispatched", |b| {
+        let mut winners = Vec::new();
+        b.iter(|| index.winners(black_box(&targets), &mut winners))
+    });
+    group.finish();
+}
+
+fn decode(criterion: &mut Criterion) {
+    let count = 1 << 20;
+    let tensor = Tensor::new(vec![1024, 1024], noise(count), DType::F32).expect("shape");
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("one thread");
+    let mut group = criterion.benchmark_group("decode, one thread");
+    group.sample_size(20).throughput(Throughput::Bytes(4 * count as u64));
+    let mut out = vec![0f32; count];
+    group.bench_function("memcpy", |b| b.iter(|| black_box(&mut out).copy_from_slice(black_box(tensor.values()))));
+    for (name, config) in [
+        ("one stage of 16", r#"{"layers": 1, "terms": 1, "block": 16, "beam": 1, "candidates": 4096}"#),
+        ("two stages of 32", r#"{"layers": 1, "terms": 2, "block": 32, "beam": 1, "candidates": 4096}"#),
+        ("three layers of two", r#"{"layers": 3, "terms": 2, "block": 32, "beam": 1, "candidates": 4096}"#),
+    ] {
+        let config: Config = serde_json::from_str(config).expect("options");
+        let encoded =
+            SeedlmProgressive::new(config).encode(&tensor.view("t"), &EncodeContext::default()).expect("encodes");
+        let view = encoded.view(tensor.shape());
+        group.bench_function(name, |b| {
+            pool.install(|| {
+                b.iter(|| {
+                    SeedlmProgressive::decode(&view, black_box(&mut out), &mut Limits::new(1 << 28)).expect("decodes")
+                })
+            })
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, search, decode);
+criterion_main!(benches);

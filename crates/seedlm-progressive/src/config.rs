@@ -20,7 +20,7 @@ pub enum Values {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Target in bits per weight, all layers together; chooses `layers`, `block` and `k` (which is then the largest register allowed).
+    /// Target in bits per weight, all layers together; chooses `layers` and `block`, and may lower `k` and `terms` to land closer.
     /// Met within 1.5 % on tensors of more than a few thousand weights; gains and headers come on top (under 0.02 bits there).
     pub bits: Option<Number<500, 8000>>,
     /// Compression level of the seed report, 0.1 (best quality) to 0.9 (smallest), mapped to a `bits` target of `4.5 - 4 level`:
@@ -50,8 +50,8 @@ impl Default for Config {
             bits: None,
             level: None,
             layers: Int::of(3),
-            block: Int::of(16),
-            terms: Int::of(1),
+            block: Int::of(32),
+            terms: Int::of(2),
             k: Int::of(16),
             beam: Int::of(8),
             prefix: Number::of(0.5),
@@ -98,22 +98,25 @@ impl Config {
         let target = self.bits.map(Number::get).or(self.level.map(|level| 4.5 - 4.0 * level.get()));
         match target {
             Some(bits) => Self::shape_for(bits, width, terms),
+            // Eight layers of four stages are as many as there are sequences.
             None => Shape { width, block: self.block.size(), terms, layers: self.layers.size() },
         }
     }
 
-    /// The shape nearest to a target: every layer between 0.75 and 1.35 bits where that is possible, registers of up to two bits less
-    /// where that lands closer.
+    /// The shape nearest to a target: every layer between 0.75 and 1.35 bits where that is possible; registers of up to two bits less
+    /// or fewer stages a layer where that lands closer.
     fn shape_for(bits: f64, width: u32, terms: usize) -> Shape {
         let mut best = (f64::INFINITY, Shape { width, block: 16, terms, layers: 1 });
-        for less in 0..=2.min(width - 8) {
+        for (less, fewer) in (0..=2.min(width - 8)).flat_map(|less| (0..terms).map(move |fewer| (less, fewer))) {
+            let (width, terms) = (width - less, terms - fewer);
             for layers in 1..=(DECIMATIONS.len() / terms).min(8) {
                 for block in 4..=64 {
-                    let shape = Shape { width: width - less, block, terms, layers };
+                    let shape = Shape { width, block, terms, layers };
                     let a_layer = shape.bits() / layers as f64;
                     let uneven = (0.75 - a_layer).max(a_layer - 1.35).max(0.0);
-                    // A bit less of register costs about as much quality as one percent of the target.
-                    let cost = (shape.bits() / bits - 1.0).abs() + 0.004 * f64::from(less) + 0.3 * uneven;
+                    // A bit less of register or a stage less costs about as much quality as this share of the bits.
+                    let loss = 0.004 * f64::from(less) + 0.006 * fewer as f64;
+                    let cost = (shape.bits() / bits - 1.0).abs() + loss + 0.3 * uneven;
                     if cost < best.0 {
                         best = (cost, shape);
                     }

@@ -25,7 +25,8 @@ const MISMATCH: f64 = 3.0;
 /// What one bit is worth in units of the distortion: `2 ln 2`, the slope of `4^-R`.
 const BIT: f64 = 2.0 * std::f64::consts::LN_2;
 
-static QUARTERS: [f32; 4] = [1.0, 1.189_207_1, 1.414_213_5, 1.681_792_8];
+/// `2^(0/4)` to `2^(3/4)`.
+static QUARTERS: [f32; 4] = [1.0, 1.189_207_1, std::f32::consts::SQRT_2, 1.681_792_8];
 
 /// `2^(level / 4)` for levels in `-LIMIT..=LIMIT`, the same bits everywhere.
 pub fn gain(level: i32) -> f32 {

@@ -40,8 +40,8 @@ impl Fit {
         for row in 0..count {
             for column in 0..=row {
                 let mut sum = self.products[row * self.size + column];
-                for k in 0..column {
-                    sum -= factor[row][k] * factor[column][k];
+                for (a, b) in factor[row][..column].iter().zip(&factor[column]) {
+                    sum -= a * b;
                 }
                 factor[row][column] = if column < row {
                     if factor[column][column] > 0.0 { sum / factor[column][column] } else { 0.0 }
@@ -52,8 +52,8 @@ impl Fit {
                 };
             }
             let mut sum = self.targets[row];
-            for k in 0..row {
-                sum -= factor[row][k] * solution[k];
+            for (a, b) in factor[row][..row].iter().zip(&solution) {
+                sum -= a * b;
             }
             solution[row] = if factor[row][row] > 0.0 { sum / factor[row][row] } else { 0.0 };
         }

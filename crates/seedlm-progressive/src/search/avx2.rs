@@ -1,5 +1,7 @@
 //! The search with AVX2: 16 codewords by 4 targets at a time, two components a multiply-add.
 #![allow(unsafe_code)]
+// Registers are named by their indices here.
+#![allow(clippy::needless_range_loop)]
 
 use std::arch::x86_64::*;
 
