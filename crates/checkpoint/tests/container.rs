@@ -1,5 +1,7 @@
 //! The container decodes at any prefix and never panics, whatever the bytes.
 
+#![allow(clippy::unwrap_used)]
+
 use seedpress_checkpoint::{Container, ContainerView, Entry, Order};
 use seedpress_codec::{
     AnyCodec, Capabilities, Codec, DType, DecodeError, EncodeContext, EncodeError, Encoded, EncodedView, Layer, Limits,
@@ -111,7 +113,8 @@ fn every_prefix_decodes_what_is_complete() {
             }
         }
     }
-    assert_eq!(best, 6);
+    // The last layer of the last tensor is never whole here.
+    assert_eq!(best, 5);
 }
 
 #[test]

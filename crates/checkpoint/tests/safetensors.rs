@@ -1,5 +1,7 @@
 //! Reading and writing safetensors files, whole, sharded and damaged.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
