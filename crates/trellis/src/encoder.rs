@@ -36,6 +36,8 @@ const PIECE: usize = 4096;
 struct Outcome {
     counts: Vec<Counts>,
     raw: u64,
+    /// Squared error in squared steps.
+    error: f64,
     /// Sum of magnitudes and number, by quantiser and index.
     centroids: [[(f64, u32); MOST_POINTS + 1]; 2],
     indices: Vec<Vec<u32>>,
@@ -67,7 +69,7 @@ impl Source<'_> {
                 let mut histogram = vec![[0u32; SLOTS]; contexts];
                 let mut counts = vec![Counts::default(); contexts];
                 let mut centroids = [[(0.0, 0); MOST_POINTS + 1]; 2];
-                let (mut raw, mut state) = (0, 0);
+                let (mut raw, mut error, mut state) = (0, 0.0, 0);
                 for ((&k, &class), &u) in indices.iter().zip(&classes).zip(&u) {
                     let quantizer = state & 1;
                     let context = 2 * usize::from(class) + quantizer;
@@ -82,6 +84,8 @@ impl Source<'_> {
                         centroid.0 += f64::from(u);
                         centroid.1 += 1;
                     }
+                    let miss = f64::from(u - tables.point(quantizer, k as usize));
+                    error += miss * miss;
                     state = self.code.next(state, k as usize & 1);
                 }
                 for (counts, histogram) in counts.iter_mut().zip(&histogram) {
@@ -92,7 +96,7 @@ impl Source<'_> {
                         }
                     }
                 }
-                Outcome { counts, raw, centroids, indices: vec![indices] }
+                Outcome { counts, raw, error, centroids, indices: vec![indices] }
             })
             .collect();
         // Merged in the order of the pieces: the sums must not depend on who finished first.
@@ -101,6 +105,7 @@ impl Source<'_> {
             return Outcome {
                 counts: vec![Counts::default(); contexts],
                 raw: 0,
+                error: 0.0,
                 centroids: [[(0.0, 0); MOST_POINTS + 1]; 2],
                 indices: Vec::new(),
             };
@@ -108,6 +113,7 @@ impl Source<'_> {
         for part in parts {
             total.counts.iter_mut().zip(&part.counts).for_each(|(own, more)| own.merge(more));
             total.raw += part.raw;
+            total.error += part.error;
             for (own, more) in total.centroids.iter_mut().flatten().zip(part.centroids.iter().flatten()) {
                 own.0 += more.0;
                 own.1 += more.1;
@@ -146,7 +152,7 @@ impl Outcome {
 
 /// Lambda in squared steps per bit at a rate: the slope of the operational curve, measured on Gaussian and Laplacian sources.
 fn lambda(bits: f64) -> f32 {
-    const CURVE: [(f64, f64); 6] = [(0.5, 0.5), (1.07, 0.6), (1.6, 0.72), (2.0, 0.7), (3.0, 0.45), (4.0, 0.38)];
+    const CURVE: [(f64, f64); 6] = [(0.5, 0.5), (1.07, 0.6), (1.6, 0.65), (2.0, 0.6), (3.0, 0.45), (4.0, 0.38)];
     let Some(above) = CURVE.iter().position(|&(rate, _)| rate >= bits) else { return 0.38 };
     if above == 0 {
         return 0.5;
@@ -172,16 +178,22 @@ fn tables(params: &Params, counts: &[Counts], lambda: f32) -> Tables {
     Tables { reach, points, rates, lambda }
 }
 
-/// Counts as a Laplacian of mean magnitude `mean` (in steps) would leave them: where the search starts.
-fn guess(mean: f64, shift: u32, contexts: usize) -> Vec<Counts> {
-    let mut counts = Counts::default();
+/// Where the search starts: counts as a Laplacian of mean magnitude `mean` (in steps) would leave them, with Q1's zero as frequent as
+/// `zero` of its share. The alternation of path and tables has two good optima: one in which Q1 does without its zero (Gaussian sources,
+/// high rates) and one in which both quantisers favour it (peaked sources, low rates).
+fn guess(mean: f64, shift: u32, contexts: usize, zero: f64) -> Vec<Counts> {
     let reach = (16u32 << shift).min(512);
     let rate = 2.0 / mean.max(0.05);
-    for k in 0..reach {
-        let weight = exp2(-f64::from(k) * rate * std::f64::consts::LOG2_E);
-        counts.add(k, (weight * 20_000.0) as u32 + 1, shift);
-    }
-    vec![counts; contexts]
+    let quantizer = |zero: f64| {
+        let mut counts = Counts::default();
+        for k in 0..reach {
+            let weight = exp2(-f64::from(k) * rate * std::f64::consts::LOG2_E) * if k == 0 { zero } else { 1.0 };
+            counts.add(k, (weight * 20_000.0) as u32 + 1, shift);
+        }
+        counts
+    };
+    let both = [quantizer(1.0), quantizer(zero)];
+    (0..contexts).map(|context| both[context % 2].clone()).collect()
 }
 
 /// Compresses a tensor at `bits` per weight.
@@ -200,7 +212,7 @@ pub fn encode(
     let magnitude = |v: f32| (f64::from(v) - f64::from(offset)).abs();
     let largest = values.iter().map(|&v| magnitude(v)).fold(0.0, f64::max);
     let code = Code::new(effort.memory).ok_or_else(|| EncodeError::Internal("unknown trellis code".into()))?;
-    let mut params = Params { offset, step: 0.0, memory: effort.memory, shift: 0, points: Vec::new() };
+    let params = Params { offset, step: 0.0, memory: effort.memory, shift: 0, points: Vec::new() };
     let classes = Classes::choose(values, offset, rows, columns);
     // The least step a finite binary32 can hold and whose indices stay within 22 bits.
     let least = (largest / f64::from(1 << 22)).max(f64::from(f32::MIN_POSITIVE) / f64::from(1 << 22));
@@ -220,7 +232,6 @@ pub fn encode(
         (0..pieces).map(|piece| (piece * (count / pieces), PIECE)).collect()
     };
     let sampled: usize = sample.iter().map(|&(_, length)| length).sum();
-    let whole = sampled == count;
     // Fixed bytes are known ahead and leave the search with what the indices may take.
     let class_bytes = if source.classes.rows.is_empty() && source.classes.columns.is_empty() {
         None
@@ -236,30 +247,43 @@ pub fn encode(
     let fixed = (class_bytes.as_ref().map_or(0, Vec::len) + 9 + 2 * most_points) as f64 * 8.0 / count as f64;
     let rate = (bits - fixed).max(0.02);
     let lambda = lambda(rate);
-    // About where a Laplacian ends up; the search does the rest.
-    let mut log_step = log2((mean * 1.3 * exp2(-(rate - 1.2))).max(least));
     let floor = log2(least);
     let step_of = |log_step: f64| exp2(log_step.max(floor)) as f32;
-    params.step = step_of(log_step);
-    params.shift = shift(mean, params.step);
-    let mut state = tables(&params, &guess(mean / f64::from(params.step), params.shift, contexts), lambda);
-    let mut secant = Secant::default();
-    for round in 0..12 {
-        context.check_cancelled()?;
-        let mut found = 0.0;
-        for _ in 0..if round == 0 { 3 } else { 2 } {
-            let outcome = source.pass(&sample, &state, params.step, params.shift);
-            params.points = outcome.points(most_points);
-            params.shift = shift(mean, params.step);
-            state = tables(&params, &outcome.counts, lambda);
-            found = outcome.bits() / sampled as f64;
-        }
-        if (found - rate).abs() < 0.004 || log_step <= floor && found < rate {
-            break;
-        }
-        log_step = secant.next(log_step, found - rate).max(floor);
+    let starts: &[f64] = if rate < 2.2 && count >= 1024 { &[0.01, 1.0] } else { &[0.01] };
+    let mut found: Option<(f64, f64, Params, Tables)> = None;
+    for &zero in starts {
+        let mut params = params.clone();
+        // About where a Laplacian ends up; the search does the rest.
+        let mut log_step = log2((mean * 1.3 * exp2(-(rate - 1.2))).max(least));
         params.step = step_of(log_step);
+        params.shift = shift(mean, params.step);
+        let mut state = tables(&params, &guess(mean / f64::from(params.step), params.shift, contexts, zero), lambda);
+        let mut secant = Secant::default();
+        let mut merit = f64::INFINITY;
+        for round in 0..12 {
+            context.check_cancelled()?;
+            let mut reached = 0.0;
+            for _ in 0..if round == 0 { 4 } else { 3 } {
+                let outcome = source.pass(&sample, &state, params.step, params.shift);
+                params.points = outcome.points(most_points);
+                params.shift = shift(mean, params.step);
+                state = tables(&params, &outcome.counts, lambda);
+                reached = outcome.bits() / sampled as f64;
+                let error = (outcome.error / sampled as f64).max(1e-30);
+                merit = log2(error * f64::from(params.step) * f64::from(params.step)) + 2.0 * reached;
+            }
+            if (reached - rate).abs() < 0.004 || log_step <= floor && reached < rate {
+                break;
+            }
+            log_step = secant.next(log_step, reached - rate).max(floor);
+            params.step = step_of(log_step);
+        }
+        if found.as_ref().is_none_or(|(least, ..)| merit < *least) {
+            found = Some((merit, log_step, params, state));
+        }
     }
+    let (_, mut log_step, mut params, mut state) =
+        found.ok_or_else(|| EncodeError::Internal("no start was tried".into()))?;
     let mut secant = Secant::default();
     let mut best: Option<(f64, Encoded)> = None;
     for pass in 0..effort.passes {
@@ -296,7 +320,6 @@ pub fn encode(
         state = tables(&params, &outcome.counts, lambda);
         log_step = secant.next(log_step, miss).max(floor);
         params.step = step_of(log_step);
-        let _ = whole;
     }
     context.advance(count);
     best.map(|(_, encoded)| encoded).ok_or_else(|| EncodeError::Internal("no pass was made".into()))
