@@ -1,5 +1,7 @@
 //! Known figures on a unit Gaussian, odd tensors, and damaged streams.
 
+#![allow(clippy::unwrap_used)]
+
 use seedpress_codec::{DType, EncodeContext, Limits, Registry, TensorView};
 
 /// Sums of twelve uniforms are not normal enough for the third digit: Box-Muller on splitmix64.

@@ -1,0 +1,146 @@
+//! Against the gguf package's vectors, known figures on a unit Gaussian, odd tensors, and damaged streams.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+
+use seedpress_codec::{DType, EncodeContext, Encoded, Limits, Registry, Role, Segment, Symbols, TensorView};
+
+fn registry() -> Registry {
+    seedpress_baselines::register(Registry::default())
+}
+
+fn golden(name: &str) -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)).unwrap()
+}
+
+fn floats(name: &str) -> Vec<f32> {
+    golden(name).chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+}
+
+fn encode(name: &str, shape: &[usize], values: &[f32]) -> Encoded {
+    let view = TensorView::new("w", shape, values, DType::F32).unwrap();
+    registry().parse(name).unwrap().encode_raw(&view, &EncodeContext::default()).unwrap()
+}
+
+fn decode(name: &str, shape: &[usize], encoded: &Encoded, count: usize) -> Option<Vec<f32>> {
+    let mut out = vec![0f32; count];
+    let id = name.split(':').next().unwrap();
+    let entry = *registry().codec(id).unwrap();
+    entry.decode_raw(&encoded.view(shape), &mut out, &mut Limits::new(1 << 28)).ok()?;
+    assert!(out.iter().all(|value| value.is_finite()), "{name}");
+    Some(out)
+}
+
+/// Squared error over energy, bits a weight.
+fn measure(name: &str, shape: &[usize], values: &[f32]) -> (f64, f64) {
+    let encoded = encode(name, shape, values);
+    let bytes: usize = encoded.layers[0].segments.iter().map(|segment| segment.bytes.len()).sum();
+    let out = decode(name, shape, &encoded, values.len()).unwrap();
+    let error: f64 = values.iter().zip(&out).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum();
+    let energy: f64 = values.iter().map(|&a| f64::from(a).powi(2)).sum();
+    (error / energy.max(f64::MIN_POSITIVE), bytes as f64 * 8.0 / values.len() as f64)
+}
+
+fn gaussian(count: usize) -> Vec<f32> {
+    let mut state = 7u64;
+    let mut uniform = move || {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (((z ^ (z >> 31)) >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+    };
+    (0..count).map(|_| ((-2.0 * uniform().ln()).sqrt() * (std::f64::consts::TAU * uniform()).cos()) as f32).collect()
+}
+
+#[test]
+fn dequantisation_is_bit_exact() {
+    for id in ["q8_0", "q4_0", "tq1_0", "tq2_0", "q4_k", "q5_k", "q6_k"] {
+        let segment = Segment::new(Role::Blocks, Symbols::OPAQUE, golden(&format!("{id}.blocks")));
+        let out = decode(id, &[1024], &Encoded::single(vec![0, 0], vec![segment]), 1024).unwrap();
+        let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&out), bits(&floats(&format!("{id}.f32"))), "{id}");
+    }
+}
+
+#[test]
+fn quantisation_is_byte_exact() {
+    for (id, source) in [("q8_0", "weights"), ("q4_0", "weights"), ("tq1_0", "ternary"), ("tq2_0", "ternary")] {
+        let encoded = encode(id, &[1024], &floats(&format!("{source}.f32")));
+        assert_eq!(encoded.layers[0].segments[0].bytes, golden(&format!("{id}.blocks")), "{id}");
+    }
+}
+
+#[test]
+fn known_figures_hold_on_a_unit_gaussian() {
+    let values = gaussian(1 << 18);
+    for (name, expected, bits) in [("nf4", 0.00845, 4.5), ("q4_0", 0.00739, 4.5), ("q8_0", 2.9e-5, 8.5)] {
+        let (error, spent) = measure(name, &[256, 1024], &values);
+        println!("{name} {error:.6} at {spent:.4}");
+        assert!((error / expected - 1.0).abs() < 0.02 && spent == bits, "{name}: {error} at {spent}");
+    }
+    for (name, most) in
+        [("nf4:double_quant=true", 0.0087), ("q4_k", 0.0074), ("q5_k", 0.002), ("q6_k", 6e-4), ("rtn", 0.012)]
+    {
+        let (error, spent) = measure(name, &[256, 1024], &values);
+        println!("{name} {error:.6} at {spent:.4}");
+        assert!(error < most, "{name}: {error}");
+    }
+}
+
+#[test]
+fn odd_tensors_and_damage() {
+    let names = [
+        "raw",
+        "f16",
+        "bf16",
+        "rtn",
+        "rtn:bits=3,symmetric=false,group=8",
+        "rtn:bits=2,group=0",
+        "nf4",
+        "nf4:double_quant=true,block=8",
+        "q8_0",
+        "q4_0",
+        "q4_k",
+        "q5_k",
+        "q6_k",
+        "tq1_0",
+        "tq2_0",
+        "zeros",
+    ];
+    let scaled = |count, factor: f32| gaussian(count).iter().map(|v| (v * factor).clamp(f32::MIN, f32::MAX)).collect();
+    let cases: [(Vec<usize>, Vec<f32>); 7] = [
+        (vec![], vec![3.0]),
+        (vec![7], vec![0.0; 7]),
+        (vec![5, 9], vec![-0.7; 45]),
+        (vec![3, 11], scaled(33, 1e38)),
+        (vec![13, 1], scaled(13, 1e-6)),
+        (vec![1, 300], (1..=300).map(f32::from_bits).collect()),
+        (vec![4, 3, 3, 3], scaled(108, 1.0)),
+    ];
+    for name in names {
+        for (shape, values) in &cases {
+            let (error, _) = measure(name, shape, values);
+            assert!(matches!(name, "zeros" | "f16" | "bf16") || error < 0.9, "{name} {shape:?}: {error}");
+        }
+        let (shape, values) = &cases[6];
+        let encoded = encode(name, shape, values);
+        for segment in 0..encoded.layers[0].segments.len() {
+            for bit in 0..encoded.layers[0].segments[segment].bytes.len() * 8 {
+                let mut damaged = encoded.clone();
+                damaged.layers[0].segments[segment].bytes[bit / 8] ^= 1 << (bit % 8);
+                let _ = decode(name, shape, &damaged, values.len());
+            }
+            let mut short = encoded.clone();
+            if short.layers[0].segments[segment].bytes.pop().is_some() {
+                assert!(decode(name, shape, &short, values.len()).is_none(), "{name}");
+            }
+        }
+        for bit in 0..encoded.params.len() * 8 {
+            let mut damaged = encoded.clone();
+            damaged.params[bit / 8] ^= 1 << (bit % 8);
+            let _ = decode(name, shape, &damaged, values.len());
+        }
+    }
+}
