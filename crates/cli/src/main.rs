@@ -1,2 +1,74 @@
 //! The seedpress command-line tool.
-fn main() {}
+
+mod bench;
+mod catalogue;
+mod compress;
+mod decompress;
+mod failure;
+mod inspect;
+mod report;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Compress neural-network weights, and measure how well it went.
+#[derive(Parser)]
+#[command(name = "seedpress", version, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  seedpress bench configs/quick.toml
+  seedpress bench configs/full.toml --only codec=bitnet --only model=fashion-mlp
+  seedpress compress model.safetensors --codec rtn --bits 4 --then zstd -o model.sdp
+  seedpress decompress model.sdp -o back.safetensors
+
+Exit status: 0 success, 1 bad data or a failed cell, 2 wrong command line or config, 130 stopped by Ctrl-C.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run an experiment: a matrix of codecs and models from a TOML file
+    Bench(bench::Arguments),
+    /// Redraw tables and charts from stored results, without measuring
+    Report(report::Arguments),
+    /// Show what changed between two runs
+    Compare(report::CompareArguments),
+    /// List codecs and stages, or the options of one codec
+    Codecs(catalogue::CodecsArguments),
+    /// List, fetch or train the models of the zoo
+    Models(catalogue::ModelsArguments),
+    /// Compress a checkpoint into an .sdp file
+    Compress(compress::Arguments),
+    /// Turn an .sdp file, or the beginning of one, back into a checkpoint
+    Decompress(decompress::Arguments),
+    /// Show what an .sdp file holds
+    Inspect(inspect::Arguments),
+    /// Decode an .sdp file and check every checksum
+    Verify(inspect::VerifyArguments),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
+        Command::Compare(arguments) => report::compare(&arguments),
+        Command::Codecs(arguments) => catalogue::codecs(&arguments),
+        Command::Models(arguments) => catalogue::models(&arguments),
+        Command::Compress(arguments) => compress::run(&arguments),
+        Command::Decompress(arguments) => decompress::run(&arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Verify(arguments) => inspect::verify(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            for line in failure.message.lines() {
+                eprintln!("error: {line}");
+            }
+            ExitCode::from(failure.status)
+        }
+    }
+}

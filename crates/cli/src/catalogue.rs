@@ -1,0 +1,130 @@
+//! `seedpress codecs` and `seedpress models`.
+
+use clap::{Args, Subcommand};
+use seedpress_zoo::train::{TrainOptions, train};
+
+use crate::failure::{Failure, Outcome};
+
+/// Which codec.
+#[derive(Args)]
+pub struct CodecsArguments {
+    /// Show the options of this codec: type, range, default, help
+    id: Option<String>,
+}
+
+/// Lists codecs, or the options of one.
+pub fn codecs(arguments: &CodecsArguments) -> Outcome {
+    let registry = seedpress::registry();
+    let Some(id) = &arguments.id else {
+        println!("codecs:");
+        for entry in registry.codecs() {
+            println!("  {:<20} {}", entry.id, entry.summary);
+        }
+        println!("stages (then = ..):");
+        for stage in registry.stages() {
+            println!("  {:<20} {}", stage.id(), stage.summary());
+        }
+        return Ok(());
+    };
+    let entry = registry.codec(id).map_err(Failure::usage)?;
+    println!("{}: {} (format {})", entry.id, entry.summary, entry.format);
+    let capabilities = entry.default_codec().capabilities();
+    let named = [
+        ("progressive", capabilities.progressive),
+        ("lossless", capabilities.lossless),
+        ("targets bits", capabilities.targets_bits),
+        ("needs calibration", capabilities.needs_calibration),
+        ("uses calibration", capabilities.uses_calibration),
+    ];
+    let words: Vec<_> = named.into_iter().filter(|&(_, able)| able).map(|(word, _)| word).collect();
+    if !words.is_empty() {
+        println!("{}", words.join(", "));
+    }
+    let schema = entry.schema();
+    let defaults = entry.default_codec().options();
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        println!("  {name} = {}    {}", defaults[name], legal_values(property, &schema));
+        if let Some(help) = property["description"].as_str() {
+            println!("      {}", help.split_whitespace().collect::<Vec<_>>().join(" "));
+        }
+    }
+    Ok(())
+}
+
+/// The legal values of an option, from its JSON schema.
+fn legal_values(property: &serde_json::Value, schema: &serde_json::Value) -> String {
+    if let Some(name) = property["$ref"].as_str().and_then(|path| path.strip_prefix("#/$defs/")) {
+        return legal_values(&schema["$defs"][name], schema);
+    }
+    if let (Some(low), Some(high)) = (property["minimum"].as_f64(), property["maximum"].as_f64()) {
+        return format!("{low} to {high}");
+    }
+    if let Some(values) = property["enum"].as_array() {
+        return values.iter().filter_map(|value| value.as_str()).collect::<Vec<_>>().join(" | ");
+    }
+    for key in ["oneOf", "anyOf"] {
+        if let Some(choices) = property[key].as_array() {
+            return choices.iter().map(|choice| legal_values(choice, schema)).collect::<Vec<_>>().join(" | ");
+        }
+    }
+    if !property["const"].is_null() {
+        return property["const"].as_str().map_or_else(|| property["const"].to_string(), str::to_owned);
+    }
+    property["type"].as_str().unwrap_or_default().to_owned()
+}
+
+/// What to do with the zoo.
+#[derive(Args)]
+pub struct ModelsArguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Every model: weights, licence, metrics
+    List,
+    /// Bring a model's weights onto this machine
+    Fetch {
+        /// The model
+        name: String,
+    },
+    /// Train a model from its seeded recipe
+    Train {
+        /// The model
+        name: String,
+    },
+}
+
+/// Lists, fetches or trains.
+pub fn models(arguments: &ModelsArguments) -> Outcome {
+    match &arguments.verb {
+        Verb::List => {
+            for model in seedpress_zoo::models() {
+                let here = if model.embedded { "embedded" } else { "to fetch" };
+                println!("{:<16} {:>10} weights  {here}  {}", model.name, model.weights, model.summary);
+                println!("{:16} licence: {}; metrics: {}", "", model.licence, or_none(&model.metrics.join(", ")));
+            }
+            Ok(())
+        }
+        Verb::Fetch { name } => {
+            let model = seedpress_zoo::load(name).map_err(Failure::data)?;
+            println!("{name}: {} tensors are here", model.tensors.len());
+            Ok(())
+        }
+        Verb::Train { name } => {
+            let report =
+                train(name, &TrainOptions::default(), &mut |line| eprintln!("{line}")).map_err(Failure::data)?;
+            for metric in &report.metrics {
+                let [low, high] = metric.interval;
+                println!("{}: {:.4} [{low:.4}, {high:.4}], {} samples", metric.name, metric.value, metric.samples);
+            }
+            println!("{} after {:.0} s", report.path.display(), report.seconds);
+            Ok(())
+        }
+    }
+}
+
+fn or_none(text: &str) -> &str {
+    if text.is_empty() { "none" } else { text }
+}

@@ -1,0 +1,32 @@
+//! How a command ends badly.
+
+use std::fmt::Display;
+
+/// A failure with its exit status.
+#[derive(Debug)]
+pub struct Failure {
+    /// The process's exit status.
+    pub status: u8,
+    /// What the user reads, without "error:".
+    pub message: String,
+}
+
+impl Failure {
+    /// The command line or the config is wrong: status 2.
+    pub fn usage(message: impl Display) -> Self {
+        Self { status: 2, message: message.to_string() }
+    }
+
+    /// Data, files or a cell of a run: status 1.
+    pub fn data(message: impl Display) -> Self {
+        Self { status: 1, message: message.to_string() }
+    }
+
+    /// The user stopped it: status 130.
+    pub fn interrupted(message: impl Display) -> Self {
+        Self { status: 130, message: message.to_string() }
+    }
+}
+
+/// What a command returns.
+pub type Outcome = Result<(), Failure>;

@@ -1,0 +1,70 @@
+//! `seedpress report` and `seedpress compare`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::failure::{Failure, Outcome};
+
+/// A folder of results.
+#[derive(Args)]
+pub struct Arguments {
+    /// The folder with results.jsonl
+    folder: PathBuf,
+    /// Print the results table as Markdown and draw nothing
+    #[arg(long)]
+    table: bool,
+}
+
+/// Redraws a report.
+pub fn run(arguments: &Arguments) -> Outcome {
+    if arguments.table {
+        print!("{}", table(&arguments.folder)?);
+        return Ok(());
+    }
+    draw(&arguments.folder)?;
+    println!("{}", arguments.folder.display());
+    Ok(())
+}
+
+/// Draws tables and charts.
+pub fn draw(folder: &Path) -> Outcome {
+    seedpress_report::render(folder).map(|_| ()).map_err(Failure::data)
+}
+
+/// The results table as Markdown.
+pub fn table(folder: &Path) -> Result<String, Failure> {
+    let run = seedpress_results::read_run(folder).map_err(Failure::data)?;
+    let rows = seedpress_results::read_rows(folder).map_err(Failure::data)?;
+    Ok(seedpress_bench::summary::table(&run, &rows))
+}
+
+/// Two folders of results.
+#[derive(Args)]
+#[command(
+    after_help = "Exit status 1 where size, error or a task metric got worse by more than the threshold; speeds are shown, not judged."
+)]
+pub struct CompareArguments {
+    /// The run to compare with
+    before: PathBuf,
+    /// The run to judge
+    after: PathBuf,
+    /// Relative change worth showing
+    #[arg(long, default_value_t = 0.05)]
+    threshold: f64,
+}
+
+/// Compares two runs.
+pub fn compare(arguments: &CompareArguments) -> Outcome {
+    if !(arguments.threshold >= 0.0 && arguments.threshold.is_finite()) {
+        return Err(Failure::usage("--threshold must be a number of 0 or more"));
+    }
+    let read = |folder: &Path| seedpress_results::read_rows(folder).map_err(Failure::data);
+    let (before, after) = (read(&arguments.before)?, read(&arguments.after)?);
+    let comparison = seedpress_bench::compare::compare(&before, &after, arguments.threshold);
+    print!("{comparison}");
+    if comparison.is_worse() {
+        return Err(Failure::data("the second run is worse"));
+    }
+    Ok(())
+}
