@@ -18,7 +18,7 @@ fn noise(count: usize) -> Vec<f32> {
     (0..count).map(|_| (next() + next() + next() + next()) * 1.732).collect()
 }
 
-/// What a codec without our tables does for each seed: run the register, build the codeword, take the product. In floating point.
+/// The definition, one codeword after another, in floating point; it is even spared running the register.
 fn brute_force(codebook: &Codebook, block: &[f32]) -> (usize, f32) {
     let mut best = (0, f32::MIN);
     for position in 0..codebook.len() {

@@ -12,8 +12,11 @@ use std::time::Instant;
 use seedpress_codec::{AnyCodec, Codec, DType, EncodeContext, Limits, Number, RecordView, Registry, Tensor};
 use seedpress_seedlm_progressive::{Config, SeedlmProgressive, register};
 
-/// Bits per weight and relative error of every prefix of a tensor, and the time to encode it.
-fn measure(codec: &AnyCodec, tensor: &Tensor) -> Result<(Vec<(f64, f64)>, f64), Box<dyn Error>> {
+/// Bits per weight and relative error of a prefix.
+type Prefix = (f64, f64);
+
+/// Every prefix of a tensor, and the seconds it took to encode.
+fn measure(codec: &AnyCodec, tensor: &Tensor) -> Result<(Vec<Prefix>, f64), Box<dyn Error>> {
     let start = Instant::now();
     let record = codec.encode(&tensor.view("weights"), &EncodeContext::default())?;
     let seconds = start.elapsed().as_secs_f64();
@@ -120,7 +123,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("| layers | bits per weight | relative error | improvement | bandwidth | gap to Shannon, dB |");
     println!("| --- | --- | --- | --- | --- | --- |");
     let codec = registry.parse("seedlm-progressive:layers=4")?;
-    let mut rows = vec![(0.0, 0.0, 0.0); 4];
+    let mut rows = [(0.0, 0.0, 0.0); 4];
     for tensor in &tensors {
         let (prefixes, _) = measure(&codec, tensor)?;
         for (row, (bits, error)) in rows.iter_mut().zip(prefixes) {

@@ -1,7 +1,5 @@
 //! From a prefix of layers to weights.
 
-use std::sync::Arc;
-
 use rayon::prelude::*;
 use seedpress_codec::packing::{BitReader, exact_len};
 use seedpress_codec::wire::Reader;
@@ -11,6 +9,10 @@ use crate::codebook::Codebook;
 use crate::gain;
 use crate::params::Params;
 
+mod kernel;
+
+use kernel::{Stage, Work};
+
 /// Blocks a task decodes.
 const TASK: usize = 1024;
 
@@ -19,16 +21,6 @@ const LARGEST_MULTIPLIER: f32 = 1e6;
 
 /// Beyond these, units are applied in `f64` after the sum, which then neither overflows nor loses bits below the normal numbers.
 const PLAIN_EXPONENTS: std::ops::RangeInclusive<i32> = -60..=60;
-
-/// One stage of all blocks.
-struct Stage<'a> {
-    seeds: BitReader<'a>,
-    signs: BitReader<'a>,
-    /// Where the stage begins in both.
-    first: usize,
-    codebook: Arc<Codebook>,
-    multiplier: f32,
-}
 
 pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {
     let params = Params::parse(encoded.params)?;
@@ -80,11 +72,8 @@ pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -
         if plain {
             out.fill(params.mean);
         }
-        if params.block == 16 {
-            blocks_of::<16>(&stages, first, levels, unit as f32, out);
-        } else {
-            any_blocks(&stages, first, levels, unit as f32, params.block, out);
-        }
+        let work = Work { stages: &stages, first, levels, unit: unit as f32, block: params.block };
+        kernel::add(&work, out);
         if !plain {
             let (unit, mean) = (power(exponent), f64::from(params.mean));
             for value in out.iter_mut() {
@@ -101,55 +90,6 @@ pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -
 /// `2^exponent` within the normal numbers.
 pub fn power(exponent: i32) -> f64 {
     f64::from_bits(((exponent + 1023) as u64) << 52)
-}
-
-impl Stage<'_> {
-    /// Factor and first value of a block's codeword; `None` for the zero codeword.
-    #[inline(always)]
-    fn term(&self, block: usize, gain: f32) -> Option<(f32, usize)> {
-        let position = self.seeds.get(self.first + block) as usize;
-        if position >= self.codebook.len() {
-            return None;
-        }
-        let sign = self.signs.get(self.first + block) << 31;
-        Some((f32::from_bits((self.multiplier * gain).to_bits() ^ sign), position))
-    }
-}
-
-/// Blocks of a length known to the compiler, for which each codeword is a few vector operations.
-fn blocks_of<const N: usize>(stages: &[Stage<'_>], first: usize, levels: &[i8], unit: f32, out: &mut [f32]) {
-    let whole = out.len() / N;
-    for (index, block) in out.chunks_exact_mut(N).enumerate() {
-        let gain = gain::gain(i32::from(levels[index])) * unit;
-        let mut sums = [0f32; N];
-        sums.copy_from_slice(block);
-        for stage in stages {
-            if let Some((factor, position)) = stage.term(first + index, gain) {
-                let codeword = stage.codebook.codeword(position, N);
-                for (sum, value) in sums.iter_mut().zip(codeword) {
-                    *sum += factor * value;
-                }
-            }
-        }
-        block.copy_from_slice(&sums);
-    }
-    if whole < levels.len() {
-        any_blocks(stages, first + whole, &levels[whole..], unit, N, &mut out[whole * N..]);
-    }
-}
-
-fn any_blocks(stages: &[Stage<'_>], first: usize, levels: &[i8], unit: f32, length: usize, out: &mut [f32]) {
-    for (index, (block, &level)) in out.chunks_mut(length).zip(levels).enumerate() {
-        let gain = gain::gain(i32::from(level)) * unit;
-        for stage in stages {
-            if let Some((factor, position)) = stage.term(first + index, gain) {
-                let codeword = stage.codebook.codeword(position, block.len());
-                for (sum, value) in block.iter_mut().zip(codeword) {
-                    *sum += factor * value;
-                }
-            }
-        }
-    }
 }
 
 struct Segments<'a> {

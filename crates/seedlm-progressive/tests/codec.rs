@@ -1,4 +1,5 @@
 //! The codec as a whole, through records.
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests.
 
 use seedpress_codec::{
     AnyCodec, Calibration, DType, EncodeContext, EncodedView, LayerView, Limits, RecordView, Registry, SegmentView,
@@ -225,4 +226,15 @@ fn calibration_is_neither_needed_nor_used() {
     let with = EncodeContext { calibration: Some(&calibration), ..EncodeContext::default() };
     let encode = |context| codec.encode(&tensor.view("t"), context).unwrap().to_bytes();
     assert_eq!(encode(&with), encode(&EncodeContext::default()));
+}
+
+/// Prints what `golden.rs` freezes.
+#[test]
+#[ignore = "only to make a new golden stream"]
+fn print_golden() {
+    let values: Vec<f32> = (0..10).map(|i| (i * i % 11) as f32 * if i % 2 == 0 { 0.25 } else { -4.0 }).collect();
+    let encoded = codec("k=8,block=4,terms=1,layers=2")
+        .encode_raw(&tensor(&[2, 5], values).view("t"), &EncodeContext::default())
+        .unwrap();
+    println!("{encoded:?}");
 }

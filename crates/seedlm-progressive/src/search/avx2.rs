@@ -5,7 +5,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{BUCKETS, Index, TILE, Target, Winner};
+use super::{BUCKETS, Index, LONGEST, TILE, Target, Winner};
 
 /// Targets a kernel takes at once: 8 sums of 8 lanes, two codeword vectors and a broadcast fit the 16 registers.
 const WIDE: usize = 4;
@@ -31,6 +31,9 @@ pub fn winners(index: &Index, targets: &[Target], winners: &mut [Winner]) {
 #[target_feature(enable = "avx2")]
 unsafe fn kernel<const T: usize>(index: &Index, targets: &[Target], winners: &mut [Winner]) {
     let words = index.block.div_ceil(2);
+    // Known to the compiler, this spares a check of bounds in the inner loop.
+    assert!(words <= LONGEST / 2 && targets.len() >= T);
+    let targets: [&Target; T] = std::array::from_fn(|t| &targets[t]);
     // An odd block leaves the upper half of the last word zero, so the value beyond the window does not count.
     let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     for bucket in 0..BUCKETS {
