@@ -1,0 +1,183 @@
+//! What the report says, in which order.
+
+use crate::charts;
+use crate::document::{Block, Document, Section};
+use crate::study::{Scope, Study};
+use crate::tables;
+
+const DEFINITIONS: [(&str, &str); 9] = [
+    (
+        "bits per weight",
+        "8 times all bytes written, headers and checksums included, over the number of weights. For models: bytes of the whole file.",
+    ),
+    ("ratio", "32 over bits per weight (against 32-bit floats); against the source: source bytes over bytes written."),
+    (
+        "relative error",
+        "||W - W'|| / ||W||, Frobenius norm; relMSE is its square. 1 means nothing was kept: such rows are marked BROKEN, except the zeros row, which is the floor by design.",
+    ),
+    ("SNR", "-10 log10 relMSE, dB."),
+    (
+        "gap to Shannon",
+        "10 log10(relMSE x 4^bits), dB: distance to the rate-distortion limit of a Gaussian source at the bits really spent. Weights that are not Gaussian can go below 0.",
+    ),
+    ("speed", "weights over the median of all timed runs. Decoding starts from the written bytes."),
+    ("interval", "95 % bootstrap interval over held-out samples."),
+    (
+        "small-tensor policy",
+        "tensors too small to be worth a codec are stored by another one; they count in every file size and in no codec comparison.",
+    ),
+    ("synthetic", "generated weights; they say how near a codec is to theory, not what it does to a model."),
+];
+
+/// The report of a study.
+pub fn document(study: &Study) -> Document {
+    let mut sections = vec![
+        curves(study),
+        models(study),
+        thirty(study),
+        speed(study),
+        size(study),
+        layers(study),
+        progressive(study),
+        trade_offs(study),
+        accuracy(study),
+        seed_report(study),
+        failures(study),
+    ];
+    let mut definitions = Section::new("definitions", "Definitions");
+    definitions.blocks.push(Block::Definitions(DEFINITIONS.to_vec()));
+    definitions.blocks.push(Block::Listing("Configuration of the run", study.run.config.clone()));
+    sections.push(definitions);
+    sections.retain(|section| !section.blocks.is_empty());
+    Document { title: format!("seedpress report: {}", study.run.name), facts: facts(study), sections }
+}
+
+fn facts(study: &Study) -> Vec<(String, String)> {
+    let run = &study.run;
+    let place = &run.environment;
+    let state = if run.complete { "complete" } else { "INCOMPLETE" };
+    let dirty = if place.dirty { ", with local changes" } else { "" };
+    let facts = [
+        (
+            "matrix",
+            format!(
+                "{} codecs, {} models, {} cells, {} failed, {state}",
+                study.contenders.len(),
+                study.model_names.len(),
+                run.cells,
+                run.failed
+            ),
+        ),
+        ("processor", format!("{}, {} cores, {}", place.cpu, place.cores, place.features.join(" "))),
+        (
+            "build",
+            format!("seedpress {} {}, {}, commit {}{dirty}", place.version, place.profile, place.rustc, place.commit),
+        ),
+        ("system", place.os.clone()),
+    ];
+    facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn curves(study: &Study) -> Section {
+    let mut section = Section::new("frontier", "Bits against error");
+    for scope in [Scope::Real, Scope::Gaussian] {
+        section.chart(charts::rates(study, scope, false));
+        section.chart(charts::rates(study, scope, true));
+    }
+    section
+}
+
+fn models(study: &Study) -> Section {
+    let mut section = Section::new("models", "Models");
+    for model in &study.model_names {
+        for chart in charts::metrics(study, model) {
+            section.chart(Some(chart));
+        }
+        section.table(tables::model(study, model, false));
+    }
+    section
+}
+
+fn thirty(study: &Study) -> Section {
+    let mut section = Section::new("thirty", "How far to 30x");
+    section.table(tables::thirty(study));
+    section
+}
+
+/// Real weights, or synthetic ones where a run has no others.
+fn main_scope(study: &Study) -> Scope {
+    if study.measured().any(|row| !row.synthetic) { Scope::Real } else { Scope::Gaussian }
+}
+
+fn speed(study: &Study) -> Section {
+    let mut section = Section::new("speed", "Speed");
+    let scope = main_scope(study);
+    section.chart(charts::speed(study, scope, false));
+    section.chart(charts::speed(study, scope, true));
+    section.table(tables::speeds(study, scope));
+    section
+}
+
+fn size(study: &Study) -> Section {
+    let mut section = Section::new("size", "Where the bytes go");
+    section.chart(charts::parts(study, main_scope(study)));
+    section.chart(charts::ratio_by_layer(study, main_scope(study)));
+    section.table(tables::layer_types(study, false));
+    section.table(tables::layer_types(study, true));
+    section
+}
+
+fn layers(study: &Study) -> Section {
+    let mut section = Section::new("layers", "Error of each layer");
+    for model in study.model_names.iter().filter(|model| !study.is_synthetic(model)) {
+        section.chart(charts::heatmap(study, model));
+    }
+    section
+}
+
+fn progressive(study: &Study) -> Section {
+    let mut section = Section::new("progressive", "Progressive codecs");
+    for scope in [Scope::Real, Scope::Gaussian] {
+        section.chart(charts::prefixes(study, scope));
+        section.table(tables::prefixes(study, scope));
+    }
+    section
+}
+
+fn trade_offs(study: &Study) -> Section {
+    let mut section = Section::new("trade-offs", "Quality against speed");
+    for chart in charts::trade_offs(study) {
+        section.chart(Some(chart));
+    }
+    section
+}
+
+fn accuracy(study: &Study) -> Section {
+    let mut section = Section::new("accuracy", "Accuracy");
+    section.table(tables::accuracy(study, Scope::Real));
+    section.table(tables::accuracy(study, Scope::Gaussian));
+    section
+}
+
+fn seed_report(study: &Study) -> Section {
+    let mut section = Section::new("seed-report", "The seed report's tables, measured");
+    for table in tables::seed_report(study) {
+        section.table(table);
+    }
+    if !section.blocks.is_empty() {
+        let text = "Columns named 'seed report claim' repeat the figures of the document the project started from; they were never reproduced. All others come from this run's rows.";
+        section.blocks.insert(0, Block::Text(text.to_owned()));
+    }
+    section
+}
+
+fn failures(study: &Study) -> Section {
+    let mut section = Section::new("failures", "Success and failures");
+    let broken = tables::failures(study);
+    if !broken.rows.is_empty() {
+        section.warning(format!("{} cells failed or are broken.", broken.rows.len()));
+    }
+    section.table(broken);
+    section.table(tables::success(study));
+    section
+}

@@ -1,0 +1,255 @@
+//! A run's rows, ordered and grouped once for every table and chart.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use seedpress_results::{ModelRow, Row, Run, Status, TensorRow};
+
+use crate::style::{self, Mark};
+use crate::sums::Sums;
+
+/// One row of the matrix: a codec with its options.
+#[derive(Debug, Clone)]
+pub struct Contender {
+    /// Canonical name.
+    pub codec: String,
+    /// What charts and tables call it: the name its config gave it, or the canonical one.
+    pub label: String,
+    /// The codec's id.
+    pub codec_id: String,
+    /// The entropy stage, or nothing.
+    pub stage: String,
+    /// Every option.
+    pub options: serde_json::Value,
+}
+
+impl Contender {
+    /// The series it belongs to: its codec and stage, whatever the rate.
+    pub fn family(&self) -> String {
+        if self.stage.is_empty() { self.codec_id.clone() } else { format!("{}+{}", self.codec_id, self.stage) }
+    }
+
+    /// Whether it is the floor row that writes zeros: relative error 1 by design.
+    pub fn is_floor(&self) -> bool {
+        self.codec_id == "zeros"
+    }
+}
+
+/// Which weights an aggregate covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Trained weights.
+    Real,
+    /// Generated weights of the Gaussian source.
+    Gaussian,
+}
+
+impl Scope {
+    /// As it is written in titles.
+    pub fn name(self) -> &'static str {
+        match self {
+            Scope::Real => "real weights",
+            Scope::Gaussian => "synthetic Gaussian weights",
+        }
+    }
+
+    fn holds(self, row: &TensorRow) -> bool {
+        match self {
+            Scope::Real => !row.synthetic,
+            Scope::Gaussian => row.synthetic && row.model.to_lowercase().contains("gauss"),
+        }
+    }
+}
+
+/// A contender's aggregate over a scope.
+#[derive(Debug, Clone)]
+pub struct Point<'a> {
+    /// Whose.
+    pub contender: &'a Contender,
+    /// Over which tensors.
+    pub sums: Sums,
+    /// Whether it lacks tensors that others have: not comparable, drawn but never on the frontier.
+    pub partial: bool,
+}
+
+/// Everything a report is drawn from.
+#[derive(Debug)]
+pub struct Study {
+    /// What was run, and where.
+    pub run: Run,
+    /// Rows of tensors, in file order.
+    pub tensors: Vec<TensorRow>,
+    /// Rows of models, in file order.
+    pub models: Vec<ModelRow>,
+    /// In the order of the config.
+    pub contenders: Vec<Contender>,
+    /// In the order of the config.
+    pub model_names: Vec<String>,
+    marks: BTreeMap<String, Mark>,
+    /// Tensors that the small-tensor policy stores, whatever the codec.
+    policy: BTreeSet<(String, String)>,
+}
+
+impl Study {
+    /// Orders and groups rows.
+    pub fn new(run: Run, rows: Vec<Row>) -> Self {
+        let mut tensors = Vec::new();
+        let mut models = Vec::new();
+        for row in rows {
+            match row {
+                Row::Tensor(row) => tensors.push(row),
+                Row::Model(row) => models.push(row),
+            }
+        }
+        let contenders = contenders(&run, &tensors, &models);
+        let model_names = in_order(
+            &run.models,
+            tensors.iter().map(|row| row.model.as_str()).chain(models.iter().map(|row| row.model.as_str())),
+        );
+        let marks = style::marks(contenders.iter().map(|contender| contender.codec_id.as_str()));
+        let policy = policy(&tensors);
+        Self { run, tensors, models, contenders, model_names, marks, policy }
+    }
+
+    /// How a contender is drawn.
+    pub fn mark(&self, contender: &Contender) -> Mark {
+        let mark = self.marks.get(&contender.codec_id).copied().unwrap_or(Mark::number(0));
+        Mark { hollow: !contender.stage.is_empty(), ..mark }
+    }
+
+    /// Whether a model's weights are generated.
+    pub fn is_synthetic(&self, model: &str) -> bool {
+        self.tensors.iter().any(|row| row.model == model && row.synthetic)
+    }
+
+    /// A model's name, with a word that keeps generated weights apart from real ones.
+    pub fn model_title(&self, model: &str) -> String {
+        let named = model.to_lowercase().contains("synthetic");
+        if self.is_synthetic(model) && !named { format!("{model} (synthetic)") } else { model.to_owned() }
+    }
+
+    /// Whether a tensor is stored by the small-tensor policy and says nothing about a codec.
+    pub fn is_policy(&self, row: &TensorRow) -> bool {
+        self.policy.contains(&(row.model.clone(), row.tensor.clone()))
+    }
+
+    /// Measured tensors above the small-tensor policy.
+    pub fn measured(&self) -> impl Iterator<Item = &TensorRow> {
+        self.tensors.iter().filter(|row| row.status == Status::Ok && row.weights > 0 && !self.is_policy(row))
+    }
+
+    /// All measured tensors of one contender on one model, small ones included.
+    pub fn cell<'a>(&'a self, contender: &'a Contender, model: &'a str) -> impl Iterator<Item = &'a TensorRow> {
+        self.tensors.iter().filter(move |row| row.codec == contender.codec && row.model == model)
+    }
+
+    /// The rows of one contender's whole model, one for each metric.
+    pub fn whole<'a>(&'a self, contender: &'a Contender, model: &'a str) -> impl Iterator<Item = &'a ModelRow> {
+        self.models.iter().filter(move |row| row.codec == contender.codec && row.model == model)
+    }
+
+    /// Aggregates of all contenders over a scope.
+    pub fn points(&self, scope: Scope) -> Vec<Point<'_>> {
+        self.points_where(|row| scope.holds(row))
+    }
+
+    /// Aggregates of all contenders over the measured tensors that satisfy a condition.
+    pub fn points_where(&self, holds: impl Fn(&TensorRow) -> bool) -> Vec<Point<'_>> {
+        let mut groups: BTreeMap<&str, Vec<&TensorRow>> = BTreeMap::new();
+        let mut universe = BTreeSet::new();
+        for row in self.measured().filter(|row| holds(row)) {
+            groups.entry(&row.codec).or_default().push(row);
+            universe.insert((&row.model, &row.tensor));
+        }
+        let mut points = Vec::new();
+        for contender in &self.contenders {
+            if let Some(rows) = groups.get(contender.codec.as_str()) {
+                let partial = rows.len() < universe.len();
+                points.push(Point { contender, sums: Sums::over(rows.iter().copied()), partial });
+            }
+        }
+        points
+    }
+}
+
+/// The points no other point beats in both bits and error, from few bits to many.
+pub fn frontier<'a, 'b>(points: &'b [Point<'a>]) -> Vec<&'b Point<'a>> {
+    let mut sorted: Vec<&Point> =
+        points.iter().filter(|point| !point.partial && point.sums.relative_mse().is_finite()).collect();
+    sorted.sort_by(|a, b| {
+        let bits = a.sums.bits_per_weight().total_cmp(&b.sums.bits_per_weight());
+        bits.then(a.sums.relative_mse().total_cmp(&b.sums.relative_mse()))
+    });
+    let mut best = f64::INFINITY;
+    sorted.retain(|point| {
+        let keep = point.sums.relative_mse() < best && !point.contender.is_floor();
+        if keep {
+            best = point.sums.relative_mse();
+        }
+        keep
+    });
+    sorted
+}
+
+/// `first` and then whatever else occurs, without repetition and without what does not occur.
+fn in_order<'a>(first: &[String], occurring: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut order: Vec<String> = Vec::new();
+    let mut seen = BTreeSet::new();
+    for name in occurring {
+        if seen.insert(name.to_owned()) {
+            order.push(name.to_owned());
+        }
+    }
+    let place = |name: &String| first.iter().position(|other| other == name).unwrap_or(first.len());
+    order.sort_by_key(place);
+    order
+}
+
+fn contenders(run: &Run, tensors: &[TensorRow], models: &[ModelRow]) -> Vec<Contender> {
+    let mut known: BTreeMap<&str, Contender> = BTreeMap::new();
+    for row in tensors {
+        let label = row.label.as_ref().unwrap_or(&row.codec);
+        known.entry(&row.codec).or_insert_with(|| Contender {
+            codec: row.codec.clone(),
+            label: label.clone(),
+            codec_id: if row.codec_id.is_empty() { split(&row.codec).0 } else { row.codec_id.clone() },
+            stage: row.stage.clone(),
+            options: row.options.clone(),
+        });
+    }
+    // A model whose tensors were all lost still has a name, from which id and stage follow.
+    for row in models {
+        let (codec_id, stage) = split(&row.codec);
+        let label = row.label.as_ref().unwrap_or(&row.codec);
+        known.entry(&row.codec).or_insert_with(|| Contender {
+            codec: row.codec.clone(),
+            label: label.clone(),
+            codec_id,
+            stage,
+            options: serde_json::Value::Null,
+        });
+    }
+    let occurring = tensors.iter().map(|row| row.codec.as_str()).chain(models.iter().map(|row| row.codec.as_str()));
+    in_order(&run.codecs, occurring).iter().filter_map(|codec| known.get(codec.as_str()).cloned()).collect()
+}
+
+/// `id:options+stage`.
+fn split(codec: &str) -> (String, String) {
+    let (name, stage) = codec.split_once('+').unwrap_or((codec, ""));
+    (name.split(':').next().unwrap_or(name).to_owned(), stage.to_owned())
+}
+
+/// Tensors that most contenders left to the small-tensor policy. Most, not all: a codec that stores raw values keeps even the
+/// smallest tensor itself.
+fn policy(tensors: &[TensorRow]) -> BTreeSet<(String, String)> {
+    let mut votes: BTreeMap<(&str, &str), (usize, usize)> = BTreeMap::new();
+    for row in tensors.iter().filter(|row| row.status == Status::Ok) {
+        let (stored, all) = votes.entry((&row.model, &row.tensor)).or_default();
+        *stored += usize::from(row.stored_by.is_some());
+        *all += 1;
+    }
+    votes
+        .into_iter()
+        .filter(|(_, (stored, all))| stored * 2 > *all)
+        .map(|((model, tensor), _)| (model.to_owned(), tensor.to_owned()))
+        .collect()
+}

@@ -1,0 +1,162 @@
+//! Colours and markers: stable per codec id, readable on a light and on a dark page.
+//!
+//! Charts are drawn in the light colours. [`dark_rules`] maps each of them to its dark twin, so one picture serves both themes.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use plotters::style::RGBColor;
+
+/// Text.
+pub const INK: RGBColor = RGBColor(0x1F, 0x23, 0x28);
+/// Secondary text and axes.
+pub const MUTED: RGBColor = RGBColor(0x59, 0x63, 0x6E);
+/// Grid lines.
+pub const GRID: RGBColor = RGBColor(0xE3, 0xE7, 0xEB);
+/// Background.
+pub const PAPER: RGBColor = RGBColor(0xFF, 0xFF, 0xFE);
+/// Limits and roofs.
+pub const LIMIT: RGBColor = RGBColor(0xC0, 0x1C, 0x28);
+
+/// Light and dark twin of every series colour.
+const SERIES: [(u32, u32); 16] = [
+    (0x2563EB, 0x7AA8FF),
+    (0xE0700A, 0xFFA24D),
+    (0x15803D, 0x4CC476),
+    (0xB91C5C, 0xFF7DB0),
+    (0x7C3AED, 0xB79AFF),
+    (0x0E8FA3, 0x41CFE3),
+    (0x92610A, 0xD9A94A),
+    (0x5F7A0B, 0xA9C93F),
+    (0xD11FC1, 0xF58BEA),
+    (0x475A82, 0x9FB3DA),
+    (0xA8452E, 0xF09079),
+    (0x0B7A66, 0x45C9AF),
+    (0x6B4A9E, 0xC3A6F0),
+    (0xC98A00, 0xFFD05C),
+    (0x3D6B99, 0x83B9EA),
+    (0x7A3F5D, 0xD394B4),
+];
+
+const SURFACES: [(RGBColor, u32); 5] =
+    [(INK, 0xE6EDF3), (MUTED, 0x9AA6B2), (GRID, 0x2A313A), (PAPER, 0x0F141A), (LIMIT, 0xFF7B72)];
+
+/// Outline of a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// Round.
+    Circle,
+    /// Upright square.
+    Square,
+    /// Triangle, tip up.
+    Up,
+    /// Square on its tip.
+    Diamond,
+    /// Triangle, tip down.
+    Down,
+    /// Upright cross.
+    Plus,
+    /// Five-pointed star.
+    Star,
+}
+
+const SHAPES: [Shape; 7] =
+    [Shape::Circle, Shape::Square, Shape::Up, Shape::Diamond, Shape::Down, Shape::Plus, Shape::Star];
+
+/// How one series is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// Its colour.
+    pub colour: RGBColor,
+    /// Its points' outline.
+    pub shape: Shape,
+    /// Whether points are drawn open (and lines dashed): a codec behind an entropy stage.
+    pub hollow: bool,
+}
+
+impl Mark {
+    /// The series of this number: numbers below 16 differ in colour, numbers below 112 in colour and shape together.
+    pub fn number(number: usize) -> Self {
+        Self { colour: rgb(SERIES[number % SERIES.len()].0), shape: SHAPES[number % SHAPES.len()], hollow: false }
+    }
+}
+
+/// A mark for every codec id. An id's place follows from its name alone unless two ids collide, so a codec keeps its colour from
+/// one report to the next.
+pub fn marks<'a>(ids: impl IntoIterator<Item = &'a str>) -> BTreeMap<String, Mark> {
+    let ids: std::collections::BTreeSet<&str> = ids.into_iter().collect();
+    let mut taken = std::collections::BTreeSet::new();
+    let mut marks = BTreeMap::new();
+    for (round, id) in ids.into_iter().enumerate() {
+        let start = fnv(id) as usize % SERIES.len();
+        // The first 16 ids share out the colours, the next 16 take them again with other shapes, and so on.
+        let base = round / SERIES.len() * SERIES.len();
+        let number = (0..SERIES.len()).map(|step| base + (start + step) % SERIES.len()).find(|n| !taken.contains(n));
+        let number = number.unwrap_or(base + start);
+        taken.insert(number);
+        marks.insert(id.to_owned(), Mark::number(number));
+    }
+    marks
+}
+
+/// FNV-1a.
+fn fnv(text: &str) -> u64 {
+    text.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
+}
+
+fn rgb(colour: u32) -> RGBColor {
+    let [_, red, green, blue] = colour.to_be_bytes();
+    RGBColor(red, green, blue)
+}
+
+/// CSS that recolours every chart below `scope` for a dark page.
+pub fn dark_rules(scope: &str) -> String {
+    let series = SERIES.iter().map(|&(light, dark)| (light, dark));
+    let surfaces = SURFACES.iter().map(|&(light, dark)| (u32::from_be_bytes([0, light.0, light.1, light.2]), dark));
+    let mut css = String::new();
+    for (light, dark) in series.chain(surfaces) {
+        let _ = write!(css, "{scope} [fill=\"#{light:06X}\"]{{fill:#{dark:06X}}}");
+        let _ = writeln!(css, "{scope} [stroke=\"#{light:06X}\"]{{stroke:#{dark:06X}}}");
+    }
+    let _ = writeln!(css, "{scope} text[fill=\"#1F2328\"],{scope} text[fill=\"#59636E\"]{{stroke:#0F141A}}");
+    css
+}
+
+/// CSS of a chart on any page: the system's font, and a halo that keeps labels readable where they cross a line.
+pub fn chart_rules(scope: &str) -> String {
+    format!(
+        "{scope} text{{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif}}\
+         {scope} text[fill=\"#1F2328\"],{scope} text[fill=\"#59636E\"]{{paint-order:stroke;stroke:#FFFFFE;stroke-width:3px;\
+         stroke-linejoin:round}}\n"
+    )
+}
+
+/// Colour ramp of the heat maps: pale for 0, strong for 1; with the ink that reads on it.
+pub fn heat(level: f64) -> (RGBColor, RGBColor) {
+    const STOPS: [(f64, f64, f64); 5] =
+        [(247.0, 251.0, 235.0), (186.0, 223.0, 190.0), (92.0, 176.0, 190.0), (52.0, 104.0, 165.0), (58.0, 28.0, 92.0)];
+    let place = level.clamp(0.0, 1.0) * (STOPS.len() - 1) as f64;
+    let index = (place as usize).min(STOPS.len() - 2);
+    let (from, to, part) = (STOPS[index], STOPS[index + 1], place - index as f64);
+    let mix = |a: f64, b: f64| (a + (b - a) * part).round() as u8;
+    let colour = RGBColor(mix(from.0, to.0), mix(from.1, to.1), mix(from.2, to.2));
+    let ink = if level < 0.55 { RGBColor(0x10, 0x14, 0x18) } else { RGBColor(0xFA, 0xFB, 0xFC) };
+    (colour, ink)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_keep_their_colour_and_never_share_a_mark() {
+        let few = marks(["bitnet", "trellis"]);
+        let ids: Vec<String> = (0..40).map(|n| format!("codec-{n}")).collect();
+        let many = marks(ids.iter().map(String::as_str));
+        assert_eq!(few["bitnet"], marks(["bitnet"])["bitnet"]);
+        let all: Vec<Mark> = many.values().copied().collect();
+        for (index, mark) in all.iter().enumerate() {
+            assert!(!all[..index].contains(mark), "{mark:?} twice");
+        }
+    }
+}
