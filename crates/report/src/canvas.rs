@@ -178,7 +178,7 @@ fn outline(shape: Shape, radius: i32) -> Vec<(i32, i32)> {
         Shape::Star => {
             let corner = |index: u32| {
                 let angle = f64::from(index) * std::f64::consts::PI / 5.0;
-                let reach = if index % 2 == 0 { 1.4 } else { 0.6 };
+                let reach = if index.is_multiple_of(2) { 1.4 } else { 0.6 };
                 (angle.sin() * reach, -angle.cos() * reach)
             };
             scaled(&(0..10).map(corner).collect::<Vec<_>>())

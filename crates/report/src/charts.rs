@@ -555,11 +555,14 @@ pub fn heatmap(study: &Study, model: &str) -> Option<Chart> {
     Some(Chart { name: format!("heatmap-{}", slug(model)), title, caption, svg })
 }
 
+/// Values of a swept option, and what they brought.
+type Sweep<'a, 'b> = Vec<(f64, &'b Point<'a>)>;
+
 /// Quality against encode speed for every option, other than the rate, that was swept.
 pub fn trade_offs(study: &Study) -> Vec<Chart> {
     let scope = if study.tensors.iter().any(|row| !row.synthetic) { Scope::Real } else { Scope::Gaussian };
     let points = study.points(scope);
-    let mut groups: BTreeMap<(String, String), BTreeMap<String, Vec<(f64, &Point)>>> = BTreeMap::new();
+    let mut groups: BTreeMap<(String, String), BTreeMap<String, Sweep>> = BTreeMap::new();
     for point in &points {
         let Some(options) = point.contender.options.as_object() else { continue };
         for (key, value) in options.iter().filter(|(key, _)| !matches!(key.as_str(), "bits" | "layers" | "level")) {

@@ -231,7 +231,7 @@ pub fn failures(study: &Study) -> Table {
             let error = row.relative_error();
             if row.status == Status::Failed {
                 add(&contender.label, &row.model, &row.tensor, failed(row.error.as_deref()));
-            } else if !contender.is_floor() && row.weights > 0 && !(error < 1.0) {
+            } else if !contender.is_floor() && row.weights > 0 && (error.is_nan() || error >= 1.0) {
                 let what = format!("broken: relative error {}", significant(error, 3));
                 add(&contender.label, &row.model, &row.tensor, Cell::text(what).tone(Tone::Bad));
             }

@@ -1,0 +1,89 @@
+//! A report can be drawn whatever the rows hold, and the same rows give the same bytes.
+
+use seedpress_results::{ModelRow, Prefix, Row, Run, Status, TensorRow, append, write_run};
+
+fn rows() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (codec, bits) in [("a<b:bits=2", 2.0), ("a<b:bits=4", 4.0), ("zeros", 0.01)] {
+        for (model, synthetic) in [("mlp", false), ("gaussian", true)] {
+            for tensor in ["fc1", "fc2"] {
+                let error = 100.0 * 4f64.powf(-bits);
+                let prefixes =
+                    vec![Prefix { bytes: 100, squared_error: 50.0 }, Prefix { bytes: 300, squared_error: error }];
+                rows.push(Row::Tensor(TensorRow {
+                    key: format!("{codec}{model}{tensor}"),
+                    codec: codec.into(),
+                    codec_id: codec.split(':').next().unwrap().into(),
+                    model: model.into(),
+                    tensor: tensor.into(),
+                    synthetic,
+                    layer_type: "linear".into(),
+                    shape: vec![64, 128],
+                    weights: 8192,
+                    bytes: (bits * 1024.0) as u64 + 20,
+                    squared_error: error,
+                    energy: 100.0,
+                    dot: 90.0,
+                    decoded_energy: 95.0,
+                    encode_seconds: vec![0.1],
+                    decode_seconds: vec![0.01],
+                    threads: 1,
+                    prefixes,
+                    parts: [("indices".to_owned(), 500)].into(),
+                    ..TensorRow::default()
+                }));
+            }
+        }
+        rows.push(Row::Model(ModelRow {
+            key: codec.into(),
+            codec: codec.into(),
+            model: "mlp".into(),
+            bytes: 4200,
+            weights: 16384,
+            source_bytes: 65536,
+            metric: "accuracy".into(),
+            higher_is_better: true,
+            baseline: Some(0.9),
+            compressed: Some(0.8),
+            interval: Some([0.7, 0.85]),
+            tensors_ok: 2,
+            tensors: 2,
+            ..ModelRow::default()
+        }));
+    }
+    let failed = TensorRow {
+        key: "x".into(),
+        codec: "bad".into(),
+        model: "mlp".into(),
+        status: Status::Failed,
+        ..TensorRow::default()
+    };
+    rows.push(Row::Tensor(failed));
+    rows
+}
+
+fn draw(rows: &[Row]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    write_run(folder.path(), &Run { name: "<x>".into(), memcpy_bytes_per_second: 1e10, ..Run::default() }).unwrap();
+    append(folder.path(), rows).unwrap();
+    seedpress_report::results_table(folder.path()).unwrap();
+    let files = seedpress_report::render(folder.path()).unwrap().files;
+    files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect()
+}
+
+#[test]
+fn the_same_rows_give_the_same_bytes_and_escape_names() {
+    let text = draw(&rows());
+    assert_eq!(text, draw(&rows()));
+    assert!(text.contains("Rate-distortion frontier") && !text.contains("<x>"));
+    if let Ok(folder) = std::env::var("SEEDPRESS_REPORT_LOOK") {
+        std::fs::write(folder, &text).unwrap();
+    }
+}
+
+#[test]
+fn empty_runs_and_failed_rows_draw() {
+    draw(&[]);
+    draw(&rows()[15..]);
+    draw(&rows()[..1]);
+}
