@@ -1,7 +1,10 @@
 //! Entropy stages: integer probability models, ANS, zstd and lossless float coding.
 
+pub mod ans;
 pub mod binary;
+pub mod frequencies;
 pub mod layout;
+pub mod rans;
 pub mod stages;
 
 mod frame;
@@ -11,5 +14,5 @@ use seedpress_codec::Registry;
 /// Adds what this crate offers to a registry.
 #[must_use]
 pub fn register(registry: Registry) -> Registry {
-    registry.with_stage(stages::Zstd)
+    registry.with_stage(stages::Ans).with_stage(stages::PlanesAns).with_stage(stages::Zstd)
 }

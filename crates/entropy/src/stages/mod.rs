@@ -1,7 +1,9 @@
 //! The stages a TOML `then = ".."` names. Each recodes every segment of a layer by itself.
 
+mod ans;
 mod zstd;
 
+pub use self::ans::{Ans, PlanesAns};
 pub use self::zstd::Zstd;
 
 use seedpress_codec::{DecodeError, LayerView, Limits};

@@ -1,0 +1,207 @@
+//! Symbols with one static integer table, range-ANS coded in blocks that decode in parallel.
+//!
+//! Wire of [`encode_bytes`]: [table](crate::frequencies), lanes `u8` (1, 4 or 32), for each block of 2^18 symbols its length
+//! `varint`, then the [blocks](crate::rans). The number of symbols is the caller's to keep; no symbols are no bytes.
+//!
+//! Wire of [`encode`], for symbols up to 16 bits: length `varint` and coded tokens, then raw bits, LSB first. A value below 128 is
+//! its own token; above, the token is the position of its highest bit with the three bits below, and the rest is raw.
+
+use rayon::prelude::*;
+use seedpress_codec::wire::{Put, Reader};
+use seedpress_codec::{DecodeError, Limits};
+
+use crate::frequencies::Frequencies;
+use crate::rans::{self, Slots};
+
+const BLOCK: usize = 1 << 18;
+
+/// Lanes that cost little against what is coded: each takes two bytes more than the information in its state.
+fn lanes(count: usize) -> u8 {
+    match count {
+        0..2048 => 1,
+        2048..65536 => 4,
+        _ => 32,
+    }
+}
+
+/// Codes byte symbols.
+pub fn encode_bytes(symbols: &[u8]) -> Vec<u8> {
+    if symbols.is_empty() {
+        return Vec::new();
+    }
+    let frequencies = Frequencies::of(symbols);
+    let mut out = Vec::new();
+    frequencies.write(&mut out);
+    let lanes = lanes(symbols.len());
+    out.push(lanes);
+    let blocks: Vec<Vec<u8>> = symbols
+        .par_chunks(BLOCK)
+        .map(|block| match lanes {
+            1 => rans::encode::<1>(block, &frequencies),
+            4 => rans::encode::<4>(block, &frequencies),
+            _ => rans::encode::<32>(block, &frequencies),
+        })
+        .collect();
+    for block in &blocks {
+        out.put_varint(block.len() as u64);
+    }
+    out.extend(blocks.into_iter().flatten());
+    out
+}
+
+/// Decodes `count` byte symbols.
+///
+/// # Errors
+/// Truncated, corrupt, or the limit.
+pub fn decode_bytes(bytes: &[u8], count: usize, limits: &mut Limits) -> Result<Vec<u8>, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    if count == 0 {
+        reader.finish()?;
+        return Ok(Vec::new());
+    }
+    let frequencies = Frequencies::read(&mut reader)?;
+    let lanes = reader.u8()?;
+    if ![1, 4, 32].contains(&lanes) {
+        return Err(DecodeError::corrupt("lanes are 1, 4 or 32").at_offset(reader.position() - 1));
+    }
+    let mut symbols: Vec<u8> = limits.filled(count, 0)?;
+    // Every block takes a byte of the jump table: more of them than bytes are not there.
+    let block_count = count.div_ceil(BLOCK);
+    if block_count > reader.remaining() {
+        return Err(DecodeError::truncated(block_count, reader.remaining()));
+    }
+    let lengths = (0..block_count).map(|_| reader.length()).collect::<Result<Vec<_>, _>>()?;
+    let blocks = lengths.into_iter().map(|len| reader.take(len)).collect::<Result<Vec<_>, _>>()?;
+    reader.finish()?;
+    let slots = Slots::new(&frequencies);
+    symbols.par_chunks_mut(BLOCK).zip(blocks).try_for_each(|(out, block)| match lanes {
+        1 => rans::decode::<1>(block, &slots, out),
+        4 => rans::decode::<4>(block, &slots, out),
+        _ => rans::decode::<32>(block, &slots, out),
+    })?;
+    Ok(symbols)
+}
+
+/// The token of a value and how many raw bits follow it.
+fn token(value: u16) -> (u8, u32) {
+    if value < 128 {
+        return (value as u8, 0);
+    }
+    let raw = value.ilog2() - 3;
+    ((128 + (raw - 4) * 8 + u32::from(value >> raw & 7)) as u8, raw)
+}
+
+/// Codes symbols of up to 16 bits; small values should be the frequent ones where the alphabet exceeds 128.
+pub fn encode(symbols: &[u16]) -> Vec<u8> {
+    let tokens: Vec<u8> = symbols.iter().map(|&value| token(value).0).collect();
+    let coded = encode_bytes(&tokens);
+    let mut out = Vec::new();
+    out.put_varint(coded.len() as u64);
+    out.extend(coded);
+    let (mut held, mut filled) = (0u64, 0u32);
+    for &value in symbols {
+        let raw = token(value).1;
+        held |= (u64::from(value) & ((1 << raw) - 1)) << filled;
+        filled += raw;
+        while filled >= 8 {
+            out.push(held as u8);
+            held >>= 8;
+            filled -= 8;
+        }
+    }
+    if filled > 0 {
+        out.push(held as u8);
+    }
+    out
+}
+
+/// Decodes `count` symbols of up to 16 bits.
+///
+/// # Errors
+/// Truncated, corrupt, or the limit.
+pub fn decode(bytes: &[u8], count: usize, limits: &mut Limits) -> Result<Vec<u16>, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let coded = reader.length()?;
+    let tokens = decode_bytes(reader.take(coded)?, count, limits)?;
+    let mut symbols = limits.vec(count)?;
+    let (mut held, mut filled) = (0u64, 0u32);
+    for token in tokens {
+        let token = u32::from(token);
+        if token < 128 {
+            symbols.push(token as u16);
+            continue;
+        }
+        let raw = (token - 128) / 8 + 4;
+        if raw > 12 {
+            return Err(DecodeError::corrupt("a symbol does not fit 16 bits"));
+        }
+        while filled < raw {
+            held |= u64::from(reader.u8()?) << filled;
+            filled += 8;
+        }
+        symbols.push(((8 | token & 7) << raw | (held as u32 & ((1 << raw) - 1))) as u16);
+        held >>= raw;
+        filled -= raw;
+    }
+    if held != 0 {
+        return Err(DecodeError::corrupt("padding bits are set"));
+    }
+    reader.finish()?;
+    Ok(symbols)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bell(count: usize) -> Vec<u8> {
+        let mut state = 7u64;
+        let mut die = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) % 5
+        };
+        (0..count).map(|_| (die() + die() + die() + die()) as u8).collect()
+    }
+
+    #[test]
+    fn size_is_within_half_a_percent_of_the_entropy() {
+        let symbols = bell(600_000);
+        let mut counts = [0f64; 256];
+        symbols.iter().for_each(|&s| counts[usize::from(s)] += 1.0);
+        let n = symbols.len() as f64;
+        let entropy: f64 = counts.iter().filter(|c| **c > 0.0).map(|c| -c * (c / n).log2()).sum::<f64>() / 8.0;
+        let coded = encode_bytes(&symbols);
+        assert!((coded.len() as f64) < entropy * 1.005, "{} against {entropy}", coded.len());
+        assert!(coded.len() as f64 > entropy);
+        assert_eq!(decode_bytes(&coded, symbols.len(), &mut Limits::new(1 << 20)).unwrap(), symbols);
+    }
+
+    #[test]
+    fn every_value_and_length_round_trips() {
+        let all: Vec<u16> = (0..=u16::MAX).collect();
+        for symbols in [&all[..], &all[..0], &all[..1], &all[5..6], &all[100..3000], &[65535; 9]] {
+            let coded = encode(symbols);
+            assert_eq!(decode(&coded, symbols.len(), &mut Limits::new(1 << 20)).unwrap(), symbols);
+        }
+        let constant = vec![42u8; 1 << 20];
+        let coded = encode_bytes(&constant);
+        assert!(coded.len() < 4 * 140, "{}", coded.len());
+        assert_eq!(decode_bytes(&coded, constant.len(), &mut Limits::new(1 << 21)).unwrap(), constant);
+    }
+
+    #[test]
+    fn bytes_do_not_depend_on_threads_and_golden_streams_decode() {
+        let symbols = bell(600_000);
+        let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let three = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        assert_eq!(one.install(|| encode_bytes(&symbols)), three.install(|| encode_bytes(&symbols)));
+        // By the textbook's update: symbols 0 and 1 with frequency 2048 each, one lane, a state too small to emit a word.
+        let mut state = 1u32 << 16;
+        for symbol in [1u32, 0, 1] {
+            state = (state / 2048) << 12 | (state % 2048 + 2048 * symbol);
+        }
+        let mut golden = vec![1, 0x80, 0x10, 0x80, 0x10, 1, 4];
+        golden.extend(state.to_le_bytes());
+        assert_eq!(decode_bytes(&golden, 3, &mut Limits::new(100)).unwrap(), [1, 0, 1]);
+    }
+}

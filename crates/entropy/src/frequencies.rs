@@ -1,0 +1,108 @@
+//! Static integer probability tables: counts quantised to a power-of-two total with integer arithmetic alone.
+//!
+//! Wire: highest symbol `u8`, then for every symbol up to it the frequency as `varint`; a 0 is followed by the `varint` number of
+//! further zeros.
+
+use seedpress_codec::DecodeError;
+use seedpress_codec::wire::{Put, Reader};
+
+/// Bits of probability.
+pub const PRECISION: u32 = 12;
+/// What the frequencies of a table add up to.
+pub const TOTAL: u32 = 1 << PRECISION;
+
+/// Frequencies of the 256 byte symbols; they add up to [`TOTAL`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frequencies([u16; 256]);
+
+impl Frequencies {
+    /// The table of these symbols; of symbol 0 alone where there are none.
+    pub fn of(symbols: &[u8]) -> Self {
+        let mut counts = [0u64; 256];
+        for &symbol in symbols {
+            counts[usize::from(symbol)] += 1;
+        }
+        Self::from_counts(&counts)
+    }
+
+    /// Quantises counts; every symbol that occurs keeps a frequency of at least 1.
+    pub fn from_counts(counts: &[u64; 256]) -> Self {
+        let sum: u64 = counts.iter().sum();
+        let mut table = [0u16; 256];
+        if sum == 0 {
+            table[0] = TOTAL as u16;
+            return Self(table);
+        }
+        for (frequency, &count) in table.iter_mut().zip(counts).filter(|(_, count)| **count > 0) {
+            *frequency = ((u128::from(count) * u128::from(TOTAL) / u128::from(sum)) as u16).max(1);
+        }
+        // The gain of one more unit is close to count / (frequency + 1/2): hand out or take back where it matters most or least.
+        let total = |table: &[u16; 256]| table.iter().map(|&f| u32::from(f)).sum::<u32>();
+        let mut have = total(&table);
+        while have != TOTAL {
+            let grow = have < TOTAL;
+            let half = |f: u16| if grow { 2 * u128::from(f) + 1 } else { 2 * u128::from(f) - 1 };
+            let candidates = (0..256usize).filter(|&s| if grow { counts[s] > 0 } else { table[s] > 1 });
+            let better = |a: usize, b: usize| {
+                let left = u128::from(counts[a]) * half(table[b]);
+                let right = u128::from(counts[b]) * half(table[a]);
+                if grow { left > right } else { left < right }
+            };
+            let Some(chosen) = candidates.reduce(|best, s| if better(s, best) { s } else { best }) else { break };
+            if grow {
+                table[chosen] += 1;
+                have += 1;
+            } else {
+                table[chosen] -= 1;
+                have -= 1;
+            }
+        }
+        Self(table)
+    }
+
+    /// The frequency of every symbol.
+    pub fn get(&self) -> &[u16; 256] {
+        &self.0
+    }
+
+    /// Appends the table.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let highest = self.0.iter().rposition(|&f| f > 0).unwrap_or(0);
+        out.push(highest as u8);
+        let mut symbol = 0;
+        while symbol <= highest {
+            out.put_varint(u64::from(self.0[symbol]));
+            if self.0[symbol] == 0 {
+                let zeros = self.0[symbol + 1..].iter().take_while(|&&f| f == 0).count();
+                out.put_varint(zeros as u64);
+                symbol += zeros;
+            }
+            symbol += 1;
+        }
+    }
+
+    /// Reads a table.
+    ///
+    /// # Errors
+    /// Truncated, or corrupt where frequencies do not add up.
+    pub fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let at = reader.position();
+        let wrong = || DecodeError::corrupt("symbol frequencies do not add up").at_offset(at);
+        let highest = usize::from(reader.u8()?);
+        let mut table = [0u16; 256];
+        let (mut symbol, mut sum) = (0usize, 0u64);
+        while symbol <= highest {
+            let frequency = reader.varint()?;
+            if frequency > u64::from(TOTAL) {
+                return Err(wrong());
+            }
+            table[symbol] = frequency as u16;
+            sum += frequency;
+            symbol += 1;
+            if frequency == 0 {
+                symbol = reader.length()?.checked_add(symbol).filter(|&s| s <= highest).ok_or_else(wrong)?;
+            }
+        }
+        if sum == u64::from(TOTAL) { Ok(Self(table)) } else { Err(wrong()) }
+    }
+}
