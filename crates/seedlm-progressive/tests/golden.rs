@@ -30,7 +30,7 @@ fn layer(segments: &'static [(Role, &'static [u8])]) -> LayerView<'static> {
 
 #[test]
 fn a_stream_of_format_1_decodes_to_what_its_description_says() {
-    let layers = vec![layer(&BASE), layer(&ENHANCEMENT)];
+    let layers = [layer(&BASE), layer(&ENHANCEMENT)];
     for (count, expected) in [(1, ONE_LAYER), (2, TWO_LAYERS)] {
         let mut out = [0f32; 10];
         let view = EncodedView { shape: &[2, 5], params: PARAMS, layers: layers[..count].to_vec() };
