@@ -30,7 +30,8 @@ pub struct Search {
 
 /// Points with a histogram slot.
 const SLOTS: usize = 64;
-const PIECE: usize = 4096;
+/// Contiguous weights of the sample.
+const PIECE: usize = 2048;
 
 /// What a pass found.
 struct Outcome {
@@ -248,13 +249,15 @@ pub fn encode(
     let rate = (bits - fixed).max(0.02);
     let lambda = lambda(rate);
     let floor = log2(least);
-    let step_of = |log_step: f64| exp2(log_step.max(floor)) as f32;
+    // Nothing is left above the largest weight; and the step itself must be finite.
+    let ceiling = (log2(largest) + 1.0).min(127.0);
+    let step_of = |log_step: f64| exp2(log_step.clamp(floor.min(ceiling), ceiling)) as f32;
     let starts: &[f64] = if rate < 2.2 && count >= 1024 { &[0.01, 1.0] } else { &[0.01] };
     let mut found: Option<(f64, f64, Params, Tables)> = None;
     for &zero in starts {
         let mut params = params.clone();
         // About where a Laplacian ends up; the search does the rest.
-        let mut log_step = log2((mean * 1.3 * exp2(-(rate - 1.2))).max(least));
+        let mut log_step = log2((mean * 1.3 * exp2(-(rate - 1.2))).max(least)).min(ceiling);
         params.step = step_of(log_step);
         params.shift = shift(mean, params.step);
         let mut state = tables(&params, &guess(mean / f64::from(params.step), params.shift, contexts, zero), lambda);
@@ -272,10 +275,10 @@ pub fn encode(
                 let error = (outcome.error / sampled as f64).max(1e-30);
                 merit = log2(error * f64::from(params.step) * f64::from(params.step)) + 2.0 * reached;
             }
-            if (reached - rate).abs() < 0.004 || log_step <= floor && reached < rate {
+            if (reached - rate).abs() < effort.tolerance || log_step <= floor && reached < rate {
                 break;
             }
-            log_step = secant.next(log_step, reached - rate).max(floor);
+            log_step = secant.next(log_step, reached - rate).max(floor).min(ceiling);
             params.step = step_of(log_step);
         }
         if found.as_ref().is_none_or(|(least, ..)| merit < *least) {
@@ -318,7 +321,7 @@ pub fn encode(
             break;
         }
         state = tables(&params, &outcome.counts, lambda);
-        log_step = secant.next(log_step, miss).max(floor);
+        log_step = secant.next(log_step, miss).max(floor).min(ceiling);
         params.step = step_of(log_step);
     }
     context.advance(count);

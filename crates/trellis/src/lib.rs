@@ -94,7 +94,12 @@ impl Codec for Trellis {
             Effort::Best => 8,
         };
         let passes = if tensor.len() < stream::CHUNK { 12 } else { 6 };
-        let search = encoder::Search { memory, passes, sample: stream::CHUNK, tolerance: 0.004 };
+        let (sample, tolerance) = match self.config.effort {
+            Effort::Fast => (1 << 14, 0.008),
+            Effort::Default => (1 << 14, 0.005),
+            Effort::High | Effort::Best => (1 << 16, 0.004),
+        };
+        let search = encoder::Search { memory, passes, sample, tolerance };
         encoder::encode(tensor, context, self.config.bits.get(), search)
     }
 

@@ -1,0 +1,51 @@
+//! The search, the whole encoder and the decoder, beside a copy of the weights as the roof.
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use seedpress_codec::{DType, EncodeContext, Registry, Tensor};
+use seedpress_trellis::code::Code;
+use seedpress_trellis::viterbi::{Scratch, Tables, search};
+
+const COUNT: usize = 1 << 16;
+
+fn noise() -> Vec<f32> {
+    let mut state = 7u64;
+    let mut next = move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1 << 24) as f32 - 0.5
+    };
+    (0..COUNT).map(|_| (next() + next() + next() + next()) * 1.732).collect()
+}
+
+fn kernels(criterion: &mut Criterion) {
+    let values = noise();
+    let mut group = criterion.benchmark_group("trellis");
+    group.throughput(Throughput::Elements(COUNT as u64)).sample_size(20);
+    group.bench_function("copy", |bencher| bencher.iter(|| values.clone()));
+    let reach = 40;
+    let points = [0usize, 1].map(|q| (0..=reach).map(|k| if k < 2 { 0.0 } else { (2 * (k - 1) - q) as f32 }).collect());
+    let row = || std::iter::once(1e30).chain((0..reach).map(|k| 0.5 + 0.3 * k as f32));
+    let tables = Tables { reach, points, rates: row().chain(row()).collect(), lambda: 0.5 };
+    let magnitudes: Vec<f32> = values.iter().map(|v| v.abs() / 0.4).collect();
+    let (classes, mut indices, mut scratch) = (vec![0u8; COUNT], vec![0; COUNT], Scratch::default());
+    for memory in [2, 3, 5, 8] {
+        let code = Code::new(memory).expect("a code on offer");
+        group.bench_function(BenchmarkId::new("search", code.states()), |bencher| {
+            bencher.iter(|| search(code, &tables, &magnitudes, &classes, &mut scratch, &mut indices));
+        });
+    }
+    let registry = seedpress_trellis::register(Registry::default());
+    let tensor = Tensor::new(vec![256, 256], values, DType::F32).expect("a matrix");
+    for bits in ["1.07", "2", "4"] {
+        let codec = registry.parse(&format!("trellis:bits={bits}")).expect("legal options");
+        let encode = || codec.encode(&tensor.view("t"), &EncodeContext::default()).expect("finite").to_bytes();
+        group.bench_function(BenchmarkId::new("encode", bits), |bencher| bencher.iter(encode));
+        let bytes = encode();
+        group.bench_function(BenchmarkId::new("decode", bits), |bencher| {
+            bencher.iter(|| registry.decode_bytes(&bytes).expect("intact"));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, kernels);
+criterion_main!(benches);
