@@ -27,13 +27,14 @@ const LARGEST: f64 = 32_000.0;
 pub struct EcsqConfig {
     /// Target in bits per weight, tables included.
     pub bits: Number<100, 12_000>,
-    /// How much later than half-way magnitudes round up, in steps: widens the interval around zero.
+    /// How much later than half-way magnitudes round up, in steps: widens the interval around zero. On Gaussian weights 0 is best at
+    /// every rate from 1 to 4 bits, since the reconstruction points are centroids.
     pub dead_zone: Number<0, 400>,
 }
 
 impl Default for EcsqConfig {
     fn default() -> Self {
-        Self { bits: Number::of(2.0), dead_zone: Number::of(0.05) }
+        Self { bits: Number::of(2.0), dead_zone: Number::of(0.0) }
     }
 }
 
