@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(significant(f64::NAN, 3), "NaN");
         assert_eq!(significant(2.9e-12, 2), "2.9e-12");
         assert_eq!(per_second(4200.0), "4.20 K");
-        assert_eq!(per_second(999_900.0), "1.00 M");
+        assert_eq!(per_second(999_900.0), "1.000 M");
         assert_eq!(bytes(12), "12.0 B");
         assert_eq!(seconds(0.0123), "12.3 ms");
         assert_eq!(shorten("abcdefghij", 5), "ab…ij");
