@@ -1,1 +1,27 @@
-//! The test suite that every registered codec must pass.
+//! What every registered codec must survive.
+//!
+//! The suite asks the registry what there is, so a codec is covered from the moment it is registered. A check returns the first
+//! broken promise as text. `tests/every_codec.rs` runs all checks over the facade's registry; a crate of its own can run them over
+//! a registry of one.
+//!
+//! | module | idea |
+//! | --- | --- |
+//! | [`inputs`] | shapes and contents that break quantisers |
+//! | [`round_trip`] | shapes, data types, non-finite values, error bounds, prefixes |
+//! | [`determinism`] | the same bytes on any number of threads |
+//! | [`hostile`] | truncations and bit flips, above and below the checksums |
+//! | [`description`] | names parse back, every option has a help text |
+
+pub mod description;
+pub mod determinism;
+pub mod hostile;
+pub mod inputs;
+pub mod round_trip;
+
+/// The first broken promise, as text.
+pub type Verdict = Result<(), String>;
+
+/// Says which promise broke on which input.
+fn broken(what: impl std::fmt::Display, input: &str) -> String {
+    format!("{input}: {what}")
+}

@@ -1,0 +1,101 @@
+//! Runs every check over every codec and stage of the facade's registry, and over the settings that change a codec's bytes.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use seedpress_codec::{AnyCodec, Registry};
+use seedpress_conformance::{Verdict, description, determinism, hostile, round_trip};
+
+/// Settings whose streams differ in kind from the defaults'. A codec's defaults are covered without being named here.
+const MORE: &[&str] = &[];
+
+/// Remembers the largest single request of the current thread.
+struct Watched;
+
+thread_local! {
+    static LARGEST: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: every call is handed to the system's allocator unchanged.
+#[allow(unsafe_code)]
+unsafe impl GlobalAlloc for Watched {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // A thread that is being torn down has no cell any more; it does not decode either.
+        let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(layout.size())));
+        // SAFETY: the caller's contract is the system allocator's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's contract is the system allocator's.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Watched = Watched;
+
+/// Hostile streams get a budget of 16 MiB; caches that are filled once per process and the streams themselves come on top.
+const LARGEST_ALLOWED: usize = 96 << 20;
+
+fn without_large_allocations(check: impl FnOnce() -> Verdict) -> Verdict {
+    LARGEST.with(|largest| largest.set(0));
+    check()?;
+    let largest = LARGEST.with(Cell::get);
+    if largest > LARGEST_ALLOWED { Err(format!("an allocation of {largest} bytes")) } else { Ok(()) }
+}
+
+fn main() {
+    let arguments = Arguments::from_args();
+    // Expected panics of a broken decoder are reported as failures, not as noise.
+    std::panic::set_hook(Box::new(|_| {}));
+    let registry = seedpress::registry();
+    let mut codecs: Vec<AnyCodec> = registry.codecs().map(|entry| entry.default_codec()).collect();
+    for name in MORE {
+        match registry.parse(name) {
+            Ok(codec) => codecs.push(codec),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let mut trials = Vec::new();
+    let mut trial = |name: String, check: Box<dyn FnOnce(&Registry) -> Verdict + Send>| {
+        trials.push(Trial::test(name, move || check(&seedpress::registry()).map_err(Failed::from)));
+    };
+    for entry in registry.codecs() {
+        let id = entry.id;
+        trial(format!("{id}::options_are_described"), Box::new(move |r| description::options_are_described(r, id)));
+    }
+    for codec in codecs {
+        let name = codec.name();
+        type Check = fn(&Registry, &AnyCodec) -> Verdict;
+        let checks: [(&str, Check); 7] = [
+            ("every_input", round_trip::every_input),
+            ("non_finite_values", round_trip::non_finite_values),
+            ("every_prefix", round_trip::every_prefix),
+            ("any_thread_count", determinism::any_thread_count),
+            ("name_parses_back", description::name_parses_back),
+            ("record_bytes", hostile::record_bytes),
+            ("below_the_checksums", hostile::below_the_checksums),
+        ];
+        for (check_name, check) in checks {
+            let codec = codec.clone();
+            trial(format!("{name}::{check_name}"), Box::new(move |r| without_large_allocations(|| check(r, &codec))));
+        }
+        for stage in registry.stages() {
+            let id = stage.id();
+            let codec = codec.clone();
+            trial(
+                format!("{name}+{id}::stage"),
+                Box::new(move |r| {
+                    let stage = r.stage(id).map_err(|error| error.to_string())?;
+                    without_large_allocations(|| hostile::stage_below_the_checksums(&codec, stage.as_ref()))?;
+                    let staged = codec.clone().then(stage);
+                    round_trip::every_input(r, &staged)?;
+                    hostile::record_bytes(r, &staged)
+                }),
+            );
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}
