@@ -110,8 +110,7 @@ fn bytes_that_change_from_call_to_call_are_noticed() {
 #[test]
 fn errors_beyond_zeros_are_noticed() {
     let (registry, codec) = parts::<OVERSHOOTS>();
-    assert!(complaint(round_trip::every_input(&registry, &codec)).contains("not finite"));
-    assert!(!registry.decode_bytes(&[]).is_ok());
+    assert!(complaint(round_trip::every_input(&registry, &codec)).contains("worse than storing zeros"));
 }
 
 #[test]
