@@ -246,7 +246,9 @@ pub fn encode(
         _ => 12,
     };
     let fixed = (class_bytes.as_ref().map_or(0, Vec::len) + 9 + 2 * most_points) as f64 * 8.0 / count as f64;
-    let rate = (bits - fixed).max(0.02);
+    // A tensor too small for its own header gets most of the rate for its weights all the same.
+    let bits = bits.max(0.9 * bits + fixed);
+    let rate = bits - fixed;
     let lambda = lambda(rate);
     let floor = log2(least);
     // Nothing is left above the largest weight; and the step itself must be finite.
@@ -261,25 +263,28 @@ pub fn encode(
         params.step = step_of(log_step);
         params.shift = shift(mean, params.step);
         let mut state = tables(&params, &guess(mean / f64::from(params.step), params.shift, contexts, zero), lambda);
-        let mut secant = Secant::default();
         let mut merit = f64::INFINITY;
-        for round in 0..12 {
+        // Step and tables move together: the rate falls by less than one bit an octave, so the iteration contracts, and no
+        // bracket goes stale while the tables still change.
+        for pass in 0..12 {
             context.check_cancelled()?;
-            let mut reached = 0.0;
-            for _ in 0..if round == 0 { 4 } else { 3 } {
-                let outcome = source.pass(&sample, &state, params.step, params.shift);
-                params.points = outcome.points(most_points);
-                params.shift = shift(mean, params.step);
-                state = tables(&params, &outcome.counts, lambda);
-                reached = outcome.bits() / sampled as f64;
-                let error = (outcome.error / sampled as f64).max(1e-30);
-                merit = log2(error * f64::from(params.step) * f64::from(params.step)) + 2.0 * reached;
-            }
-            if (reached - rate).abs() < effort.tolerance || log_step <= floor && reached < rate {
+            let outcome = source.pass(&sample, &state, params.step, params.shift);
+            params.points = outcome.points(most_points);
+            state = tables(&params, &outcome.counts, lambda);
+            let reached = outcome.bits() / sampled as f64;
+            let error = (outcome.error / sampled as f64).max(1e-30);
+            merit = log2(error * f64::from(params.step) * f64::from(params.step)) + 2.0 * reached;
+            let miss = reached - rate;
+            if pass >= 4 && miss.abs() < effort.tolerance || log_step <= floor && miss < 0.0 {
                 break;
             }
-            log_step = secant.next(log_step, reached - rate).max(floor).min(ceiling);
+            log_step = (log_step + miss.clamp(-2.0, 2.0)).max(floor).min(ceiling);
             params.step = step_of(log_step);
+            let moved = shift(mean, params.step);
+            if moved != params.shift {
+                params.shift = moved;
+                state = tables(&params, &guess(mean / f64::from(params.step), moved, contexts, zero), lambda);
+            }
         }
         if found.as_ref().is_none_or(|(least, ..)| merit < *least) {
             found = Some((merit, log_step, params, state));

@@ -47,11 +47,31 @@ impl Tables {
         error * error + self.rate(context, k)
     }
 
-    /// The cheapest index of a parity: one of the two that bracket `u`, or zero.
+    /// The cheapest index of a parity: one of the two that bracket `u`, or the smallest.
+    #[inline]
     fn best(&self, u: f32, class: usize, quantizer: usize, parity: usize) -> (f32, usize) {
         let context = 2 * class + quantizer;
         let floor = ((u + quantizer as f32) * 0.5) as usize;
-        let below = if floor & 1 == parity { floor as isize } else { floor as isize - 1 };
+        if floor + 3 >= self.reach {
+            return self.best_beyond(u, context, quantizer, parity, floor);
+        }
+        // Entry `floor + 1` belongs to `floor`: the lower neighbour of this parity may be index -1, whose rate is prohibitive.
+        let below = floor + 1 - ((floor ^ parity) & 1);
+        let points = &self.points[quantizer];
+        let rates = &self.rates[context * self.stride()..][..self.stride()];
+        let cost = |entry: usize| {
+            let error = u - points[entry];
+            error * error + rates[entry]
+        };
+        let (low, high, least) = (cost(below), cost(below + 2), cost(parity + 1));
+        let (mut best, mut entry) = if high < low { (high, below + 2) } else { (low, below) };
+        (best, entry) = if least < best { (least, parity + 1) } else { (best, entry) };
+        (best, entry - 1)
+    }
+
+    #[cold]
+    fn best_beyond(&self, u: f32, context: usize, quantizer: usize, parity: usize, floor: usize) -> (f32, usize) {
+        let below = floor as isize - ((floor ^ parity) & 1) as isize;
         let mut best = (f32::INFINITY, parity);
         for k in [below, below + 2, parity as isize] {
             if k >= 0 {
@@ -70,27 +90,33 @@ impl Tables {
         let mut costs = [0f32; 4];
         for quantizer in 0..2 {
             let floor = ((u + quantizer as f32) * 0.5) as usize;
+            let row = (2 * class + quantizer) * self.stride();
+            let (Some(points), Some(rates)) =
+                (self.points[quantizer].get(floor..floor + 4), self.rates[row..].get(floor..floor + 4))
+            else {
+                costs[2 * quantizer] = self.best(u, class, quantizer, 0).0;
+                costs[2 * quantizer + 1] = self.best(u, class, quantizer, 1).0;
+                continue;
+            };
             if floor + 3 >= self.reach {
                 costs[2 * quantizer] = self.best(u, class, quantizer, 0).0;
                 costs[2 * quantizer + 1] = self.best(u, class, quantizer, 1).0;
                 continue;
             }
-            let points = &self.points[quantizer][floor..floor + 4];
-            let row = (2 * class + quantizer) * self.stride();
-            let rates = &self.rates[row + floor..row + floor + 4];
             let cost: [f32; 4] = std::array::from_fn(|lane| {
                 let error = u - points[lane];
                 error * error + rates[lane]
             });
+            let less = |a: f32, b: f32| if a < b { a } else { b };
             // Lanes are floor - 1 .. floor + 2: equal parity two apart.
-            let (other, same) = (cost[0].min(cost[2]), cost[1].min(cost[3]));
-            let (even, odd) = if floor & 1 == 0 { (same, other) } else { (other, same) };
-            let origin = u - self.points[quantizer][1];
-            let zero = origin * origin + self.rates[row + 1];
-            let first = u - self.points[quantizer][2];
-            let one = first * first + self.rates[row + 2];
-            costs[2 * quantizer] = even.min(zero);
-            costs[2 * quantizer + 1] = odd.min(one);
+            let pair = [less(cost[0], cost[2]), less(cost[1], cost[3])];
+            let odd_floor = floor & 1;
+            let smallest: [f32; 2] = std::array::from_fn(|k| {
+                let error = u - self.points[quantizer][k + 1];
+                error * error + self.rates[row + k + 1]
+            });
+            costs[2 * quantizer] = less(pair[1 - odd_floor], smallest[0]);
+            costs[2 * quantizer + 1] = less(pair[odd_floor], smallest[1]);
         }
         costs
     }
@@ -122,9 +148,13 @@ pub fn search(code: Code, tables: &Tables, u: &[f32], classes: &[u8], scratch: &
     }
     for index in (0..u.len()).rev() {
         let parity = usize::from(scratch.decisions[index * width + state / 8] >> (state % 8) & 1);
-        let quantizer = code.incoming_quantizer(state);
-        indices[index] = tables.best(u[index], usize::from(classes[index]), quantizer, parity).1 as u32;
+        indices[index] = (2 * code.incoming_quantizer(state) + parity) as u32;
         state = code.previous(state, parity);
+    }
+    // Apart from the walk back, whose steps wait for each other, the choices are independent.
+    for ((index, &u), &class) in indices.iter_mut().zip(u).zip(classes) {
+        let branch = *index as usize;
+        *index = tables.best(u, usize::from(class), branch >> 1, branch & 1).1 as u32;
     }
 }
 
