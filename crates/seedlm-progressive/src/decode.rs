@@ -4,6 +4,7 @@ use rayon::prelude::*;
 use seedpress_codec::packing::{BitReader, exact_len};
 use seedpress_codec::wire::Reader;
 use seedpress_codec::{DecodeError, EncodedView, Limits, Role, SegmentView};
+use seedpress_lfsr_basis::Sequence;
 
 use crate::codebook::Codebook;
 use crate::gain;
@@ -48,7 +49,8 @@ pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -
             gain::read(bytes, &mut levels).map_err(|e| e.at(index, 2))?;
         }
         for term in 0..params.terms {
-            limits.take(Codebook::memory(params.width) as u64)?;
+            let memory = Codebook::memory(params.width) + Sequence::memory(params.width);
+            limits.take(memory as u64)?;
             let codebook = Codebook::new(params.width, stages.len(), params.values);
             stages.push(Stage { seeds, signs, first: term * blocks, codebook, multiplier: 0.0 });
         }
