@@ -22,7 +22,7 @@ fn measure(codec: &AnyCodec, tensor: &Tensor) -> Result<(Vec<Prefix>, f64), Box<
     let seconds = start.elapsed().as_secs_f64();
     let bytes = record.to_bytes();
     let registry = register(Registry::default());
-    let mut prefixes = Vec::new();
+    let mut prefixes: Vec<Prefix> = Vec::new();
     let mut end = record.header.to_bytes().len();
     for layer in 0..record.header.layers.len() {
         end += record.header.layer_len(layer);
@@ -32,7 +32,11 @@ fn measure(codec: &AnyCodec, tensor: &Tensor) -> Result<(Vec<Prefix>, f64), Box<
             error += (f64::from(a) - f64::from(b)).powi(2);
             total += f64::from(a).powi(2);
         }
-        prefixes.push((8.0 * end as f64 / tensor.values().len() as f64, (error / total).sqrt()));
+        let error = (error / total).sqrt();
+        if let Some(&(_, before)) = prefixes.last().filter(|&&(_, before)| error >= before) {
+            eprintln!("layer {layer} does not lower the error of {:?}: {before} to {error}", tensor.shape());
+        }
+        prefixes.push((8.0 * end as f64 / tensor.values().len() as f64, error));
     }
     Ok((prefixes, seconds))
 }
