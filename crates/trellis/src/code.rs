@@ -100,10 +100,10 @@ mod tests {
             let mut merged = u32::MAX;
             for _ in 0..8 * states {
                 let mut after = best.clone();
-                for state in 1..states {
+                for (state, &reached) in best.iter().enumerate().skip(1) {
                     for parity in 0..2 {
                         let next = code.next(state, parity);
-                        let cost = best[state].saturating_add(weight(state, parity));
+                        let cost = reached.saturating_add(weight(state, parity));
                         if next == 0 {
                             merged = merged.min(cost);
                         } else {

@@ -255,6 +255,8 @@ pub fn encode(
     let ceiling = (log2(largest) + 1.0).min(127.0);
     let step_of = |log_step: f64| exp2(log_step.clamp(floor.min(ceiling), ceiling)) as f32;
     let starts: &[f64] = if rate < 2.2 && count >= 1024 { &[0.01, 1.0] } else { &[0.01] };
+    // Low rates converge slowly: the points move far from the lattice.
+    let settled = if rate < 2.2 { 8 } else { 4 };
     let mut found: Option<(f64, f64, Params, Tables)> = None;
     for &zero in starts {
         let mut params = params.clone();
@@ -266,7 +268,7 @@ pub fn encode(
         let mut merit = f64::INFINITY;
         // Step and tables move together: the rate falls by less than one bit an octave, so the iteration contracts, and no
         // bracket goes stale while the tables still change.
-        for pass in 0..12 {
+        for pass in 0..14 {
             context.check_cancelled()?;
             let outcome = source.pass(&sample, &state, params.step, params.shift);
             params.points = outcome.points(most_points);
@@ -275,7 +277,7 @@ pub fn encode(
             let error = (outcome.error / sampled as f64).max(1e-30);
             merit = log2(error * f64::from(params.step) * f64::from(params.step)) + 2.0 * reached;
             let miss = reached - rate;
-            if pass >= 4 && miss.abs() < effort.tolerance || log_step <= floor && miss < 0.0 {
+            if pass >= settled && miss.abs() < effort.tolerance || log_step <= floor && miss < 0.0 {
                 break;
             }
             log_step = (log_step + miss.clamp(-2.0, 2.0)).max(floor).min(ceiling);
@@ -325,8 +327,14 @@ pub fn encode(
         {
             break;
         }
-        state = tables(&params, &outcome.counts, lambda);
-        log_step = secant.next(log_step, miss).max(floor).min(ceiling);
+        // The first passes still move the tables, so their rates make no bracket; afterwards the tables rest.
+        if pass < 2 {
+            state = tables(&params, &outcome.counts, lambda);
+            log_step += miss.clamp(-2.0, 2.0);
+        } else {
+            log_step = secant.next(log_step, miss);
+        }
+        log_step = log_step.max(floor).min(ceiling);
         params.step = step_of(log_step);
     }
     context.advance(count);

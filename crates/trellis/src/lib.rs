@@ -37,7 +37,7 @@ use serde::{Deserialize, Serialize};
 pub enum Effort {
     /// 4 states.
     Fast,
-    /// 8 states.
+    /// 8 states; 32 from 2.75 bits on, where the search for a rate is short and scalar rivals come closest.
     #[default]
     Default,
     /// 32 states: another 0.15 dB.
@@ -89,7 +89,8 @@ impl Codec for Trellis {
     fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
         let memory = match self.config.effort {
             Effort::Fast => 2,
-            Effort::Default => 3,
+            Effort::Default if self.config.bits.get() < 2.75 => 3,
+            Effort::Default => 5,
             Effort::High => 5,
             Effort::Best => 8,
         };

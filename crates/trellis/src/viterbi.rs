@@ -276,6 +276,8 @@ mod avx2 {
 mod tests {
     use super::*;
 
+    type Forward = fn(Code, &[[f32; 4]], &mut [f32], &mut [u8]);
+
     fn tables() -> Tables {
         let reach = 12;
         let points = [0usize, 1].map(|q| {
@@ -324,7 +326,7 @@ mod tests {
         let branches: Vec<[f32; 4]> = u.iter().map(|&u| tables.branches(u, 1)).collect();
         for memory in 3..=8 {
             let code = Code::new(memory).unwrap();
-            let run = |f: fn(Code, &[[f32; 4]], &mut [f32], &mut [u8])| {
+            let run = |f: Forward| {
                 let mut costs = vec![1e30; code.states()];
                 costs[0] = 0.0;
                 let mut decisions = vec![0; u.len() * code.states() / 8];

@@ -1,5 +1,7 @@
 //! Any finite tensor encodes, the bytes do not depend on threads, the rate is hit, and damaged streams are errors or finite tensors.
 
+#![allow(clippy::unwrap_used)]
+
 use seedpress_codec::{AnyCodec, DType, EncodeContext, Limits, Registry, TensorView};
 
 fn registry() -> Registry {
