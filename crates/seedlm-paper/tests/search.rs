@@ -1,6 +1,7 @@
 //! The search against exhaustive references, and the distortion of the written bytes.
 
 use seedpress_codec::{AnyCodec, Codec, DType, EncodeContext, Int, Registry, TensorView};
+use seedpress_lfsr_basis::Survivors;
 use seedpress_lfsr_basis::subspace::{BATCH, Path};
 use seedpress_seedlm_paper::encode::{grid, windows};
 use seedpress_seedlm_paper::search::{Choice, Grid, MAX_COLUMNS, error, search, search_window};
@@ -70,8 +71,8 @@ fn compare(config: &Config, blocks: usize) {
 
 #[test]
 fn the_fast_search_is_brute_force() {
-    compare(&preset(8, 3), 8);
-    compare(&preset(12, 4), 8);
+    compare(&preset(8, 3), BATCH);
+    compare(&preset(12, 4), BATCH);
 }
 
 /// `cargo test --release -p seedpress-seedlm-paper -- --ignored`
@@ -129,7 +130,7 @@ fn distortion(config: &Config, count: usize, scale: f64) -> (f64, f64) {
 
 #[test]
 fn distortion_and_rate_of_the_written_bytes() {
-    for (config, bits, bound) in [(preset(8, 3), 4.0, 0.0142), (preset(12, 4), 3.0, 0.0478)] {
+    for (config, bits, bound) in [(preset(8, 3), 4.0, 0.0146), (preset(12, 4), 3.0, 0.0492)] {
         for scale in [1.0, 1e-6, 1e6] {
             let (loss, rate) = distortion(&config, 12288, scale);
             assert!(loss < bound && rate < bits + 0.1, "scale {scale}: relMSE {loss}, {rate} bits");
@@ -141,7 +142,7 @@ fn distortion_and_rate_of_the_written_bytes() {
 #[test]
 #[ignore = "minutes"]
 fn distortion_of_a_million_gaussian_weights() {
-    for (config, bound) in [(preset(8, 3), 0.0139), (preset(12, 4), 0.0468)] {
+    for (config, bound) in [(preset(8, 3), 0.0145), (preset(12, 4), 0.0488)] {
         let start = std::time::Instant::now();
         let (loss, rate) = distortion(&config, 1 << 20, 1.0);
         println!("block {}: relMSE {loss:.5} at {rate:.4} bits, {:?}", config.block.get(), start.elapsed());
@@ -163,5 +164,39 @@ fn extremes_stay_finite_and_threads_do_not_matter() {
         assert_eq!(encode(1), encode(3));
         let back = register(Registry::default()).decode_bytes(&encode(1)).unwrap().tensor;
         assert!(back.values().iter().all(|value| value.is_finite()));
+    }
+}
+
+/// Where the exponents' octaves fall relative to the weights.
+#[test]
+#[ignore = "an experiment"]
+fn distortion_by_phase_of_the_scale() {
+    for config in [preset(8, 3), preset(12, 4)] {
+        let table = windows(&config).unwrap();
+        let mut random = Random(5);
+        let weights: Vec<f64> = (0..table.rows() * 2000).map(|_| random.gaussian()).collect();
+        let energy: f64 = weights.iter().map(|w| w * w).sum();
+        let mut residual = 0.0;
+        for block in weights.chunks(table.rows()).take(500) {
+            let norm = block.iter().map(|w| w * w).sum::<f64>().sqrt();
+            let unit: Vec<f32> = block.iter().map(|w| (w / norm) as f32).collect();
+            let mut survivors = [Survivors::within_factor(2.5, table.margin())];
+            table.screen(&unit, &mut survivors);
+            residual += (1.0 - f64::from(survivors[0].ranked()[0].0)) / 500.0;
+        }
+        println!("block {}: {residual:.5} with unquantised coefficients", table.rows());
+        for phase in [1.0f32, 1.41] {
+            let grid = grid(&config, 2.0 * phase);
+            let start = std::time::Instant::now();
+            let batches = weights.chunks(table.rows() * BATCH);
+            let lost: f64 =
+                batches.flat_map(|batch| search(Path::fastest(), &table, &grid, batch)).map(|c| c.error).sum();
+            println!(
+                "block {} phase {phase}: {:.5}, {:?} for 2000 blocks",
+                table.rows(),
+                lost / energy,
+                start.elapsed()
+            );
+        }
     }
 }
