@@ -14,6 +14,7 @@ use crate::math::exp2;
 use crate::stream::{CHUNK, MOST_POINTS, Params, fresh_models, write_chunk, write_models};
 use crate::symbols::{Counts, MOST_SHIFT, raw_bits};
 use crate::viterbi::{Scratch, Tables, search};
+use crate::weights::Weights;
 
 /// How hard to search.
 #[derive(Debug, Clone, Copy)]
@@ -204,22 +205,34 @@ fn guess(mean: f64, shift: u32, contexts: usize, zero: f64) -> Vec<Counts> {
 pub fn encode(
     tensor: &TensorView<'_>,
     context: &EncodeContext<'_>,
+    weights: Option<&Weights>,
     bits: f64,
     effort: Search,
 ) -> Result<Encoded, EncodeError> {
-    let values = tensor.values();
+    let mut scaled = Vec::new();
+    let values = match weights {
+        Some(weights) => {
+            scaled.extend_from_slice(tensor.values());
+            weights.apply(&mut scaled);
+            &scaled[..]
+        }
+        None => tensor.values(),
+    };
     let (rows, columns) = (tensor.rows(), tensor.columns());
-    let offset = offset(values);
+    // An offset would have to be weighted too.
+    let offset = if weights.is_some() { 0.0 } else { offset(values) };
+    let weight_bytes = weights.map(Weights::to_bytes);
     let magnitude = |v: f32| (f64::from(v) - f64::from(offset)).abs();
     let largest = values.iter().map(|&v| magnitude(v)).fold(0.0, f64::max);
     let code = Code::new(effort.memory).ok_or_else(|| EncodeError::Internal("unknown trellis code".into()))?;
-    let params = Params { offset, step: 0.0, memory: effort.memory, shift: 0, points: Vec::new() };
+    let params = Params { offset, step: 0.0, memory: effort.memory, shift: 0, points: Vec::new(), weighted: false };
     let classes = Classes::choose(values, offset, rows, columns);
     // The least step a finite binary32 can hold and whose indices stay within 22 bits.
     let least = (largest / f64::from(1 << 22)).max(f64::from(f32::MIN_POSITIVE) / f64::from(1 << 22));
     if largest == 0.0 {
         return Ok(Encoded::single(params.to_bytes(&Classes::none()), Vec::new()));
     }
+    let params = Params { weighted: weights.is_some(), ..params };
     let mean = values.iter().map(|&v| magnitude(v)).sum::<f64>() / values.len() as f64;
     let source = Source { values, offset, columns, classes, code };
     let contexts = 2 * usize::from(source.classes.count);
@@ -245,7 +258,11 @@ pub fn encode(
         16_384..131_072 => 4,
         _ => 12,
     };
-    let fixed = (class_bytes.as_ref().map_or(0, Vec::len) + 9 + 2 * most_points) as f64 * 8.0 / count as f64;
+    let fixed =
+        (class_bytes.as_ref().map_or(0, Vec::len) + weight_bytes.as_ref().map_or(0, Vec::len) + 9 + 2 * most_points)
+            as f64
+            * 8.0
+            / count as f64;
     // A tensor too small for its own header gets most of the rate for its weights all the same.
     let bits = bits.max(0.9 * bits + fixed);
     let rate = bits - fixed;
@@ -314,7 +331,11 @@ pub fn encode(
                 write_chunk(code, params.shift, &models, &classes, indices, |i| values[start + i] < offset)
             })
             .collect();
-        let encoded = assemble(&params, &source.classes, class_bytes.as_deref(), table_bytes, &coded, count, columns);
+        let mut encoded =
+            assemble(&params, &source.classes, class_bytes.as_deref(), table_bytes, &coded, count, columns);
+        if let Some(bytes) = &weight_bytes {
+            encoded.layers[0].segments.insert(0, Segment::new(Role::Scales, Symbols::OPAQUE, bytes.clone()));
+        }
         let size = encoded.params.len() + encoded.layers[0].segments.iter().map(|s| s.bytes.len()).sum::<usize>();
         let miss = size as f64 * 8.0 / count as f64 - bits;
         if best.as_ref().is_none_or(|(least, _)| miss.abs() < *least) {

@@ -13,6 +13,7 @@
 //! | [`viterbi`] | the search |
 //! | [`symbols`] | from indices to binary decisions |
 //! | [`classes`] | row and column scales as contexts |
+//! | [`weights`] | column weights from calibration |
 //! | [`encoder`] | statistics, rate search |
 //! | [`stream`] | the bytes and the decoder |
 
@@ -23,6 +24,7 @@ mod math;
 pub mod stream;
 pub mod symbols;
 pub mod viterbi;
+pub mod weights;
 
 use schemars::JsonSchema;
 use seedpress_codec::{
@@ -54,11 +56,13 @@ pub struct Config {
     pub bits: Number<100, 12000>,
     /// How hard to search: `fast`, `default`, `high` or `best`.
     pub effort: Effort,
+    /// Weigh the error of a column by the mean square of its input, where calibration data is given: better outputs, larger plain error.
+    pub weighted: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { bits: Number::of(3.0), effort: Effort::Default }
+        Self { bits: Number::of(3.0), effort: Effort::Default, weighted: false }
     }
 }
 
@@ -83,7 +87,7 @@ impl Codec for Trellis {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { targets_bits: true, ..Capabilities::default() }
+        Capabilities { targets_bits: true, uses_calibration: self.config.weighted, ..Capabilities::default() }
     }
 
     fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
@@ -101,7 +105,11 @@ impl Codec for Trellis {
             Effort::High | Effort::Best => (1 << 16, 0.004),
         };
         let search = encoder::Search { memory, passes, sample, tolerance };
-        encoder::encode(tensor, context, self.config.bits.get(), search)
+        let weights = context
+            .calibration
+            .filter(|_| self.config.weighted)
+            .and_then(|calibration| weights::Weights::from_calibration(calibration, tensor.columns()));
+        encoder::encode(tensor, context, weights.as_ref(), self.config.bits.get(), search)
     }
 
     fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {

@@ -2,7 +2,7 @@
 //!
 //! | params | size | |
 //! | --- | --- | --- |
-//! | flags | u8 | bit 0: row classes, bit 1: column classes, bit 2: offset, bit 3: every weight equals the offset (nothing follows it) |
+//! | flags | u8 | bit 0: row classes, bit 1: column classes, bit 2: offset, bit 3: every weight equals the offset (nothing follows it), bit 4: column weights |
 //! | offset | f32 | where flag 2 is set; added to every weight |
 //! | step | f32 | positive |
 //! | code | u8 | low half: memory 2..=8; high half: low bits of the binarisation, 0..=7 |
@@ -12,6 +12,7 @@
 //!
 //! | segment | role | |
 //! | --- | --- | --- |
+//! | weights | scales | only with flag 4: the coded exponents of the column weights |
 //! | classes | scales | only with a class flag: the coded row and column classes |
 //! | tables | tables | only with several chunks: the length of each chunk but the last as varint, then the coded initial probabilities |
 //! | indices | indices | the coded chunks one after another |
@@ -29,6 +30,7 @@ use crate::classes::{CLASSES, Classes};
 use crate::code::Code;
 use crate::math::exp2;
 use crate::symbols::{self, Context, Counts, MODELS, MOST_SHIFT};
+use crate::weights::Weights;
 
 /// Weights in a chunk: large enough to learn in, small enough to keep every core busy.
 pub const CHUNK: usize = 1 << 16;
@@ -50,6 +52,8 @@ pub struct Params {
     pub shift: u32,
     /// Trained offsets of Q0 and Q1 in step/64, for indices from 1.
     pub points: Vec<[i8; 2]>,
+    /// Whether column weights were sent.
+    pub weighted: bool,
 }
 
 impl Params {
@@ -57,7 +61,8 @@ impl Params {
     pub fn to_bytes(&self, classes: &Classes) -> Vec<u8> {
         let sides = u8::from(!classes.rows.is_empty()) | u8::from(!classes.columns.is_empty()) << 1;
         let constant = self.step == 0.0;
-        let mut bytes = vec![sides | u8::from(self.offset != 0.0) << 2 | u8::from(constant) << 3];
+        let mut bytes =
+            vec![sides | u8::from(self.offset != 0.0) << 2 | u8::from(constant) << 3 | u8::from(self.weighted) << 4];
         if self.offset != 0.0 {
             bytes.put_f32(self.offset);
         }
@@ -82,11 +87,12 @@ impl Params {
     pub fn parse(bytes: &[u8]) -> Result<(Self, [bool; 2], u8, u8), DecodeError> {
         let mut reader = Reader::new(bytes);
         let flags = reader.u8()?;
-        if flags > 15 {
+        if flags > 31 || flags & 24 == 24 {
             return Err(DecodeError::corrupt("unknown flags").at_offset(0));
         }
         let offset = if flags & 4 != 0 { reader.finite_f32()? } else { 0.0 };
-        let mut params = Self { offset, step: 0.0, memory: Code::LEAST, shift: 0, points: Vec::new() };
+        let mut params =
+            Self { offset, step: 0.0, memory: Code::LEAST, shift: 0, points: Vec::new(), weighted: flags & 16 != 0 };
         if flags & 8 != 0 {
             reader.finish()?;
             return Ok((params, [false; 2], 0, 1));
@@ -248,6 +254,10 @@ pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -
         _ => Err(DecodeError::corrupt("the segments are not those of this codec")),
     };
     let (rows, columns) = matrix_shape(encoded.shape);
+    let weights = match params.weighted {
+        true => Some(Weights::from_bytes(segment(Role::Scales)?, columns, limits)?),
+        false => None,
+    };
     let classes = if sides[0] || sides[1] {
         let length = |side: bool, length: usize| if side { length } else { 0 };
         let (rows, columns) = (length(sides[0], rows), length(sides[1], columns));
@@ -300,6 +310,9 @@ pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -
                 None => params.weight(params.point(quantizer, k), negative),
             };
             state = code.next(state, k & 1);
+        }
+        if let Some(weights) = &weights {
+            weights.undo(out, chunk * CHUNK);
         }
         decoder.finish()
     })

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use seedpress_codec::{AnyCodec, DType, EncodeContext, Limits, Registry, TensorView};
+use seedpress_codec::{AnyCodec, Calibration, DType, EncodeContext, Limits, Registry, TensorView};
 
 fn registry() -> Registry {
     seedpress_trellis::register(Registry::default())
@@ -141,4 +141,30 @@ fn damaged_streams_are_errors_or_finite_tensors() {
     }
     let bytes = codec.encode(&tensor, &EncodeContext::default()).unwrap().to_bytes();
     assert!((0..bytes.len()).all(|end| registry.decode_bytes(&bytes[..end]).is_err()));
+}
+
+#[test]
+fn column_weights_lower_the_weighted_error_at_equal_bytes() {
+    let (rows, columns) = (128, 128);
+    let values = noise(rows * columns, 1.0);
+    let mean_square: Vec<f32> = (0..columns).map(|column| if column % 8 == 0 { 30.0 } else { 0.3 }).collect();
+    let calibration = Calibration {
+        columns,
+        samples: 100,
+        mean_abs: mean_square.iter().map(|square| square.sqrt()).collect(),
+        mean_square: mean_square.clone(),
+        hessian: None,
+    };
+    let context = EncodeContext { calibration: Some(&calibration), ..EncodeContext::default() };
+    let shape = [rows, columns];
+    let tensor = TensorView::new("t", &shape, &values, DType::F32).unwrap();
+    let [plain, weighted] = ["trellis:bits=2", "trellis:bits=2,weighted=true"].map(|name| {
+        let bytes = codec(name).encode(&tensor, &context).unwrap().to_bytes();
+        let back = registry().decode_bytes(&bytes).unwrap().tensor.into_values();
+        let errors = values.iter().zip(&back).enumerate();
+        let error: f32 = errors.map(|(i, (a, b))| (a - b) * (a - b) * mean_square[i % columns]).sum();
+        (bytes.len() as f64, f64::from(error))
+    });
+    assert!((weighted.0 / plain.0 - 1.0).abs() < 0.02);
+    assert!(weighted.1 < 0.5 * plain.1, "{weighted:?} against {plain:?}");
 }
