@@ -1,5 +1,7 @@
 //! Round trips from bytes, the rate, and independence of threads.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests, outside the lint's own exemption.
+
 use seedpress_codec::{AnyCodec, Codec, DType, EncodeContext, Registry, TensorView};
 use seedpress_seedlm_legacy::{Legacy, register};
 

@@ -1,5 +1,7 @@
 //! The search against exhaustive references, and the distortion of the written bytes.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests, outside the lint's own exemption.
+
 use seedpress_codec::{AnyCodec, Codec, DType, EncodeContext, Int, Registry, TensorView};
 use seedpress_lfsr_basis::Survivors;
 use seedpress_lfsr_basis::subspace::{BATCH, Path};
