@@ -37,12 +37,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Effort {
-    /// 4 states.
+    /// 8 states.
     Fast,
-    /// 8 states; 32 from 2.75 bits on, where the search for a rate is short and scalar rivals come closest.
+    /// 16 states; 32 from 2.75 bits on, where the search for a rate is short and scalar rivals come closest.
     #[default]
     Default,
-    /// 32 states: another 0.15 dB.
+    /// 64 states.
     High,
     /// 256 states: within about 0.3 dB of the rate-distortion function at high rates.
     Best,
@@ -92,10 +92,10 @@ impl Codec for Trellis {
 
     fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
         let memory = match self.config.effort {
-            Effort::Fast => 2,
-            Effort::Default if self.config.bits.get() < 2.75 => 3,
+            Effort::Fast => 3,
+            Effort::Default if self.config.bits.get() < 2.75 => 4,
             Effort::Default => 5,
-            Effort::High => 5,
+            Effort::High => 6,
             Effort::Best => 8,
         };
         let passes = if tensor.len() < stream::CHUNK { 12 } else { 6 };
