@@ -5,7 +5,7 @@
 //! | `raw` | the source's own bytes | 32 or 16 |
 //! | `zeros` | nothing | 0 |
 //! | `f16`, `bf16` | a cast | 16 |
-//! | `rtn` | round-to-nearest codes and a scale per group | bits + 16/group |
+//! | `rtn` | round-to-nearest codes, a scale and (asymmetric) a zero point per group | bits + 16/group, or bits + (16 + bits)/group |
 //! | `nf4` | 4-bit codes on normal quantiles and a maximum per block | 4.5, or 4.13 |
 //! | `q8_0` ... `tq2_0` | GGUF blocks, byte for byte | see [`gguf`] |
 //!

@@ -31,7 +31,7 @@ use crate::codes::{check_f16, f16_at, pack, round, to_f16};
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RtnOptions {
-    /// Bits of an index. Scales (and zero points) come on top: 16 / group bits a weight.
+    /// Bits of an index. Scales come on top, 16 / group bits a weight, and without a symmetric grid the zero points, bits / group.
     pub bits: Int<2, 8>,
     /// Weights along a row that share a scale; 0 is a whole row.
     pub group: Int<0, 65536>,
@@ -81,7 +81,8 @@ impl Codec for Rtn {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { targets_bits: true, ..Capabilities::default() }
+        // `bits` is the width of an index, not a rate to hit: the scales come on top.
+        Capabilities::default()
     }
 
     fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {

@@ -1,0 +1,44 @@
+//! Bytes and values must not depend on the number of threads.
+
+#![allow(clippy::unwrap_used)]
+
+use seedpress_codec::{DType, EncodeContext, Registry, Tensor};
+
+/// One of each kind of choice, beside every codec's defaults.
+const VARIANTS: &[&str] = &[
+    "bitnet:threshold=mse",
+    "bitnet:threshold=twn,scale=row",
+    "bitnet:threshold=mse,scale=group,planes=2",
+    "bitnet:threshold=mse,planes=2",
+    "bitnet:planes=2",
+];
+
+/// Rows of different scales, heavier in the tails than uniform.
+fn weights(rows: usize, columns: usize) -> Tensor {
+    let mut state = 3u64;
+    let mut next = move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1 << 24) as f32 - 0.5
+    };
+    let values = (0..rows * columns).map(|index| next() * next() * (1 + index / columns) as f32).collect();
+    Tensor::new(vec![rows, columns], values, DType::F32).unwrap()
+}
+
+#[test]
+fn one_thread_and_three_agree() {
+    let registry = seedpress_bitnet::register(Registry::default());
+    let tensor = weights(300, 700);
+    let pools = [1, 3].map(|threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap());
+    for name in registry.codecs().map(|entry| entry.id).chain(VARIANTS.iter().copied()) {
+        let codec = registry.parse(name).unwrap();
+        let [one, three] = pools.each_ref().map(|pool| {
+            pool.install(|| {
+                let bytes = codec.encode(&tensor.view("w"), &EncodeContext::default()).unwrap().to_bytes();
+                let decoded = registry.decode_bytes(&bytes).unwrap();
+                (bytes, decoded.tensor.values().iter().map(|value| value.to_bits()).collect::<Vec<_>>())
+            })
+        });
+        assert!(one.0 == three.0, "{name}: the bytes differ");
+        assert!(one.1 == three.1, "{name}: the values differ");
+    }
+}
