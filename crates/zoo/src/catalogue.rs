@@ -1,5 +1,7 @@
 //! What the zoo holds.
 
+use crate::error::ZooError;
+
 /// A model of the zoo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ModelInfo {
@@ -33,6 +35,17 @@ pub fn info(name: &str) -> Option<&'static ModelInfo> {
     MODELS.iter().find(|model| model.name == name)
 }
 
+/// The model of this name, or an error that lists the names there are.
+///
+/// # Errors
+/// [`ZooError::UnknownModel`].
+pub fn require(name: &str) -> Result<&'static ModelInfo, ZooError> {
+    info(name).ok_or_else(|| ZooError::UnknownModel {
+        name: name.to_owned(),
+        known: MODELS.iter().map(|model| model.name).collect(),
+    })
+}
+
 static MODELS: &[ModelInfo] = &[
     ModelInfo {
         name: "fashion-mlp",
@@ -43,13 +56,13 @@ static MODELS: &[ModelInfo] = &[
         synthetic: false,
         trainable: true,
         metrics: &["accuracy", "agreement"],
-        sha256: "",
+        sha256: "3fe2935252e2574f1b362cf4b2c8bae56c82343da57e42a211bb9a812fdb5ad6",
     },
     ModelInfo {
         name: "fashion-cnn",
         summary: "CNN with 64-128-256 channels of 3x3 convolutions, Fashion-MNIST",
         licence: "MIT (weights and data)",
-        weights: 0,
+        weights: 379_914,
         embedded: true,
         synthetic: false,
         trainable: true,

@@ -60,6 +60,9 @@ pub enum ZooError {
         /// Its error output or the system's error.
         what: String,
     },
+    /// A checkpoint could not be read.
+    #[error(transparent)]
+    Checkpoint(#[from] seedpress_checkpoint::CheckpointError),
     /// A computation failed in the tensor library.
     #[error("computation failed: {0}")]
     Compute(#[from] candle_core::Error),

@@ -19,11 +19,17 @@
 //! | [`model`] | named tensors that can be evaluated and calibrated |
 //! | [`metric`] | a figure with its direction and its uncertainty |
 //! | [`synthetic`] | seeded sources with the same bits on every machine |
+//! | [`classifier`], [`convolution`] | the image classifiers' forward pass |
+//! | [`fashion`] | Fashion-MNIST |
 //! | [`train`] | how the committed weights were made |
 
 pub mod assets;
+mod calibrate;
 pub mod catalogue;
+pub mod classifier;
+pub mod convolution;
 pub mod error;
+pub mod fashion;
 pub mod metric;
 pub mod model;
 pub mod random;

@@ -1,9 +1,16 @@
 //! Named tensors that can be evaluated and calibrated.
 
+use std::sync::OnceLock;
+
+use seedpress_checkpoint::Checkpoint;
 use seedpress_codec::{Calibration, Tensor};
 
+use crate::assets;
+use crate::calibrate;
 use crate::catalogue;
+use crate::classifier::{Classifier, classify, to_candle};
 use crate::error::ZooError;
+use crate::fashion::Images;
 use crate::metric::Metric;
 use crate::synthetic;
 
@@ -25,6 +32,14 @@ pub struct Model {
     pub name: String,
     /// Every tensor worth measuring, in the order `evaluate` wants them.
     pub tensors: Vec<NamedTensor>,
+    /// Held-out data with the uncompressed model's answers, made at the first evaluation.
+    baseline: OnceLock<Baseline>,
+}
+
+#[derive(Debug)]
+struct Baseline {
+    held_out: Images,
+    classes: Vec<u8>,
 }
 
 /// Loads a model by name.
@@ -33,12 +48,52 @@ pub struct Model {
 /// [`ZooError::UnknownModel`] for a name the catalogue lacks, [`ZooError::NotFetched`] where the weights are not on this machine,
 /// [`ZooError::BadFile`] where the file is not the one the catalogue means.
 pub fn load(name: &str) -> Result<Model, ZooError> {
-    let known = || catalogue::models().iter().map(|model| model.name).collect();
-    catalogue::info(name).ok_or_else(|| ZooError::UnknownModel { name: name.to_owned(), known: known() })?;
-    match name {
-        "report-shapes" => Ok(Model { name: name.to_owned(), tensors: synthetic::report_shapes() }),
-        _ => Err(ZooError::NotFetched { name: name.to_owned() }),
+    let info = catalogue::require(name)?;
+    let tensors = if info.synthetic { synthetic::report_shapes() } else { read(info)? };
+    Ok(Model { name: name.to_owned(), tensors, baseline: OnceLock::new() })
+}
+
+/// The tensors of Silero VAD in the order of execution. Left out is `stft_conv.weight`, a fixed Fourier basis that nobody learnt.
+static SILERO: [(&str, &str); 14] = [
+    ("conv1.weight", "conv"),
+    ("conv1.bias", "bias"),
+    ("conv2.weight", "conv"),
+    ("conv2.bias", "bias"),
+    ("conv3.weight", "conv"),
+    ("conv3.bias", "bias"),
+    ("conv4.weight", "conv"),
+    ("conv4.bias", "bias"),
+    ("lstm_cell.weight_ih", "recurrent"),
+    ("lstm_cell.weight_hh", "recurrent"),
+    ("lstm_cell.bias_ih", "bias"),
+    ("lstm_cell.bias_hh", "bias"),
+    ("final_conv.weight", "conv1x1"),
+    ("final_conv.bias", "bias"),
+];
+
+fn read(info: &catalogue::ModelInfo) -> Result<Vec<NamedTensor>, ZooError> {
+    let path = assets::asset(&format!("{}/model.safetensors", info.name));
+    // Weights that anybody can train anew may differ from the committed ones; weights of others may not.
+    if !info.trainable && assets::sha256(&assets::read(&path)?) != info.sha256 {
+        return Err(ZooError::bad_file(&path, "not the expected file (SHA-256 differs)"));
     }
+    let slots: Vec<(&str, &'static str)> = match Classifier::from_name(info.name) {
+        Some(classifier) => classifier.slots().iter().map(|slot| (slot.name, slot.layer_type)).collect(),
+        None => SILERO.to_vec(),
+    };
+    let checkpoint = Checkpoint::open(&path)?;
+    let named = |(name, layer_type): (&str, &'static str)| -> Result<NamedTensor, ZooError> {
+        Ok(NamedTensor { name: name.to_owned(), tensor: checkpoint.load_float(name)?, layer_type })
+    };
+    let tensors = slots.into_iter().map(named).collect::<Result<Vec<_>, _>>()?;
+    if let Some(classifier) = Classifier::from_name(info.name) {
+        for (slot, own) in classifier.slots().iter().zip(&tensors) {
+            if own.tensor.shape() != slot.shape {
+                return Err(ZooError::bad_file(&path, format!("{} has shape {:?}", own.name, own.tensor.shape())));
+            }
+        }
+    }
+    Ok(tensors)
 }
 
 /// Input statistics of each tensor of the model, in the order of [`Model::tensors`]; `None` for tensors that multiply no inputs.
@@ -48,7 +103,11 @@ pub fn load(name: &str) -> Result<Model, ZooError> {
 /// [`ZooError::Unsupported`] for models without calibration data, and whatever [`load`] returns.
 pub fn calibration(name: &str) -> Result<Vec<Option<Calibration>>, ZooError> {
     let model = load(name)?;
-    Err(ZooError::Unsupported { name: model.name, what: "calibration data" })
+    let Some(classifier) = Classifier::from_name(name) else {
+        return Err(ZooError::Unsupported { name: model.name, what: "calibration data" });
+    };
+    let tensors: Vec<&Tensor> = model.tensors.iter().map(|named| &named.tensor).collect();
+    calibrate::collect(classifier, &to_candle(&tensors)?, &Images::calibration()?)
 }
 
 impl Model {
@@ -57,21 +116,56 @@ impl Model {
         catalogue::info(&self.name).is_some_and(|info| !info.metrics.is_empty())
     }
 
-    /// Runs the model with `tensors` in place of its own (the same number, order and shapes) on held-out data.
+    /// Number of weights in all tensors.
+    pub fn weights(&self) -> u64 {
+        self.tensors.iter().map(|named| named.tensor.values().len() as u64).sum()
+    }
+
+    /// Runs the model with `tensors` in place of its own (the same number, order and shapes) on held-out data. The first metric is
+    /// the task's; the others compare with the uncompressed model's answers.
     ///
     /// # Errors
     /// [`ZooError::TensorMismatch`] where the tensors do not fit, [`ZooError::Unsupported`] for a model without task.
     pub fn evaluate(&self, tensors: &[Tensor]) -> Result<Vec<Metric>, ZooError> {
         if tensors.len() != self.tensors.len() {
-            let what = format!("{} tensors given, {} needed", tensors.len(), self.tensors.len());
-            return Err(ZooError::TensorMismatch { name: self.name.clone(), what });
+            return Err(self.mismatch(format!("{} tensors given, {} needed", tensors.len(), self.tensors.len())));
         }
         for (own, given) in self.tensors.iter().zip(tensors) {
             if own.tensor.shape() != given.shape() {
-                let what = format!("{} has shape {:?}, not {:?}", own.name, own.tensor.shape(), given.shape());
-                return Err(ZooError::TensorMismatch { name: self.name.clone(), what });
+                let shapes = format!("{} has shape {:?}, not {:?}", own.name, own.tensor.shape(), given.shape());
+                return Err(self.mismatch(shapes));
             }
         }
-        Err(ZooError::Unsupported { name: self.name.clone(), what: "metric" })
+        let Some(classifier) = Classifier::from_name(&self.name) else {
+            return Err(ZooError::Unsupported { name: self.name.clone(), what: "metric" });
+        };
+        let baseline = self.baseline(classifier)?;
+        let given: Vec<&Tensor> = tensors.iter().collect();
+        let classes = if self.tensors.iter().map(|named| &named.tensor).eq(given.iter().copied()) {
+            baseline.classes.clone()
+        } else {
+            classify(classifier, &to_candle(&given)?, &baseline.held_out)?
+        };
+        let hits = |truth: &[u8]| -> Vec<f64> {
+            classes.iter().zip(truth).map(|(class, label)| f64::from(u8::from(class == label))).collect()
+        };
+        Ok(vec![
+            Metric::mean("accuracy", true, &hits(&baseline.held_out.labels)),
+            Metric::mean("agreement", true, &hits(&baseline.classes)),
+        ])
+    }
+
+    fn baseline(&self, classifier: Classifier) -> Result<&Baseline, ZooError> {
+        if let Some(baseline) = self.baseline.get() {
+            return Ok(baseline);
+        }
+        let own: Vec<&Tensor> = self.tensors.iter().map(|named| &named.tensor).collect();
+        let held_out = Images::held_out()?;
+        let classes = classify(classifier, &to_candle(&own)?, &held_out)?;
+        Ok(self.baseline.get_or_init(|| Baseline { held_out, classes }))
+    }
+
+    fn mismatch(&self, what: String) -> ZooError {
+        ZooError::TensorMismatch { name: self.name.clone(), what }
     }
 }

@@ -1,8 +1,11 @@
 //! How the committed weights were made: seeded, one recipe per model.
 
+mod classifier;
+
 use std::path::PathBuf;
 
 use crate::catalogue;
+use crate::classifier::Classifier;
 use crate::error::ZooError;
 
 /// How to train.
@@ -34,12 +37,20 @@ pub struct TrainReport {
 /// # Errors
 /// [`ZooError::Unsupported`] for models without a recipe, and whatever reading data and writing weights can fail with.
 pub fn train(name: &str, options: &TrainOptions, progress: &mut dyn FnMut(&str)) -> Result<TrainReport, ZooError> {
-    let _ = (options, progress);
-    match catalogue::info(name) {
-        Some(_) => Err(ZooError::Unsupported { name: name.to_owned(), what: "training recipe" }),
-        None => Err(ZooError::UnknownModel {
-            name: name.to_owned(),
-            known: catalogue::models().iter().map(|model| model.name).collect(),
-        }),
+    catalogue::require(name)?;
+    match Classifier::from_name(name) {
+        Some(classifier) => classifier::train(name, classifier, options, progress),
+        None => Err(ZooError::Unsupported { name: name.to_owned(), what: "training recipe" }),
+    }
+}
+
+/// The cosine schedule (Loshchilov, Hutter 2017) after a linear rise over the first twentieth: a factor for the rate at
+/// `progress` in [0, 1].
+fn schedule(progress: f64) -> f64 {
+    let rise = 0.05;
+    if progress < rise {
+        progress / rise
+    } else {
+        0.5 * (1.0 + (std::f64::consts::PI * (progress - rise) / (1.0 - rise)).cos())
     }
 }

@@ -1,0 +1,126 @@
+//! Input statistics of every layer: the mean of `x x^T`, of `x^2` and of `|x|` over calibration data.
+//!
+//! Columns follow the weight's matrix view (outputs by everything else), so that a codec can use them without knowing the layer.
+
+use candle_core::{Result, Tensor};
+use seedpress_codec::Calibration;
+
+use crate::classifier::{Classifier, batch};
+use crate::error::ZooError;
+use crate::fashion::Images;
+
+/// Sums over the inputs of one layer.
+struct Sums {
+    count: u64,
+    outer: Tensor,
+    magnitude: Tensor,
+}
+
+impl Sums {
+    fn add(sums: &mut Option<Self>, inputs: &Tensor) -> Result<()> {
+        let count = inputs.dim(0)? as u64;
+        let outer = inputs.t()?.matmul(inputs)?;
+        let magnitude = inputs.abs()?.sum(0)?;
+        *sums = Some(match sums.take() {
+            None => Self { count, outer, magnitude },
+            Some(old) => {
+                Self { count: old.count + count, outer: (old.outer + outer)?, magnitude: (old.magnitude + magnitude)? }
+            }
+        });
+        Ok(())
+    }
+
+    /// Means, with column `i` taken from `source(i)`.
+    fn finish(self, source: impl Fn(usize) -> usize) -> Result<Calibration> {
+        let outer = self.outer.flatten_all()?.to_vec1::<f32>()?;
+        let magnitude = self.magnitude.to_vec1::<f32>()?;
+        let columns = magnitude.len();
+        let mean = |sum: f32| (f64::from(sum) / self.count as f64) as f32;
+        let order: Vec<usize> = (0..columns).map(source).collect();
+        let entry = |row: usize, column: usize| mean(outer[row * columns + column]);
+        Ok(Calibration {
+            columns,
+            samples: self.count,
+            mean_square: order.iter().map(|&at| entry(at, at)).collect(),
+            mean_abs: order.iter().map(|&at| mean(magnitude[at])).collect(),
+            hessian: Some(order.iter().flat_map(|&row| order.iter().map(move |&column| entry(row, column))).collect()),
+        })
+    }
+}
+
+/// Statistics of each tensor of a classifier, `None` for biases.
+pub(crate) fn collect(
+    classifier: Classifier,
+    weights: &[Tensor],
+    images: &Images,
+) -> std::result::Result<Vec<Option<Calibration>>, ZooError> {
+    let mut sums: Vec<Option<Sums>> = weights.iter().map(|_| None).collect();
+    let indices: Vec<usize> = (0..images.len()).collect();
+    for chunk in indices.chunks(256) {
+        let input = batch(images, chunk)?;
+        classifier.forward(weights, &input, &mut |slot, inputs| Sums::add(&mut sums[slot], inputs))?;
+    }
+    let finish = |(sums, weight): (Option<Sums>, &Tensor)| {
+        let Some(sums) = sums else { return Ok(None) };
+        let calibration = match *weight.dims() {
+            // Patches are ordered row, column, channel; kernels channel, row, column.
+            [_, channels, height, width] => {
+                let taps = height * width;
+                sums.finish(|column| column % taps * channels + column / taps)
+            }
+            _ => sums.finish(|column| column),
+        };
+        Ok(Some(calibration?))
+    };
+    sums.into_iter().zip(weights).map(finish).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::classifier::to_candle;
+    use crate::synthetic::{Source, synthetic};
+
+    /// The identity behind every calibrated codec: the mean squared output change that a weight change causes is a quadratic form
+    /// in the Hessian. It holds only if the columns are in the weight's order.
+    #[test]
+    fn hessian_predicts_the_change_of_outputs() {
+        let images = Images { pixels: (0..784 * 4).map(|i| (i * 37 % 251) as u8).collect(), labels: vec![0; 4] };
+        let weights: Vec<_> = (0u64..)
+            .zip(Classifier::Cnn.slots())
+            .map(|(seed, slot)| {
+                let fan: usize = slot.shape[1..].iter().product();
+                let values = synthetic(Source::Gaussian, slot.shape, seed).into_values();
+                let values = values.into_iter().map(|v| v / (fan as f32).sqrt()).collect();
+                seedpress_codec::Tensor::new(slot.shape.to_vec(), values, seedpress_codec::DType::F32).unwrap()
+            })
+            .collect();
+        let weights = to_candle(&weights.iter().collect::<Vec<_>>()).unwrap();
+        let statistics = collect(Classifier::Cnn, &weights, &images).unwrap();
+        let calibration = statistics[2].as_ref().unwrap();
+        assert_eq!((calibration.columns, calibration.samples), (576, 4 * 49));
+        assert!(statistics[3].is_none());
+
+        // One output row of the second convolution serves as the change.
+        let change = weights[2].get(5).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let hessian = calibration.hessian.as_ref().unwrap();
+        let predicted: f64 = (0..576)
+            .flat_map(|i| (0..576).map(move |j| (i, j)))
+            .map(|(i, j)| f64::from(change[i]) * f64::from(hessian[i * 576 + j]) * f64::from(change[j]))
+            .sum();
+
+        let mut inputs = None;
+        let input = batch(&images, &[0, 1, 2, 3]).unwrap();
+        let mut tap = |slot: usize, x: &Tensor| {
+            if slot == 2 {
+                inputs = Some(x.clone());
+            }
+            Ok(())
+        };
+        Classifier::Cnn.forward(&weights, &input, &mut tap).unwrap();
+        let row = weights[2].narrow(0, 5, 1).unwrap().permute((2, 3, 1, 0)).unwrap().reshape((576, 1)).unwrap();
+        let outputs = inputs.unwrap().matmul(&row).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let measured = outputs.iter().map(|&y| f64::from(y * y)).sum::<f64>() / outputs.len() as f64;
+        assert!((predicted / measured - 1.0).abs() < 1e-3, "{predicted} {measured}");
+    }
+}
