@@ -18,6 +18,7 @@ pub mod gguf;
 mod nf4;
 mod raw;
 mod rtn;
+mod units;
 mod zeros;
 
 pub use cast::{Bf16, F16};

@@ -21,7 +21,8 @@ use seedpress_codec::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::codes::pack;
+use crate::codes::{TASK, largest, pack};
+use crate::units::Units;
 
 /// The levels, ascending (QLoRA, appendix E).
 pub const LEVELS: [f32; 16] = [
@@ -42,6 +43,17 @@ pub const LEVELS: [f32; 16] = [
     0.722_956_84,
     1.0,
 ];
+
+/// The two levels a byte of indices stands for.
+static PAIRS: [[f32; 2]; 256] = {
+    let mut pairs = [[0.0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        pairs[byte] = [LEVELS[byte & 15], LEVELS[byte >> 4]];
+        byte += 1;
+    }
+    pairs
+};
 
 /// Maxima that share a scale under double quantisation.
 const MAXIMA: usize = 256;
@@ -123,8 +135,7 @@ impl Codec for Nf4 {
     fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
         let block = self.0.block.size();
         let values = tensor.values();
-        let mut maxima: Vec<f32> =
-            values.par_chunks(block).map(|part| part.iter().fold(0f32, |a, v| a.max(v.abs()))).collect();
+        let mut maxima: Vec<f32> = values.par_chunks(block).map(largest).collect();
         let mut params = Vec::new();
         params.put_varint(block as u64);
         params.push(u8::from(self.0.double_quant));
@@ -182,17 +193,24 @@ impl Codec for Nf4 {
         if let Some(bad) = scale_codes.iter().position(|&code| code == 255) {
             return Err(DecodeError::corrupt("a scale's code is above 254").at(0, 1).at_offset(bad));
         }
-        let codes = BitReader::new(codes, 4, out.len()).map_err(|error| error.at(0, 2))?;
-        out.par_chunks_mut(block).enumerate().for_each(|(index, out)| {
-            let largest = if double {
-                maximum(mean, f32_at(scales, index / MAXIMA), i32::from(scale_codes[index]) - 127)
-            } else {
-                f32_at(scales, index)
-            };
-            let table = LEVELS.map(|level| level * largest);
-            for (offset, value) in out.iter_mut().enumerate() {
-                *value = table[codes.get(index * block + offset) as usize & 15];
+        BitReader::new(codes, 4, out.len()).map_err(|error| error.at(0, 2))?;
+        let units = Units::new((1, out.len()), block).ok_or(DecodeError::corrupt("block count overflows"))?;
+        out.par_chunks_mut(TASK).zip(codes.par_chunks(TASK / 2)).enumerate().for_each(|(task, (out, bytes))| {
+            let mut pairs = out.chunks_exact_mut(2);
+            for (pair, &byte) in pairs.by_ref().zip(bytes) {
+                pair.copy_from_slice(&PAIRS[usize::from(byte)]);
             }
+            if let ([last], Some(&byte)) = (pairs.into_remainder(), bytes.last()) {
+                *last = PAIRS[usize::from(byte)][0];
+            }
+            units.stretches(task * TASK, out.len(), |index, range| {
+                let largest = if double {
+                    maximum(mean, f32_at(scales, index / MAXIMA), i32::from(scale_codes[index]) - 127)
+                } else {
+                    f32_at(scales, index)
+                };
+                out[range].iter_mut().for_each(|value| *value *= largest);
+            });
         });
         Ok(())
     }

@@ -2,13 +2,25 @@
 //!
 //! Parameters: one byte, the element's type (0 `f32`, 1 `f16`, 2 `bf16`). One segment: the elements, little-endian.
 
+use rayon::prelude::*;
 use seedpress_codec::packing::exact_len;
 use seedpress_codec::{
     Capabilities, Codec, DType, DecodeError, EncodeContext, EncodeError, Encoded, EncodedView, Limits, Packing, Role,
-    Segment, Symbols, Tensor, TensorView,
+    Segment, Symbols, TensorView,
 };
 
+use crate::codes::TASK;
 use crate::{NoOptions, cast};
+
+fn full(values: &[f32]) -> Vec<u8> {
+    let mut bytes = vec![0; values.len() * 4];
+    bytes.par_chunks_mut(4 * TASK).zip(values.par_chunks(TASK)).for_each(|(bytes, values)| {
+        for (four, value) in bytes.chunks_exact_mut(4).zip(values) {
+            four.copy_from_slice(&value.to_le_bytes());
+        }
+    });
+    bytes
+}
 
 /// Keeps the source bytes: lossless.
 #[derive(Debug, Clone)]
@@ -33,14 +45,12 @@ impl Codec for Raw {
     }
 
     fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
-        let (number, packing) = match tensor.dtype() {
-            DType::F32 => (0, Packing::F32),
-            DType::F16 => (1, Packing::F16),
-            DType::BF16 => (2, Packing::BF16),
+        let values = tensor.values();
+        let (number, packing, bytes) = match tensor.dtype() {
+            DType::F32 => (0, Packing::F32, full(values)),
+            DType::F16 => (1, Packing::F16, cast::narrow::<half::f16>(values)),
+            DType::BF16 => (2, Packing::BF16, cast::narrow::<half::bf16>(values)),
         };
-        let bytes = Tensor::new(tensor.shape().to_vec(), tensor.values().to_vec(), tensor.dtype())
-            .map_err(|error| EncodeError::Internal(error.to_string()))?
-            .to_le_bytes();
         context.advance(tensor.len());
         let segment = Segment::new(Role::Raw, Symbols::floats(packing, tensor.len()), bytes);
         Ok(Encoded::single(vec![number], vec![segment]))
@@ -51,13 +61,17 @@ impl Codec for Raw {
         match encoded.params {
             [0] => {
                 exact_len(bytes, out.len().saturating_mul(4)).map_err(|error| error.at(0, 0))?;
-                for (value, b) in out.iter_mut().zip(bytes.chunks_exact(4)) {
-                    *value = f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+                let finite = out.par_chunks_mut(TASK).zip(bytes.par_chunks(4 * TASK)).map(|(out, bytes)| {
+                    for (value, b) in out.iter_mut().zip(bytes.chunks_exact(4)) {
+                        *value = f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+                    }
+                    out.iter().fold(true, |finite, value| finite & value.is_finite())
+                });
+                if finite.reduce(|| true, |a, b| a & b) {
+                    Ok(())
+                } else {
+                    Err(DecodeError::corrupt("a value is not finite").at(0, 0))
                 }
-                if out.iter().any(|value| !value.is_finite()) {
-                    return Err(DecodeError::corrupt("a value is not finite").at(0, 0));
-                }
-                Ok(())
             }
             [1] => cast::widen::<half::f16>(bytes, out),
             [2] => cast::widen::<half::bf16>(bytes, out),

@@ -25,7 +25,8 @@ use seedpress_codec::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::codes::{check_f16, f16_at, pack, round, to_f16};
+use crate::codes::{TASK, check_f16, down_all, extremes, f16_at, largest_of_all, pack, round, to_f16, unpack, within};
+use crate::units::Units;
 
 /// Options of [`Rtn`].
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -48,23 +49,6 @@ impl Default for RtnOptions {
 /// Round-to-nearest.
 #[derive(Debug, Clone)]
 pub struct Rtn(RtnOptions);
-
-/// Rows cut into groups; the last of a row may be short.
-struct Groups {
-    columns: usize,
-    group: usize,
-    per_row: usize,
-    total: usize,
-}
-
-impl Groups {
-    fn new(shape: &[usize], group: usize) -> Option<Self> {
-        let (rows, columns) = matrix_shape(shape);
-        let group = if group == 0 { columns } else { group.min(columns) }.max(1);
-        let per_row = columns.div_ceil(group);
-        Some(Self { columns, group, per_row, total: rows.checked_mul(per_row)? })
-    }
-}
 
 impl Codec for Rtn {
     const ID: &'static str = "rtn";
@@ -89,10 +73,10 @@ impl Codec for Rtn {
         let bits = self.0.bits.get() as u8;
         let symmetric = self.0.symmetric;
         let top = f32::from((1u16 << bits) - 1);
-        let groups = Groups::new(tensor.shape(), self.0.group.size())
+        let groups = Units::new(matrix_shape(tensor.shape()), self.0.group.size())
             .ok_or_else(|| EncodeError::Internal("group count overflows".to_owned()))?;
-        let power = PowerOfTwo::normalising(tensor.values(), 14);
-        let values = power.down_all(tensor.values());
+        let power = PowerOfTwo::bringing(largest_of_all(tensor.values()), 14);
+        let values = down_all(power, tensor.values());
 
         let mut codes = vec![0u8; values.len()];
         let mut scales = vec![0u8; groups.total * 2];
@@ -103,20 +87,19 @@ impl Codec for Rtn {
             .zip(scales.par_chunks_mut(2 * groups.per_row))
             .zip(zeros.par_chunks_mut(groups.per_row))
             .for_each(|(((codes, values), scales), zeros)| {
-                let codes = codes.chunks_mut(groups.group);
-                let parts = codes.zip(values.chunks(groups.group)).zip(scales.chunks_exact_mut(2)).zip(zeros);
+                let codes = codes.chunks_mut(groups.unit);
+                let parts = codes.zip(values.chunks(groups.unit)).zip(scales.chunks_exact_mut(2)).zip(zeros);
                 for (((codes, values), scale), zero) in parts {
-                    let low = values.iter().fold(0f32, |a, &b| a.min(b));
-                    let high = values.iter().fold(0f32, |a, &b| a.max(b));
+                    let (low, high) = extremes(values);
                     let range = if symmetric { 2.0 * high.max(-low) } else { high - low };
                     let step = to_f16(range / top);
                     scale.copy_from_slice(&step.to_le_bytes());
                     let step = step.to_f32();
                     let inverse = if step > 0.0 { 1.0 / step } else { 0.0 };
-                    let point = if symmetric { (top + 1.0) / 2.0 } else { round((-low * inverse).clamp(0.0, top)) };
+                    let point = if symmetric { (top + 1.0) / 2.0 } else { round(within(-low * inverse, 0.0, top)) };
                     *zero = if symmetric { 0 } else { point as u8 };
                     for (code, &value) in codes.iter_mut().zip(values) {
-                        *code = round((value * inverse + point).clamp(0.0, top)) as u8;
+                        *code = round(within(value * inverse + point, 0.0, top)) as i32 as u8;
                     }
                 }
             });
@@ -151,7 +134,8 @@ impl Codec for Rtn {
         if !(2..=8).contains(&bits) {
             return Err(DecodeError::corrupt("index width outside 2..=8").at_offset(0));
         }
-        let groups = Groups::new(encoded.shape, group).ok_or(DecodeError::corrupt("group count overflows"))?;
+        let groups =
+            Units::new(matrix_shape(encoded.shape), group).ok_or(DecodeError::corrupt("group count overflows"))?;
         let [scales, points, codes] = crate::segments(encoded)?;
         exact_len(scales, groups.total.saturating_mul(2)).map_err(|error| error.at(0, 0))?;
         check_f16(scales).map_err(|error| error.at(0, 0))?;
@@ -161,19 +145,21 @@ impl Codec for Rtn {
         } else {
             Some(BitReader::new(points, bits, groups.total).map_err(|error| error.at(0, 1))?)
         };
-        let codes = BitReader::new(codes, bits, out.len()).map_err(|error| error.at(0, 2))?;
+        BitReader::new(codes, bits, out.len()).map_err(|error| error.at(0, 2))?;
 
-        out.par_chunks_mut(groups.columns).enumerate().for_each(|(row, out)| {
-            for (index, out) in out.chunks_mut(groups.group).enumerate() {
-                let unit = row * groups.per_row + index;
-                let first = row * groups.columns + index * groups.group;
+        let task_bytes = TASK / 8 * usize::from(bits);
+        out.par_chunks_mut(TASK).zip(codes.par_chunks(task_bytes)).enumerate().for_each(|(task, (out, bytes))| {
+            let mut codes = [0u8; TASK];
+            let codes = &mut codes[..out.len()];
+            unpack(bytes, bits, codes);
+            groups.stretches(task * TASK, out.len(), |unit, range| {
                 let scale = f16_at(scales, 2 * unit);
                 let point = points.map_or(1 << (bits - 1), |points| points.get(unit)) as i32;
-                for (offset, value) in out.iter_mut().enumerate() {
-                    *value = (codes.get(first + offset) as i32 - point) as f32 * scale;
+                for (value, &code) in out[range.clone()].iter_mut().zip(&codes[range]) {
+                    *value = (i32::from(code) - point) as f32 * scale;
                 }
-                power.up_all(out);
-            }
+            });
+            power.up_all(out);
         });
         Ok(())
     }

@@ -40,6 +40,7 @@ use seedpress_codec::{
 pub use ternary::{Tq1_0, Tq2_0};
 
 use crate::NoOptions;
+use crate::codes::{down_all, largest_of_all};
 
 /// Blocks a parallel task works on.
 const TASK: usize = 64;
@@ -69,7 +70,7 @@ pub trait BlockFormat: Send + Sync + 'static {
 pub struct Gguf<F>(NoOptions, PhantomData<F>);
 
 fn power_for(values: &[f32]) -> PowerOfTwo {
-    let largest = values.iter().fold(0f32, |largest, value| largest.max(value.abs()));
+    let largest = largest_of_all(values);
     if (0.015_625..=1024.0).contains(&largest) { PowerOfTwo::ONE } else { PowerOfTwo::bringing(largest, 0) }
 }
 
@@ -93,7 +94,7 @@ impl<F: BlockFormat> Codec for Gguf<F> {
 
     fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
         let power = power_for(tensor.values());
-        let values = power.down_all(tensor.values());
+        let values = down_all(power, tensor.values());
         let blocks = values.len().div_ceil(F::WEIGHTS);
         let mut bytes = vec![0u8; blocks * F::BYTES];
         bytes.par_chunks_mut(TASK * F::BYTES).zip(values.par_chunks(TASK * F::WEIGHTS)).for_each(|(bytes, values)| {

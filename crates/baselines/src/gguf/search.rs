@@ -3,7 +3,7 @@
 //! Given the codes a grid assigns, the best scale (and minimum) is a linear least-squares problem. The candidates differ in how far
 //! the grid reaches beyond the sub-block's extremes, which trades clipping against resolution.
 
-use crate::codes::round;
+use crate::codes::{round, within};
 
 /// Sums in eight lanes, a fixed order that still vectorises. `values` is a multiple of eight long.
 #[inline]
@@ -17,12 +17,28 @@ fn lanes(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
     ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]))
 }
 
+/// The sums of `q`, `q^2` and `q x` over the values `x` and their codes `q`, in the order of [`lanes`].
+#[inline]
+fn moments(values: &[f32], code: impl Fn(f32) -> f32) -> [f32; 3] {
+    let mut sums = [[0f32; 8]; 3];
+    let [first, second, mixed] = &mut sums;
+    for chunk in values.chunks_exact(8) {
+        for (((first, second), mixed), &value) in first.iter_mut().zip(&mut *second).zip(&mut *mixed).zip(chunk) {
+            let q = code(value);
+            *first += q;
+            *second += q * q;
+            *mixed += q * value;
+        }
+    }
+    sums.map(|s| ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7])))
+}
+
 /// The squared error of `scale * code - minimum` with the nearest codes in `0 ..= top`.
 #[inline]
 pub fn affine_error(values: &[f32], top: f32, scale: f32, minimum: f32) -> f32 {
     let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
     lanes(values, |value| {
-        let code = round(((value + minimum) * inverse).clamp(0.0, top));
+        let code = round(within((value + minimum) * inverse, 0.0, top));
         let error = value - (scale * code - minimum);
         error * error
     })
@@ -33,7 +49,7 @@ pub fn affine_error(values: &[f32], top: f32, scale: f32, minimum: f32) -> f32 {
 pub fn symmetric_error(values: &[f32], half: f32, scale: f32) -> f32 {
     let inverse = if scale != 0.0 { 1.0 / scale } else { 0.0 };
     lanes(values, |value| {
-        let code = round((value * inverse).clamp(-half, half - 1.0));
+        let code = round(within(value * inverse, -half, half - 1.0));
         let error = value - scale * code;
         error * error
     })
@@ -54,10 +70,8 @@ pub fn affine(values: &[f32], top: f32) -> (f32, f32) {
     let mut least = affine_error(values, top, best.0, best.1);
     for step in 0..=20u8 {
         let inverse = (top - 1.0 + 0.1 * f32::from(step)) / range;
-        let code = |x: f32| round(((x - low) * inverse).clamp(0.0, top));
-        let sum_q = lanes(values, code);
-        let sum_qq = lanes(values, |x| code(x) * code(x));
-        let sum_qx = lanes(values, |x| code(x) * x);
+        let code = |x: f32| round(within((x - low) * inverse, 0.0, top));
+        let [sum_q, sum_qq, sum_qx] = moments(values, code);
         let determinant = count * sum_qq - sum_q * sum_q;
         if determinant <= 0.0 {
             continue;
@@ -89,9 +103,8 @@ pub fn symmetric(values: &[f32], half: f32) -> f32 {
     let mut least = symmetric_error(values, half, best);
     for step in -9..=9i8 {
         let inverse = -(half + 0.1 * f32::from(step)) / extreme;
-        let code = |x: f32| round((x * inverse).clamp(-half, half - 1.0));
-        let sum_qq = lanes(values, |x| code(x) * code(x));
-        let sum_qx = lanes(values, |x| code(x) * x);
+        let code = |x: f32| round(within(x * inverse, -half, half - 1.0));
+        let [_, sum_qq, sum_qx] = moments(values, code);
         if sum_qq <= 0.0 {
             continue;
         }

@@ -15,11 +15,12 @@ pub struct Tq2_0;
 
 /// The level of least squared error: with the `k` largest magnitudes kept, it is their mean, and the error falls by `sum^2 / k`.
 fn best_level(weights: &[f32]) -> f32 {
-    let mut magnitudes: Vec<f32> = weights.iter().map(|weight| weight.abs()).collect();
-    magnitudes.sort_unstable_by(|a, b| b.total_cmp(a));
+    // The bits of magnitudes sort as the magnitudes do, and integers sort faster.
+    let mut magnitudes: Vec<u32> = weights.iter().map(|weight| weight.abs().to_bits()).collect();
+    magnitudes.sort_unstable();
     let (mut sum, mut best, mut level) = (0f64, 0f64, 0f64);
-    for (index, &magnitude) in magnitudes.iter().enumerate() {
-        sum += f64::from(magnitude);
+    for (index, &magnitude) in magnitudes.iter().rev().enumerate() {
+        sum += f64::from(f32::from_bits(magnitude));
         let kept = (index + 1) as f64;
         if sum * sum / kept > best {
             (best, level) = (sum * sum / kept, sum / kept);
