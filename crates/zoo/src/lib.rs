@@ -21,6 +21,7 @@
 //! | [`synthetic`] | seeded sources with the same bits on every machine |
 //! | [`classifier`], [`convolution`] | the image classifiers' forward pass |
 //! | [`fashion`] | Fashion-MNIST |
+//! | [`silero`] | Silero VAD's forward pass and recordings |
 //! | [`train`] | how the committed weights were made |
 
 pub mod assets;
@@ -33,6 +34,7 @@ pub mod fashion;
 pub mod metric;
 pub mod model;
 pub mod random;
+pub mod silero;
 pub mod synthetic;
 pub mod train;
 

@@ -12,6 +12,7 @@ use crate::classifier::{Classifier, classify, to_candle};
 use crate::error::ZooError;
 use crate::fashion::Images;
 use crate::metric::Metric;
+use crate::silero;
 use crate::synthetic;
 
 /// One tensor of a model.
@@ -37,9 +38,9 @@ pub struct Model {
 }
 
 #[derive(Debug)]
-struct Baseline {
-    held_out: Images,
-    classes: Vec<u8>,
+enum Baseline {
+    Images { held_out: Images, classes: Vec<u8> },
+    Speech { fourier: Tensor, recordings: Vec<Vec<f32>>, trace: Vec<Vec<f32>> },
 }
 
 /// Loads a model by name.
@@ -53,24 +54,6 @@ pub fn load(name: &str) -> Result<Model, ZooError> {
     Ok(Model { name: name.to_owned(), tensors, baseline: OnceLock::new() })
 }
 
-/// The tensors of Silero VAD in the order of execution. Left out is `stft_conv.weight`, a fixed Fourier basis that nobody learnt.
-static SILERO: [(&str, &str); 14] = [
-    ("conv1.weight", "conv"),
-    ("conv1.bias", "bias"),
-    ("conv2.weight", "conv"),
-    ("conv2.bias", "bias"),
-    ("conv3.weight", "conv"),
-    ("conv3.bias", "bias"),
-    ("conv4.weight", "conv"),
-    ("conv4.bias", "bias"),
-    ("lstm_cell.weight_ih", "recurrent"),
-    ("lstm_cell.weight_hh", "recurrent"),
-    ("lstm_cell.bias_ih", "bias"),
-    ("lstm_cell.bias_hh", "bias"),
-    ("final_conv.weight", "conv1x1"),
-    ("final_conv.bias", "bias"),
-];
-
 fn read(info: &catalogue::ModelInfo) -> Result<Vec<NamedTensor>, ZooError> {
     let path = assets::asset(&format!("{}/model.safetensors", info.name));
     // Weights that anybody can train anew may differ from the committed ones; weights of others may not.
@@ -79,7 +62,7 @@ fn read(info: &catalogue::ModelInfo) -> Result<Vec<NamedTensor>, ZooError> {
     }
     let slots: Vec<(&str, &'static str)> = match Classifier::from_name(info.name) {
         Some(classifier) => classifier.slots().iter().map(|slot| (slot.name, slot.layer_type)).collect(),
-        None => SILERO.to_vec(),
+        None => silero::SLOTS.to_vec(),
     };
     let checkpoint = Checkpoint::open(&path)?;
     let named = |(name, layer_type): (&str, &'static str)| -> Result<NamedTensor, ZooError> {
@@ -136,33 +119,57 @@ impl Model {
                 return Err(self.mismatch(shapes));
             }
         }
-        let Some(classifier) = Classifier::from_name(&self.name) else {
+        if !self.has_metric() {
             return Err(ZooError::Unsupported { name: self.name.clone(), what: "metric" });
-        };
-        let baseline = self.baseline(classifier)?;
+        }
         let given: Vec<&Tensor> = tensors.iter().collect();
-        let classes = if self.tensors.iter().map(|named| &named.tensor).eq(given.iter().copied()) {
-            baseline.classes.clone()
-        } else {
-            classify(classifier, &to_candle(&given)?, &baseline.held_out)?
-        };
-        let hits = |truth: &[u8]| -> Vec<f64> {
-            classes.iter().zip(truth).map(|(class, label)| f64::from(u8::from(class == label))).collect()
-        };
-        Ok(vec![
-            Metric::mean("accuracy", true, &hits(&baseline.held_out.labels)),
-            Metric::mean("agreement", true, &hits(&baseline.classes)),
-        ])
+        match (self.baseline()?, Classifier::from_name(&self.name)) {
+            (Baseline::Images { held_out, classes }, Some(classifier)) => {
+                // Equal weights give equal answers: lossless rows cost nothing.
+                let lossless = self.tensors.iter().map(|named| &named.tensor).eq(given.iter().copied());
+                let found =
+                    if lossless { classes.clone() } else { classify(classifier, &to_candle(&given)?, held_out)? };
+                let hits = |truth: &[u8]| -> Vec<f64> {
+                    found.iter().zip(truth).map(|(class, label)| f64::from(u8::from(class == label))).collect()
+                };
+                Ok(vec![
+                    Metric::mean("accuracy", true, &hits(&held_out.labels)),
+                    Metric::mean("agreement", true, &hits(classes)),
+                ])
+            }
+            (Baseline::Speech { fourier, recordings, trace }, _) => {
+                let given = silero::Network::new(fourier, &given).trace(recordings);
+                let [alike, differences, frames] = silero::compare(trace, &given);
+                let count = frames.iter().sum::<f64>() as u64;
+                Ok(vec![
+                    Metric::ratio("frame agreement", true, &alike, &frames, count),
+                    Metric::ratio("probability error", false, &differences, &frames, count),
+                ])
+            }
+            _ => Err(ZooError::Unsupported { name: self.name.clone(), what: "metric" }),
+        }
     }
 
-    fn baseline(&self, classifier: Classifier) -> Result<&Baseline, ZooError> {
+    fn baseline(&self) -> Result<&Baseline, ZooError> {
         if let Some(baseline) = self.baseline.get() {
             return Ok(baseline);
         }
         let own: Vec<&Tensor> = self.tensors.iter().map(|named| &named.tensor).collect();
-        let held_out = Images::held_out()?;
-        let classes = classify(classifier, &to_candle(&own)?, &held_out)?;
-        Ok(self.baseline.get_or_init(|| Baseline { held_out, classes }))
+        let baseline = match Classifier::from_name(&self.name) {
+            Some(classifier) => {
+                let held_out = Images::held_out()?;
+                let classes = classify(classifier, &to_candle(&own)?, &held_out)?;
+                Baseline::Images { held_out, classes }
+            }
+            None => {
+                let path = assets::asset(&format!("{}/model.safetensors", self.name));
+                let fourier = Checkpoint::open(&path)?.load_float(silero::FOURIER)?;
+                let recordings = silero::recordings()?;
+                let trace = silero::Network::new(&fourier, &own).trace(&recordings);
+                Baseline::Speech { fourier, recordings, trace }
+            }
+        };
+        Ok(self.baseline.get_or_init(|| baseline))
     }
 
     fn mismatch(&self, what: String) -> ZooError {

@@ -62,7 +62,7 @@ pub(super) fn train(
     let mut optimizer = AdamW::new(variables.clone(), settings)?;
     let mut order: Vec<usize> = (0..images.len()).collect();
     let steps = epochs as usize * (images.len() / recipe.batch);
-    let mut step = 0;
+    let mut step = 0_usize;
     for epoch in 1..=epochs {
         random.shuffle(&mut order);
         let mut sum = 0.0;
@@ -75,7 +75,7 @@ pub(super) fn train(
             optimizer.backward_step(&loss)?;
             sum += f64::from(loss.to_scalar::<f32>()?);
             step += 1;
-            if step % 100 == 0 {
+            if step.is_multiple_of(100) {
                 let mean = f64::from(loss.to_scalar::<f32>()?);
                 progress(&format!(
                     "{name}: step {step}/{steps}, loss {mean:.4}, {:.0} s",

@@ -1,0 +1,228 @@
+//! Silero VAD: the forward pass and the recordings that measure it.
+//!
+//! Per frame of 512 samples (32 ms) at 16 kHz: Fourier magnitudes of four windows, four convolutions over time, an LSTM cell, one
+//! probability of speech. The layers' order and padding follow the Python package's reference implementation.
+
+use std::collections::HashMap;
+
+use rayon::prelude::*;
+use seedpress_codec::Tensor;
+
+use crate::assets;
+use crate::error::ZooError;
+use crate::random::Random;
+
+/// The tensors in the order of execution.
+pub(crate) static SLOTS: [(&str, &str); 14] = [
+    ("conv1.weight", "conv"),
+    ("conv1.bias", "bias"),
+    ("conv2.weight", "conv"),
+    ("conv2.bias", "bias"),
+    ("conv3.weight", "conv"),
+    ("conv3.bias", "bias"),
+    ("conv4.weight", "conv"),
+    ("conv4.bias", "bias"),
+    ("lstm_cell.weight_ih", "recurrent"),
+    ("lstm_cell.weight_hh", "recurrent"),
+    ("lstm_cell.bias_ih", "bias"),
+    ("lstm_cell.bias_hh", "bias"),
+    ("final_conv.weight", "conv1x1"),
+    ("final_conv.bias", "bias"),
+];
+
+/// The Fourier basis `[258, 1, 256]`: fixed, hence no business of codecs.
+pub(crate) const FOURIER: &str = "stft_conv.weight";
+
+const FRAME: usize = 512;
+const CONTEXT: usize = 64;
+const WINDOW: usize = 256;
+const HOP: usize = 128;
+const BINS: usize = 129;
+const WIDTH: usize = 128;
+
+/// The recordings: five sentences of *Sense and Sensibility* read for LibriVox.
+const CLIPS: [&str; 5] = ["0870", "0880", "0890", "0920", "0930"];
+
+/// The dot product in eight interleaved sums.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0f32; 8];
+    let (heads, tail) = (a.chunks_exact(8).zip(b.chunks_exact(8)), a.len() / 8 * 8);
+    for (x, y) in heads {
+        for lane in 0..8 {
+            sums[lane] += x[lane] * y[lane];
+        }
+    }
+    sums.iter().sum::<f32>() + a[tail..].iter().zip(&b[tail..]).map(|(x, y)| x * y).sum::<f32>()
+}
+
+/// A rectified convolution over time, kernel 3, zero padding 1. Signals are lists of moments, each with all its channels.
+fn convolve(signal: &[Vec<f32>], weight: &[f32], bias: &[f32], stride: usize) -> Vec<Vec<f32>> {
+    let channels = signal[0].len();
+    let mut patch = vec![0f32; 3 * channels];
+    (0..signal.len())
+        .step_by(stride)
+        .map(|moment| {
+            for tap in 0..3 {
+                let source = (moment + tap).checked_sub(1).and_then(|at| signal.get(at));
+                for channel in 0..channels {
+                    patch[3 * channel + tap] = source.map_or(0.0, |values| values[channel]);
+                }
+            }
+            weight.chunks_exact(3 * channels).zip(bias).map(|(row, bias)| (dot(row, &patch) + bias).max(0.0)).collect()
+        })
+        .collect()
+}
+
+fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// The model's tensors by role.
+pub(crate) struct Network<'a> {
+    fourier: &'a [f32],
+    tensors: HashMap<&'static str, &'a [f32]>,
+}
+
+impl<'a> Network<'a> {
+    pub(crate) fn new(fourier: &'a Tensor, tensors: &[&'a Tensor]) -> Self {
+        let tensors = SLOTS.iter().zip(tensors).map(|((name, _), tensor)| (*name, tensor.values())).collect();
+        Self { fourier: fourier.values(), tensors }
+    }
+
+    /// The probability of speech in each whole frame of samples in [-1, 1].
+    pub(crate) fn probabilities(&self, samples: &[f32]) -> Vec<f32> {
+        let mut padded = vec![0f32; CONTEXT];
+        padded.extend(samples);
+        let (mut hidden, mut cell) = (vec![0f32; WIDTH], vec![0f32; WIDTH]);
+        (0..samples.len() / FRAME)
+            .map(|frame| self.step(&padded[frame * FRAME..][..CONTEXT + FRAME], &mut hidden, &mut cell))
+            .collect()
+    }
+
+    fn step(&self, samples: &[f32], hidden: &mut [f32], cell: &mut [f32]) -> f32 {
+        let weight = |name: &'static str| self.tensors[name];
+        // Mirrored at the end, without repeating the last sample.
+        let mut mirrored = samples.to_vec();
+        mirrored.extend(samples.iter().rev().skip(1).take(CONTEXT));
+        let magnitudes = |window: &[f32]| -> Vec<f32> {
+            let part = |row: usize| dot(&self.fourier[row * WINDOW..(row + 1) * WINDOW], window);
+            (0..BINS).map(|bin| part(bin).hypot(part(bin + BINS))).collect()
+        };
+        let mut signal: Vec<Vec<f32>> = mirrored.windows(WINDOW).step_by(HOP).map(magnitudes).collect();
+        for (weights, biases, stride) in [
+            ("conv1.weight", "conv1.bias", 1),
+            ("conv2.weight", "conv2.bias", 2),
+            ("conv3.weight", "conv3.bias", 2),
+            ("conv4.weight", "conv4.bias", 1),
+        ] {
+            signal = convolve(&signal, weight(weights), weight(biases), stride);
+        }
+        let input = &signal[0];
+        let row = |matrix: &'static str, index: usize| &weight(matrix)[index * WIDTH..(index + 1) * WIDTH];
+        let gates: Vec<f32> = (0..4 * WIDTH)
+            .map(|gate| {
+                dot(row("lstm_cell.weight_ih", gate), input)
+                    + weight("lstm_cell.bias_ih")[gate]
+                    + dot(row("lstm_cell.weight_hh", gate), hidden)
+                    + weight("lstm_cell.bias_hh")[gate]
+            })
+            .collect();
+        for unit in 0..WIDTH {
+            // Gates in the order input, forget, candidate, output.
+            let [i, f, g, o] = std::array::from_fn(|gate| gates[gate * WIDTH + unit]);
+            cell[unit] = sigmoid(f) * cell[unit] + sigmoid(i) * g.tanh();
+            hidden[unit] = sigmoid(o) * cell[unit].tanh();
+        }
+        let rectified: Vec<f32> = hidden.iter().map(|value| value.max(0.0)).collect();
+        sigmoid(dot(weight("final_conv.weight"), &rectified) + weight("final_conv.bias")[0])
+    }
+
+    /// The probabilities for every recording.
+    pub(crate) fn trace(&self, recordings: &[Vec<f32>]) -> Vec<Vec<f32>> {
+        recordings.par_iter().map(|samples| self.probabilities(samples)).collect()
+    }
+}
+
+/// What the original and a compressed model say of the recordings, compared: per recording the frames on which both decide alike at
+/// a threshold of one half, the sum of absolute differences, and the number of frames.
+pub(crate) fn compare(original: &[Vec<f32>], given: &[Vec<f32>]) -> [Vec<f64>; 3] {
+    let pairs = || original.iter().zip(given).map(|(a, b)| a.iter().zip(b));
+    [
+        pairs().map(|frames| frames.filter(|(a, b)| (**a >= 0.5) == (**b >= 0.5)).count() as f64).collect(),
+        pairs().map(|frames| frames.map(|(a, b)| f64::from((a - b).abs())).sum()).collect(),
+        original.iter().map(|frames| frames.len() as f64).collect(),
+    ]
+}
+
+/// Samples of a mono 16-bit 16 kHz WAV file.
+fn read_wav(path: &std::path::Path) -> Result<Vec<f32>, ZooError> {
+    let bytes = assets::read(path)?;
+    let at = bytes.windows(4).position(|tag| tag == b"data");
+    let payload = at.and_then(|at| bytes.get(at + 8..));
+    let (Some(payload), Some(b"RIFF")) = (payload, bytes.get(..4)) else {
+        return Err(ZooError::bad_file(path, "not a WAV file"));
+    };
+    Ok(payload.chunks_exact(2).map(|pair| f32::from(i16::from_le_bytes([pair[0], pair[1]])) / 32768.0).collect())
+}
+
+/// One recording as published.
+///
+/// # Errors
+/// Where the committed file cannot be read.
+pub fn clip(index: usize) -> Result<Vec<f32>, ZooError> {
+    let name = format!("silero-vad/audio/sense_and_sensibility_01_austen_64kb-{}.wav", CLIPS[index]);
+    read_wav(&assets::asset(&name))
+}
+
+/// The recordings that measure: each clip twice, in faint and in strong noise, led in by a second of the noise alone and followed by
+/// a second of noise with a rising tone, so that the model has something to reject.
+///
+/// # Errors
+/// Where a committed file cannot be read.
+pub fn recordings() -> Result<Vec<Vec<f32>>, ZooError> {
+    const SECOND: usize = 16_000;
+    let mut result = Vec::new();
+    for index in 0..CLIPS.len() {
+        let speech = clip(index)?;
+        for (level, noise) in [0.001, 0.03].into_iter().enumerate() {
+            let mut random = Random::new((2 * index + level) as u64);
+            let mut samples = vec![0f32; SECOND];
+            samples.extend(&speech);
+            // A triangle wave, from 200 Hz upwards.
+            let mut phase = 0f32;
+            samples.extend((0..SECOND).map(|time| {
+                phase = (phase + (200.0 + 0.05 * time as f32) / SECOND as f32).fract();
+                0.2 * (4.0 * (phase - 0.5).abs() - 1.0)
+            }));
+            samples.iter_mut().for_each(|sample| *sample += noise * random.normal() as f32);
+            result.push(samples);
+        }
+    }
+    Ok(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Probabilities of the package's own reference implementation (`tinygrad_model.py`, tinygrad 0.14) for the first 40 frames of
+    /// clip 0880.
+    const REFERENCE: [f32; 40] = [
+        0.029385, 0.026055, 0.023295, 0.022771, 0.019776, 0.019775, 0.013629, 0.048832, 0.874075, 0.988734, 0.996493,
+        0.991178, 0.994154, 0.999467, 0.999241, 0.999391, 0.999154, 0.999489, 0.999835, 0.999956, 0.999849, 0.99982,
+        0.999805, 0.999288, 0.998379, 0.996835, 0.991313, 0.993683, 0.995528, 0.999371, 0.99356, 0.987349, 0.818599,
+        0.29373, 0.115797, 0.256352, 0.858848, 0.857604, 0.742427, 0.771689,
+    ];
+
+    #[test]
+    fn probabilities_are_those_of_the_reference_implementation() {
+        let model = crate::load("silero-vad").unwrap();
+        let path = assets::asset("silero-vad/model.safetensors");
+        let fourier = seedpress_checkpoint::Checkpoint::open(&path).unwrap().load_float(FOURIER).unwrap();
+        let tensors: Vec<&Tensor> = model.tensors.iter().map(|named| &named.tensor).collect();
+        let ours = Network::new(&fourier, &tensors).probabilities(&clip(1).unwrap());
+        for (frame, (ours, theirs)) in ours.iter().zip(REFERENCE).enumerate() {
+            assert!((ours - theirs).abs() < 2e-4, "frame {frame}: {ours}, not {theirs}");
+        }
+    }
+}
