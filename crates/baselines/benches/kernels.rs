@@ -15,6 +15,7 @@ const CODECS: &[&str] = &[
     "nf4:double_quant=true",
     "q8_0",
     "q4_0",
+    "iq4_nl",
     "q4_k",
     "q6_k",
     "tq2_0",

@@ -56,7 +56,7 @@ fn gaussian(count: usize) -> Vec<f32> {
 
 #[test]
 fn dequantisation_is_bit_exact() {
-    for id in ["q8_0", "q4_0", "tq1_0", "tq2_0", "q4_k", "q5_k", "q6_k"] {
+    for id in ["q8_0", "q4_0", "tq1_0", "tq2_0", "q4_k", "q5_k", "q6_k", "iq4_nl"] {
         let segment = Segment::new(Role::Blocks, Symbols::OPAQUE, golden(&format!("{id}.blocks")));
         let out = decode(id, &[1024], &Encoded::single(vec![0, 0], vec![segment]), 1024).unwrap();
         let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
@@ -80,9 +80,14 @@ fn known_figures_hold_on_a_unit_gaussian() {
         println!("{name} {error:.6} at {spent:.4}");
         assert!((error / expected - 1.0).abs() < 0.02 && spent == bits, "{name}: {error} at {spent}");
     }
-    for (name, most) in
-        [("nf4:double_quant=true", 0.0087), ("q4_k", 0.0074), ("q5_k", 0.002), ("q6_k", 6e-4), ("rtn", 0.012)]
-    {
+    for (name, most) in [
+        ("nf4:double_quant=true", 0.0087),
+        ("iq4_nl", 0.0074),
+        ("q4_k", 0.0074),
+        ("q5_k", 0.002),
+        ("q6_k", 6e-4),
+        ("rtn", 0.012),
+    ] {
         let (error, spent) = measure(name, &[256, 1024], &values);
         println!("{name} {error:.6} at {spent:.4}");
         assert!(error < most, "{name}: {error}");
@@ -102,6 +107,7 @@ fn odd_tensors_and_damage() {
         "nf4:double_quant=true,block=8",
         "q8_0",
         "q4_0",
+        "iq4_nl",
         "q4_k",
         "q5_k",
         "q6_k",

@@ -3,7 +3,7 @@
 //! Codes come from the unrounded scale in binary32, as ggml computes them, so the bytes are ggml's.
 
 use super::BlockFormat;
-use crate::codes::{f16_at, to_f16};
+use crate::codes::{f16_at, largest, to_f16, within};
 
 /// 8-bit signed codes.
 pub struct Q8_0;
@@ -23,7 +23,7 @@ impl BlockFormat for Q8_0 {
     const HALVES: &'static [usize] = &[0];
 
     fn quantise(weights: &[f32], block: &mut [u8]) {
-        let scale = weights.iter().fold(0f32, |largest, weight| largest.max(weight.abs())) / 127.0;
+        let scale = largest(weights) / 127.0;
         let inverse = reciprocal(scale);
         block[..2].copy_from_slice(&to_f16(scale).to_le_bytes());
         for (code, weight) in block[2..].iter_mut().zip(weights) {
@@ -52,11 +52,12 @@ impl BlockFormat for Q4_0 {
 
     fn quantise(weights: &[f32], block: &mut [u8]) {
         // The first weight of the largest magnitude, with its sign, becomes exactly -8 steps.
-        let extreme = weights.iter().fold(0f32, |e, &weight| if weight.abs() > e.abs() { weight } else { e });
+        let most = largest(weights);
+        let extreme = weights.iter().copied().find(|weight| weight.abs() == most && most > 0.0).unwrap_or(0.0);
         let scale = extreme / -8.0;
         let inverse = reciprocal(scale);
         block[..2].copy_from_slice(&to_f16(scale).to_le_bytes());
-        let code = |weight: f32| (weight * inverse + 8.5).clamp(0.0, 15.0) as u8;
+        let code = |weight: f32| within(weight * inverse + 8.5, 0.0, 15.0) as i32 as u8;
         for (index, byte) in block[2..].iter_mut().enumerate() {
             *byte = code(weights[index]) | code(weights[index + 16]) << 4;
         }

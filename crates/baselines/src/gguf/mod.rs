@@ -13,6 +13,7 @@
 //! | --- | --- | --- | --- | --- |
 //! | `q8_0` | 32 | 34 | 8.5 | ggml's, exactly |
 //! | `q4_0` | 32 | 18 | 4.5 | ggml's, exactly |
+//! | `iq4_nl` | 32 | 18 | 4.5 | least squares per block, own search |
 //! | `q4_k` | 256 | 144 | 4.5 | least squares per sub-block, own search |
 //! | `q5_k` | 256 | 176 | 5.5 | the same |
 //! | `q6_k` | 256 | 210 | 6.5625 | the same |
@@ -20,6 +21,7 @@
 //! | `tq2_0` | 256 | 66 | 2.0625 | the same |
 
 mod affine;
+mod iq4_nl;
 mod legacy;
 mod q6_k;
 mod search;
@@ -28,6 +30,7 @@ mod ternary;
 use std::marker::PhantomData;
 
 pub use affine::{Q4K, Q5K};
+pub use iq4_nl::Iq4Nl;
 pub use legacy::{Q4_0, Q8_0};
 pub use q6_k::Q6K;
 use rayon::prelude::*;
@@ -149,6 +152,7 @@ pub(crate) fn register(registry: Registry) -> Registry {
     registry
         .with::<Gguf<Q8_0>>()
         .with::<Gguf<Q4_0>>()
+        .with::<Gguf<Iq4Nl>>()
         .with::<Gguf<Q4K>>()
         .with::<Gguf<Q5K>>()
         .with::<Gguf<Q6K>>()

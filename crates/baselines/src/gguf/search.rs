@@ -19,7 +19,7 @@ fn lanes(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
 
 /// The sums of `q`, `q^2` and `q x` over the values `x` and their codes `q`, in the order of [`lanes`].
 #[inline]
-fn moments(values: &[f32], code: impl Fn(f32) -> f32) -> [f32; 3] {
+pub fn moments(values: &[f32], code: impl Fn(f32) -> f32) -> [f32; 3] {
     let mut sums = [[0f32; 8]; 3];
     let [first, second, mixed] = &mut sums;
     for chunk in values.chunks_exact(8) {

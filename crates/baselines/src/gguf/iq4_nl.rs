@@ -1,0 +1,83 @@
+//! `iq4_nl`: 32 weights as 4-bit indices into sixteen fixed levels, denser about zero, times one binary16 scale.
+//!
+//! | part | bytes |
+//! | --- | --- |
+//! | scale | binary16 |
+//! | indices | 16: weight `i` in the low half of byte `i`, weight `i + 16` in the high half |
+//!
+//! The encoder lets the block's extreme fall on or near either end of the levels, solves for the scale given the indices, and keeps
+//! the one of least squared error.
+
+use super::BlockFormat;
+use super::search::moments;
+use crate::codes::{f16_at, largest, to_f16};
+
+/// 4-bit indices into [`LEVELS`].
+pub struct Iq4Nl;
+
+/// ggml's levels.
+const LEVELS: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+
+/// The index of the nearest level: how many midpoints lie below.
+#[inline]
+fn nearest(value: f32) -> u8 {
+    LEVELS.windows(2).map(|pair| u8::from(2.0 * value > f32::from(i16::from(pair[0]) + i16::from(pair[1])))).sum()
+}
+
+/// The nearest level itself: the first, and every step below `value` on top.
+#[inline]
+fn level(value: f32) -> f32 {
+    LEVELS.windows(2).fold(f32::from(LEVELS[0]), |level, pair| {
+        let (low, high) = (f32::from(pair[0]), f32::from(pair[1]));
+        level + if 2.0 * value > low + high { high - low } else { 0.0 }
+    })
+}
+
+fn scale(weights: &[f32]) -> f32 {
+    let most = largest(weights);
+    if most < 1e-30 {
+        return 0.0;
+    }
+    let (mut gain, mut best) = (0f32, 0f32);
+    for end in [LEVELS[0], LEVELS[15]] {
+        for extreme in [most, -most] {
+            for step in -7..=7i8 {
+                let inverse = (f32::from(end) + f32::from(step)) / extreme;
+                // Squared error = energy - (sum q x)^2 / sum q^2; no level is zero.
+                let [_, squares, products] = moments(weights, |value| level(value * inverse));
+                if products * products > gain * squares {
+                    (gain, best) = (products * products / squares, products / squares);
+                }
+            }
+        }
+    }
+    best
+}
+
+impl BlockFormat for Iq4Nl {
+    const ID: &'static str = "iq4_nl";
+    const SUMMARY: &'static str = "GGUF IQ4_NL: 4-bit indices into uneven levels, a scale per 32 weights (4.5 bits)";
+    const WEIGHTS: usize = 32;
+    const BYTES: usize = 18;
+    const HALVES: &'static [usize] = &[0];
+
+    fn quantise(weights: &[f32], block: &mut [u8]) {
+        let scale = to_f16(scale(weights));
+        block[..2].copy_from_slice(&scale.to_le_bytes());
+        let scale = scale.to_f32();
+        let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
+        for (index, byte) in block[2..].iter_mut().enumerate() {
+            *byte = nearest(weights[index] * inverse) | nearest(weights[index + 16] * inverse) << 4;
+        }
+    }
+
+    fn dequantise(block: &[u8], weights: &mut [f32]) {
+        let scale = f16_at(block, 0);
+        let table = LEVELS.map(|level| scale * f32::from(level));
+        let (low, high) = weights.split_at_mut(16);
+        for ((low, high), &byte) in low.iter_mut().zip(high).zip(&block[2..]) {
+            *low = table[usize::from(byte & 15)];
+            *high = table[usize::from(byte >> 4)];
+        }
+    }
+}
