@@ -8,6 +8,7 @@ use seedpress_codec::Calibration;
 use crate::classifier::{Classifier, batch};
 use crate::error::ZooError;
 use crate::fashion::Images;
+use crate::silero;
 
 /// Sums over the inputs of one layer.
 struct Sums {
@@ -46,6 +47,45 @@ impl Sums {
             hessian: Some(order.iter().flat_map(|&row| order.iter().map(move |&column| entry(row, column))).collect()),
         })
     }
+}
+
+/// Statistics of each tensor of Silero VAD, `None` for biases.
+pub(crate) fn collect_silero(network: &silero::Network<'_>, recordings: &[Vec<f32>]) -> Vec<Option<Calibration>> {
+    struct Moments {
+        count: u64,
+        /// The lower triangle of the sum of `x x^T`, rows of full length.
+        outer: Vec<f64>,
+        magnitude: Vec<f64>,
+    }
+    let mut slots: Vec<Option<Moments>> = silero::SLOTS.iter().map(|_| None).collect();
+    for samples in recordings {
+        network.observe(samples, &mut |slot, x| {
+            let columns = x.len();
+            let new = || Moments { count: 0, outer: vec![0.0; columns * columns], magnitude: vec![0.0; columns] };
+            let moments = slots[slot].get_or_insert_with(new);
+            moments.count += 1;
+            for (i, (row, &a)) in moments.outer.chunks_exact_mut(columns).zip(x).enumerate() {
+                // Rectified inputs are often zero.
+                if a != 0.0 {
+                    row[..=i].iter_mut().zip(x).for_each(|(sum, &b)| *sum += f64::from(a) * f64::from(b));
+                }
+            }
+            moments.magnitude.iter_mut().zip(x).for_each(|(sum, &a)| *sum += f64::from(a.abs()));
+        });
+    }
+    let finish = |moments: Moments| {
+        let columns = moments.magnitude.len();
+        let mean = |sum: f64| (sum / moments.count as f64) as f32;
+        let entry = |i: usize, j: usize| mean(moments.outer[i.max(j) * columns + i.min(j)]);
+        Calibration {
+            columns,
+            samples: moments.count,
+            mean_square: (0..columns).map(|i| entry(i, i)).collect(),
+            mean_abs: moments.magnitude.iter().map(|&sum| mean(sum)).collect(),
+            hessian: Some((0..columns * columns).map(|at| entry(at / columns, at % columns)).collect()),
+        }
+    };
+    slots.into_iter().map(|moments| moments.map(finish)).collect()
 }
 
 /// Statistics of each tensor of a classifier, `None` for biases.

@@ -86,11 +86,24 @@ fn read(info: &catalogue::ModelInfo) -> Result<Vec<NamedTensor>, ZooError> {
 /// [`ZooError::Unsupported`] for models without calibration data, and whatever [`load`] returns.
 pub fn calibration(name: &str) -> Result<Vec<Option<Calibration>>, ZooError> {
     let model = load(name)?;
-    let Some(classifier) = Classifier::from_name(name) else {
+    if !model.has_metric() {
         return Err(ZooError::Unsupported { name: model.name, what: "calibration data" });
-    };
+    }
     let tensors: Vec<&Tensor> = model.tensors.iter().map(|named| &named.tensor).collect();
-    calibrate::collect(classifier, &to_candle(&tensors)?, &Images::calibration()?)
+    match Classifier::from_name(name) {
+        Some(classifier) => calibrate::collect(classifier, &to_candle(&tensors)?, &Images::calibration()?),
+        None => {
+            let fourier = fourier(name)?;
+            let recordings = silero::recordings(&silero::CALIBRATION_CLIPS)?;
+            Ok(calibrate::collect_silero(&silero::Network::new(&fourier, &tensors), &recordings))
+        }
+    }
+}
+
+/// The part of Silero VAD that is no weight.
+fn fourier(name: &str) -> Result<Tensor, ZooError> {
+    let path = assets::asset(&format!("{name}/model.safetensors"));
+    Ok(Checkpoint::open(&path)?.load_float(silero::FOURIER)?)
 }
 
 impl Model {
@@ -162,9 +175,8 @@ impl Model {
                 Baseline::Images { held_out, classes }
             }
             None => {
-                let path = assets::asset(&format!("{}/model.safetensors", self.name));
-                let fourier = Checkpoint::open(&path)?.load_float(silero::FOURIER)?;
-                let recordings = silero::recordings()?;
+                let fourier = fourier(&self.name)?;
+                let recordings = silero::recordings(&silero::HELD_OUT_CLIPS)?;
                 let trace = silero::Network::new(&fourier, &own).trace(&recordings);
                 Baseline::Speech { fourier, recordings, trace }
             }

@@ -98,21 +98,34 @@ fn calibration_images_are_not_held_out_images() {
 }
 
 #[test]
+fn calibration_clips_are_not_held_out_clips() {
+    use seedpress_zoo::silero::{CALIBRATION_CLIPS, HELD_OUT_CLIPS, clip};
+    for name in CALIBRATION_CLIPS {
+        let ours = clip(name).unwrap();
+        assert!(HELD_OUT_CLIPS.iter().all(|held_out| clip(held_out).unwrap() != ours && *held_out != name));
+    }
+}
+
+#[test]
 fn calibration_fits_the_weights() {
-    let model = load("fashion-mlp").unwrap();
-    let statistics = calibration("fashion-mlp").unwrap();
-    for (named, calibration) in model.tensors.iter().zip(&statistics) {
-        assert_eq!(calibration.is_some(), named.layer_type == "linear", "{}", named.name);
-        let Some(calibration) = calibration else { continue };
-        assert_eq!(calibration.columns, named.tensor.view("").columns());
-        assert_eq!(calibration.samples, CALIBRATION_IMAGES as u64);
-        let hessian = calibration.hessian.as_ref().unwrap();
-        for i in 0..calibration.columns {
-            assert_eq!(hessian[i * calibration.columns + i], calibration.mean_square[i]);
-            // Jensen: E|x|^2 <= E x^2.
-            assert!(calibration.mean_abs[i].powi(2) <= calibration.mean_square[i] * 1.0001);
+    for name in ["fashion-mlp", "silero-vad"] {
+        let model = load(name).unwrap();
+        for (named, calibration) in model.tensors.iter().zip(calibration(name).unwrap()) {
+            assert_eq!(calibration.is_some(), named.layer_type != "bias", "{}", named.name);
+            let Some(calibration) = calibration else { continue };
+            let columns = calibration.columns;
+            assert_eq!(columns, named.tensor.view("").columns(), "{}", named.name);
+            assert!(calibration.samples >= 300);
+            let hessian = calibration.hessian.as_ref().unwrap();
+            for i in 0..columns {
+                assert_eq!(hessian[i * columns + i], calibration.mean_square[i]);
+                assert!((hessian[i * columns] - hessian[i]).abs() <= 1e-4 * hessian[i].abs().max(1e-3));
+                // Jensen: (E|x|)^2 <= E x^2.
+                assert!(calibration.mean_abs[i].powi(2) <= calibration.mean_square[i] * 1.0001);
+            }
         }
     }
+    assert!(matches!(calibration("report-shapes"), Err(ZooError::Unsupported { .. })));
 }
 
 #[test]
