@@ -8,6 +8,7 @@
 //! | [`register`] | one step, many steps at once, and which taps are maximal |
 //! | [`sequence`] | the cycle as a table: state by position, position by seed, values ready to multiply |
 //! | [`subspace`] | how much of a vector every window captures: exhaustive screening with a proven margin |
+//! | [`factors`] | one window as an orthonormal basis and a triangle |
 //! | [`columns`] | the cycle laid out for decoding |
 //! | [`cache`] | tables that are built once a process, within a budget |
 //!
@@ -28,11 +29,14 @@
 
 pub mod cache;
 pub mod columns;
+pub mod factors;
+mod kernel;
 pub mod register;
 pub mod sequence;
 pub mod subspace;
 
 pub use columns::Columns;
+pub use factors::{Factors, dot};
 pub use register::{BasisError, PAPER_TAPS, Register};
 pub use sequence::Sequence;
 pub use subspace::{Path, Subspaces, Survivors};

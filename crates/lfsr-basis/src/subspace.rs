@@ -1,26 +1,34 @@
-//! How much of a vector every window's column space captures: the screening step of an exhaustive search.
+//! How much of a vector every window captures: the screening step of an exhaustive search.
 //!
-//! The least-squares residual of `w` on the columns of `U` is `|w|^2 - |Q^T w|^2`, with `Q` an orthonormal basis of the columns, and
-//! it bounds the error of *any* coefficients from below, quantised or not. The table holds `Q` of every window in `f32`, eight
-//! windows side by side; a few blocks of weights pass over it together, so that it streams from cache once for all of them.
+//! The least-squares residual of `v` on the columns of `U` is `|v|^2 - |Q^T v|^2`, with `Q` an orthonormal basis of the columns, and
+//! it bounds the error of *any* coefficients from below, quantised or not. Windows of one sequence share their work: column `p` of
+//! the window at `i` meets `v` in `z[i + p]`, `z[j] = sum over c of v[c] x[j + c P]`, so `C` multiply-adds a window serve all `P`
+//! columns, and `Q^T v = R^-T z` costs a triangle more. `R^-T` of every window is a table of `P (P + 1) / 2` floats, eight windows
+//! side by side, which a batch of vectors passes together, tile by tile.
 //!
 //! # The margin
 //!
-//! Screening may use any instruction set because it only ever *discards*, and only by more than its own error. With `u = 2^-24`, a
-//! unit vector rounded to `f32`, `Q` rounded to `f32` and sums of `C` products in any order, fused or not, every inner product is off
-//! by at most `(C + 3) u` (Cauchy-Schwarz on the absolute values; second-order terms are covered below), hence the captured energy
-//! by at most `2 sqrt(P) (C + 3) u + (P + 2) u`. [`Subspaces::margin`] is `4 P (C + 8) u`, more than that for every shape.
+//! Screening may use any instruction set because it only ever *discards*, and only by more than its own error. Let `u = 2^-24`, `v` a
+//! unit vector rounded to `f32`, `|x| <= 1` with the rows' emphasis of mean square 1. Then `|z| <= sqrt(C)`, and with roundings of
+//! `x`, `v`, emphasis, `R^-T` and of sums in any order, fused or not, every product with the triangle is off by at most
+//! `(C + P + 4) u sqrt(C)` times the sum of its row's absolute values: `|error of Q^T v| <= sqrt(P) F (C + P + 4) u sqrt(C)` with `F`
+//! the Frobenius norm of the triangle, and the captured energy by twice that and `(P + 2) u`. Windows with `F` above
+//! [`STEEP`] are screened with `Q` itself instead, which is off by at most `2 sqrt(P) (C + 4) u + (P + 2) u`. [`Subspaces::margin`]
+//! exceeds both.
 
 use std::sync::Arc;
 
+use crate::factors::Factors;
+use crate::kernel::{self, LANES, Pass, QUAD};
 use crate::sequence::Sequence;
 
-/// Windows side by side in the table.
-const LANES: usize = 8;
-/// Blocks that pass over the table together.
-pub const BATCH: usize = 4;
+/// Vectors that pass over the table together.
+pub const BATCH: usize = 16;
 
-/// Orthonormal bases of the column spaces of many windows, for vectors of `rows` weights.
+/// Frobenius norm of `R^-T` above which a window is too ill-conditioned to be whitened in `f32`.
+pub const STEEP: f64 = 16.0;
+
+/// The column spaces of many windows, for vectors of `rows` weights.
 #[derive(Debug)]
 pub struct Subspaces {
     sequence: Arc<Sequence>,
@@ -28,8 +36,12 @@ pub struct Subspaces {
     columns: usize,
     emphasis: Option<Vec<f64>>,
     windows: usize,
-    /// `[group][column][row][lane]`.
-    table: Vec<[f32; LANES]>,
+    /// `R^-T`, `[group][entry][lane]`; zero where the window is among `steep`. Empty where the windows are not all of the sequence.
+    whitening: Vec<[f32; LANES]>,
+    /// Windows with a basis of their own.
+    steep: Vec<u32>,
+    /// Their bases, `[group][column][row][lane]`.
+    bases: Vec<[f32; LANES]>,
 }
 
 /// The windows that may still hold the best approximation of one vector.
@@ -81,20 +93,9 @@ impl Survivors {
     }
 }
 
-/// `U = Q R` of one window in `f64`.
-#[derive(Debug, Clone)]
-pub struct Factors {
-    /// Orthonormal columns, column-major.
-    pub q: Vec<f64>,
-    /// Upper triangle, row-major `columns x columns`.
-    pub r: Vec<f64>,
-    /// The window itself, row-major, unweighted: exact integers `v - 2^(K-1)`.
-    pub centred: Vec<f64>,
-}
-
 impl Subspaces {
-    /// The windows of `rows x columns` at `candidates` evenly spread positions (0, or more than there are: all).
-    /// `emphasis` scales each row, so that errors count by its square.
+    /// The windows of `rows x columns` (1 to 6 columns) at `candidates` evenly spread positions (0, or more than there are: all).
+    /// `emphasis` scales each row, so that errors count by its square; it is normalised to mean square 1.
     pub fn new(
         sequence: Arc<Sequence>,
         rows: usize,
@@ -102,25 +103,49 @@ impl Subspaces {
         candidates: usize,
         emphasis: Option<Vec<f64>>,
     ) -> Self {
-        assert!(columns <= rows && rows * columns <= Sequence::PADDING, "a window of {rows} x {columns} does not fit");
+        assert!((1..=6).contains(&columns) && columns <= rows && rows <= 64, "no windows of {rows} x {columns}");
         let windows = if candidates == 0 { sequence.len() } else { candidates.min(sequence.len()) };
-        let size = rows * columns;
-        let mut this = Self { sequence, rows, columns, emphasis, windows, table: Vec::new() };
-        let mut table = vec![[0f32; LANES]; windows.div_ceil(LANES) * size];
+        let emphasis = emphasis.map(|emphasis| {
+            let norm = (emphasis.iter().map(|e| e * e).sum::<f64>() / rows as f64).sqrt();
+            emphasis.iter().map(|e| e / norm).collect::<Vec<_>>()
+        });
+        let all = windows == sequence.len();
+        let mut this =
+            Self { sequence, rows, columns, emphasis, windows, whitening: vec![], steep: vec![], bases: vec![] };
+        let entries = columns * (columns + 1) / 2;
+        let unit = f64::from((1u32 << (this.sequence.register().width() - 1)) - 1).max(1.0);
+        let mut whitening = vec![[0f32; LANES]; if all { windows.div_ceil(LANES) * entries } else { 0 }];
+        let (mut steep, mut bases): (Vec<u32>, Vec<[f32; LANES]>) = (Vec::new(), Vec::new());
+        let mut factors = Factors::default();
         for window in 0..windows {
             // A window without full rank stays zero: it captures nothing and is never chosen.
-            if let Some(factors) = this.factors(window) {
-                let group = &mut table[window / LANES * size..][..size];
-                for (slot, &q) in group.iter_mut().zip(&factors.q) {
-                    slot[window % LANES] = q as f32;
+            if !this.factors_into(window, &mut factors) {
+                continue;
+            }
+            let triangle = if all { factors.whitening(columns) } else { Vec::new() };
+            let norm = triangle.iter().map(|a| a * a).sum::<f64>().sqrt() * unit;
+            if all && norm <= STEEP {
+                let group = &mut whitening[window / LANES * entries..][..entries];
+                for (slot, a) in group.iter_mut().zip(triangle) {
+                    slot[window % LANES] = (a * unit) as f32;
+                }
+            } else {
+                let lane = steep.len() % LANES;
+                if lane == 0 {
+                    bases.resize(bases.len() + rows * columns, [0.0; LANES]);
+                }
+                steep.push(window as u32);
+                let group = bases.len() - rows * columns;
+                for (slot, &q) in bases[group..].iter_mut().zip(&factors.q) {
+                    slot[lane] = q as f32;
                 }
             }
         }
-        this.table = table;
+        (this.whitening, this.steep, this.bases) = (whitening, steep, bases);
         this
     }
 
-    /// Bytes of the table.
+    /// Bytes of the table, nearly.
     pub fn memory(windows: usize, rows: usize, columns: usize) -> usize {
         windows.div_ceil(LANES) * rows * columns * LANES * 4
     }
@@ -128,6 +153,11 @@ impl Subspaces {
     /// Number of windows.
     pub fn windows(&self) -> usize {
         self.windows
+    }
+
+    /// Windows that are screened with a basis of their own.
+    pub fn steep(&self) -> usize {
+        self.steep.len()
     }
 
     /// Weights a window covers.
@@ -157,54 +187,30 @@ impl Subspaces {
 
     /// An upper bound of the error of a captured energy, for unit vectors: see the module's documentation.
     pub fn margin(&self) -> f32 {
-        (4 * self.columns * (self.rows + 8)) as f32 * f32::EPSILON / 2.0
+        let (rows, columns) = (self.rows as f32, self.columns as f32);
+        let relative = if self.whitening.is_empty() { 2.0 } else { 2.0 * rows.sqrt() * STEEP as f32 };
+        (relative * columns.sqrt() * (rows + columns + 4.0) + columns + 2.0) * 1.1 * (f32::EPSILON / 2.0)
     }
 
-    /// The factors of one window, or `None` where its columns are dependent. Gram-Schmidt, each column twice: orthonormal to working
-    /// precision whatever the condition.
+    /// The factors of one window, or `None` where its columns are dependent.
     pub fn factors(&self, window: usize) -> Option<Factors> {
-        let (rows, columns) = (self.rows, self.columns);
+        let mut factors = Factors::default();
+        self.factors_into(window, &mut factors).then_some(factors)
+    }
+
+    /// [`factors`](Self::factors) into memory at hand; false where the columns are dependent.
+    pub fn factors_into(&self, window: usize, factors: &mut Factors) -> bool {
         let half = f64::from(1u32 << (self.sequence.register().width() - 1));
         let states = self.sequence.states();
-        let mut at = self.position(window);
-        let mut centred = Vec::with_capacity(rows * columns);
-        for _ in 0..rows * columns {
-            at += 1;
-            if at == states.len() {
-                at = 0;
-            }
-            centred.push(f64::from(states[at]) - half);
-        }
-        let mut q = vec![0.0; rows * columns];
-        let mut r = vec![0.0; columns * columns];
-        for column in 0..columns {
-            let (done, rest) = q.split_at_mut(column * rows);
-            let vector = &mut rest[..rows];
-            for (row, value) in vector.iter_mut().enumerate() {
-                let scale = self.emphasis.as_ref().map_or(1.0, |emphasis| emphasis[row]);
-                *value = centred[row * columns + column] * scale;
-            }
-            let before = dot(vector, vector);
-            for _ in 0..2 {
-                for (earlier, basis) in done.chunks_exact(rows).enumerate() {
-                    let product = dot(basis, vector);
-                    r[earlier * columns + column] += product;
-                    vector.iter_mut().zip(basis).for_each(|(v, b)| *v -= product * b);
-                }
-            }
-            let after = dot(vector, vector);
-            // Relative length 1e-10 after projection: the windows of every register in use lie far above.
-            if after <= before * 1e-20 {
-                return None;
-            }
-            let length = after.sqrt();
-            r[column * columns + column] = length;
-            vector.iter_mut().for_each(|v| *v /= length);
-        }
-        Some(Factors { q, r, centred })
+        let (first, size) = (self.position(window) + 1, self.rows * self.columns);
+        factors.centred.clear();
+        let states = states.iter().cycle().skip(first % states.len());
+        factors.centred.extend(states.take(size).map(|&state| f64::from(state) - half));
+        factors.factor(self.rows, self.columns, self.emphasis())
     }
 
-    /// Screens up to [`BATCH`] unit vectors against every window. `vectors` holds `rows` values each.
+    /// Screens up to [`BATCH`] unit vectors (scaled by the emphasis already, if there is one) against every window. `vectors` holds
+    /// `rows` values each.
     pub fn screen(&self, vectors: &[f32], survivors: &mut [Survivors]) {
         self.screen_with(Path::fastest(), vectors, survivors);
     }
@@ -212,28 +218,49 @@ impl Subspaces {
     /// [`screen`](Self::screen) on a path of one's choice.
     pub fn screen_with(&self, path: Path, vectors: &[f32], survivors: &mut [Survivors]) {
         assert!(vectors.len() == survivors.len() * self.rows && survivors.len() <= BATCH);
-        let mut padded = vec![[0f32; BATCH]; self.rows];
-        for (block, vector) in vectors.chunks_exact(self.rows).enumerate() {
-            vector.iter().zip(&mut padded).for_each(|(&value, row)| row[block] = value);
+        let quads = survivors.len().div_ceil(QUAD);
+        let mut weights = vec![[0f32; QUAD]; quads * self.rows];
+        for (vector, values) in vectors.chunks_exact(self.rows).enumerate() {
+            for (row, &value) in values.iter().enumerate() {
+                weights[vector / QUAD * self.rows + row][vector % QUAD] = value;
+            }
         }
-        kernel::screen(path, &self.table, &padded, self.columns, |group, captured| {
-            for (survivors, energies) in survivors.iter_mut().zip(captured) {
-                if energies.iter().fold(false, |any, &energy| any | (energy >= survivors.threshold)) {
-                    for (lane, &energy) in energies.iter().enumerate() {
-                        let window = group * LANES + lane;
-                        if energy >= survivors.threshold && window < self.windows {
-                            survivors.push(energy, window as u32);
-                        }
-                    }
+        // The sequence knows nothing of the emphasis, the bases do.
+        let mut emphasised = weights.clone();
+        if let Some(emphasis) = &self.emphasis {
+            for quad in emphasised.chunks_exact_mut(self.rows) {
+                for (values, &scale) in quad.iter_mut().zip(emphasis) {
+                    values.iter_mut().for_each(|value| *value *= scale as f32);
                 }
             }
+        }
+        // Lanes without a vector never reach their threshold.
+        let mut thresholds = vec![[f32::INFINITY; QUAD]; quads];
+        for (vector, survivors) in survivors.iter().enumerate() {
+            thresholds[vector / QUAD][vector % QUAD] = survivors.threshold;
+        }
+        let pass = Pass {
+            values: &self.sequence.values()[1..],
+            whitening: &self.whitening,
+            bases: &self.bases,
+            rows: self.rows,
+            sequence_weights: &emphasised,
+            basis_weights: &weights,
+        };
+        kernel::screen(path, self.columns, &pass, &mut thresholds, &mut |basis, vector, group, energies| {
+            let survivors = &mut survivors[vector];
+            for (lane, &energy) in energies.iter().enumerate() {
+                let slot = group * LANES + lane;
+                let window = if basis { self.steep.get(slot).copied() } else { Some(slot as u32) };
+                if let Some(window) = window.filter(|&window| (window as usize) < self.windows)
+                    && energy >= survivors.threshold
+                {
+                    survivors.push(energy, window);
+                }
+            }
+            survivors.threshold
         });
     }
-}
-
-/// One fixed order of evaluation: the sum of products from the first to the last.
-pub fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).fold(0.0, |sum, (x, y)| sum + x * y)
 }
 
 /// Which instructions screening uses. Results differ within the margin, choices never.
@@ -259,69 +286,6 @@ impl Path {
             Path::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(not(target_arch = "x86_64"))]
             Path::Avx2 => false,
-        }
-    }
-}
-
-#[allow(unsafe_code)]
-mod kernel {
-    //! One loop, compiled once for any machine and once for AVX2 with fused multiply-add.
-
-    use super::{BATCH, LANES, Path};
-
-    pub fn screen(
-        path: Path,
-        table: &[[f32; LANES]],
-        vectors: &[[f32; BATCH]],
-        columns: usize,
-        sink: impl FnMut(usize, &[[f32; LANES]; BATCH]),
-    ) {
-        match path {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: the features the function is compiled for were detected on this machine.
-            Path::Avx2 if path.is_supported() => unsafe { avx2(table, vectors, columns, sink) },
-            _ => body::<false>(table, vectors, columns, sink),
-        }
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2,fma")]
-    fn avx2(
-        table: &[[f32; LANES]],
-        vectors: &[[f32; BATCH]],
-        columns: usize,
-        sink: impl FnMut(usize, &[[f32; LANES]; BATCH]),
-    ) {
-        body::<true>(table, vectors, columns, sink);
-    }
-
-    #[inline(always)]
-    fn body<const FUSED: bool>(
-        table: &[[f32; LANES]],
-        vectors: &[[f32; BATCH]],
-        columns: usize,
-        mut sink: impl FnMut(usize, &[[f32; LANES]; BATCH]),
-    ) {
-        let rows = vectors.len();
-        let fma = |a: f32, b: f32, c: f32| if FUSED { a.mul_add(b, c) } else { a * b + c };
-        for (group, bases) in table.chunks_exact(rows * columns).enumerate() {
-            let mut captured = [[0f32; LANES]; BATCH];
-            for basis in bases.chunks_exact(rows) {
-                let mut products = [[0f32; LANES]; BATCH];
-                for (lanes, weights) in basis.iter().zip(vectors) {
-                    for (product, &weight) in products.iter_mut().zip(weights) {
-                        for lane in 0..LANES {
-                            product[lane] = fma(weight, lanes[lane], product[lane]);
-                        }
-                    }
-                }
-                for (energy, product) in captured.iter_mut().zip(&products) {
-                    for lane in 0..LANES {
-                        energy[lane] = fma(product[lane], product[lane], energy[lane]);
-                    }
-                }
-            }
-            sink(group, &captured);
         }
     }
 }

@@ -4,12 +4,18 @@
 //! exponent the closest point of the coefficient lattice inside its box is found by Schnorr-Euchner enumeration. Lower bounds prune
 //! with a margin; only [`error`], one fixed scalar order in `f64`, decides. Ties go to the lowest window, then exponent code, then the
 //! lexicographically lowest coefficients.
+//!
+//! Where the table has an emphasis (a factor for every row of the block), errors are weighted by its square throughout.
 
-use seedpress_lfsr_basis::subspace::{BATCH, Factors, Path, dot};
-use seedpress_lfsr_basis::{Subspaces, Survivors};
+use seedpress_lfsr_basis::subspace::{BATCH, Path};
+use seedpress_lfsr_basis::{Factors, Subspaces, Survivors, dot};
 
 /// Most coefficients a block may have.
 pub const MAX_COLUMNS: usize = 6;
+
+/// How far above the least residual the first screening keeps windows: quantised coefficients cost less than this nearly always, and
+/// where they cost more a second screening follows.
+const SLACK: f32 = 2.0;
 
 /// What a block is stored as.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,6 +31,11 @@ pub struct Choice {
 }
 
 impl Choice {
+    /// Zeros, at the price of the block's whole energy.
+    pub fn nothing(energy: f64) -> Self {
+        Self { error: energy, window: 0, exponent: 0, coefficients: [0; MAX_COLUMNS] }
+    }
+
     fn key(&self) -> (u32, u8, [i16; MAX_COLUMNS]) {
         (self.window, self.exponent, self.coefficients)
     }
@@ -48,13 +59,20 @@ pub struct Grid {
     pub high: i16,
 }
 
-/// The squared error of a choice: *the* evaluation that decides.
-pub fn error(weights: &[f64], centred: &[f64], columns: usize, factor: f64, coefficients: &[i16; MAX_COLUMNS]) -> f64 {
+/// The squared error of a choice: *the* evaluation that decides. `emphasis` holds one factor a row, or nothing.
+pub fn error(
+    weights: &[f64],
+    emphasis: Option<&[f64]>,
+    centred: &[f64],
+    columns: usize,
+    factor: f64,
+    coefficients: &[i16; MAX_COLUMNS],
+) -> f64 {
     let mut sum = 0.0;
-    for (weight, row) in weights.iter().zip(centred.chunks_exact(columns)) {
+    for (index, (weight, row)) in weights.iter().zip(centred.chunks_exact(columns)).enumerate() {
         // Integers below 2^53: exact.
         let product = row.iter().zip(coefficients).fold(0.0, |sum, (u, &q)| sum + u * f64::from(q));
-        let residual = weight - factor * product;
+        let residual = (weight - factor * product) * emphasis.map_or(1.0, |emphasis| emphasis[index]);
         sum += residual * residual;
     }
     sum
@@ -62,35 +80,31 @@ pub fn error(weights: &[f64], centred: &[f64], columns: usize, factor: f64, coef
 
 struct Lattice<'a> {
     weights: &'a [f64],
+    emphasis: Option<&'a [f64]>,
     factors: &'a Factors,
     columns: usize,
     grid: &'a Grid,
     tolerance: f64,
     window: u32,
+    code: usize,
+    targets: [f64; MAX_COLUMNS],
 }
 
 impl Lattice<'_> {
-    fn descend(
-        &self,
-        code: usize,
-        targets: &[f64; MAX_COLUMNS],
-        level: usize,
-        spent: f64,
-        q: &mut [i16; MAX_COLUMNS],
-        best: &mut Choice,
-    ) {
+    fn descend(&self, level: usize, spent: f64, q: &mut [i16; MAX_COLUMNS], best: &mut Choice) {
+        let factor = self.grid.factors[self.code];
         if level == 0 {
-            let error = error(self.weights, &self.factors.centred, self.columns, self.grid.factors[code], q);
-            best.improve(Choice { error, window: self.window, exponent: code as u8, coefficients: *q });
+            let error = error(self.weights, self.emphasis, &self.factors.centred, self.columns, factor, q);
+            best.improve(Choice { error, window: self.window, exponent: self.code as u8, coefficients: *q });
             return;
         }
         let column = level - 1;
         let row = &self.factors.r[column * self.columns..][..self.columns];
-        let mut target = targets[column];
+        let mut target = self.targets[column];
         for later in level..self.columns {
-            target -= self.grid.factors[code] * row[later] * f64::from(q[later]);
+            target -= factor * row[later] * f64::from(q[later]);
         }
-        let step = self.grid.factors[code] * row[column];
+        let step = factor * row[column];
         let centre = target / step;
         let (low, high) = (self.grid.low, self.grid.high);
         let start = centre.clamp(f64::from(low), f64::from(high)).round() as i16;
@@ -109,60 +123,112 @@ impl Lattice<'_> {
                 return;
             }
             q[column] = value;
-            self.descend(code, targets, column, total, q, best);
+            self.descend(column, total, q, best);
             if below <= above { down -= 1 } else { up += 1 }
+        }
+    }
+}
+
+/// One block: its weights, and those scaled by the emphasis.
+struct Block<'a> {
+    weights: &'a [f64],
+    scaled: Vec<f64>,
+    energy: f64,
+}
+
+impl<'a> Block<'a> {
+    fn new(table: &Subspaces, weights: &'a [f64]) -> Self {
+        let scaled: Vec<f64> = match table.emphasis() {
+            Some(emphasis) => weights.iter().zip(emphasis).map(|(w, e)| w * e).collect(),
+            None => weights.to_vec(),
+        };
+        let energy = dot(&scaled, &scaled);
+        Self { weights, scaled, energy }
+    }
+
+    fn improve(&self, table: &Subspaces, window: u32, grid: &Grid, factors: &mut Factors, best: &mut Choice) {
+        if !table.factors_into(window as usize, factors) {
+            return;
+        }
+        let columns = table.columns();
+        let mut targets = [0.0; MAX_COLUMNS];
+        for (target, basis) in targets.iter_mut().zip(factors.q.chunks_exact(table.rows())) {
+            *target = dot(basis, &self.scaled);
+        }
+        let residual = self.energy - dot(&targets, &targets);
+        // Factors and projections are good to about 1e-14 of the energy.
+        let tolerance = 1e-11 * self.energy;
+        if residual > best.error + tolerance {
+            return;
+        }
+        // The exponent at which the largest unquantised coefficient nearly fills its range comes first, for a good bound; any order
+        // gives the same choice.
+        let mut largest = 0f64;
+        let mut solution = [0.0; MAX_COLUMNS];
+        for row in (0..columns).rev() {
+            let later = (row + 1..columns).fold(targets[row], |t, k| t - factors.r[row * columns + k] * solution[k]);
+            solution[row] = later / factors.r[row * columns + row];
+            largest = largest.max(solution[row].abs());
+        }
+        let filled = |code: &usize| grid.factors[*code] * f64::from(grid.high) >= largest;
+        let first = (0..16).find(filled).unwrap_or(15);
+        let outward = (0..16).flat_map(|d: usize| [first.checked_sub(d), Some(first + d).filter(|_| d > 0)]);
+        let mut lattice = Lattice {
+            weights: self.weights,
+            emphasis: table.emphasis(),
+            factors,
+            columns,
+            grid,
+            tolerance,
+            window,
+            code: 0,
+            targets,
+        };
+        for code in outward.flatten().filter(|&code| code < 16 && grid.factors[code] > 0.0) {
+            lattice.code = code;
+            lattice.descend(columns, residual, &mut [0; MAX_COLUMNS], best);
         }
     }
 }
 
 /// Improves `best` by the optimum of one window.
 pub fn search_window(table: &Subspaces, window: u32, weights: &[f64], grid: &Grid, best: &mut Choice) {
-    let Some(factors) = table.factors(window as usize) else { return };
-    let energy = dot(weights, weights);
-    let mut targets = [0.0; MAX_COLUMNS];
-    for (target, basis) in targets.iter_mut().zip(factors.q.chunks_exact(table.rows())) {
-        *target = dot(basis, weights);
-    }
-    let residual = energy - dot(&targets, &targets);
-    // Factors and projections are good to about 1e-14 of the energy.
-    let tolerance = 1e-11 * energy;
-    if residual > best.error + tolerance {
-        return;
-    }
-    let lattice = Lattice { weights, factors: &factors, columns: table.columns(), grid, tolerance, window };
-    for code in (0..16).rev().filter(|&code| grid.factors[code] > 0.0) {
-        lattice.descend(code, &targets, table.columns(), residual, &mut [0; MAX_COLUMNS], best);
-    }
+    Block::new(table, weights).improve(table, window, grid, &mut Factors::default(), best);
 }
 
 /// The best choice of every block (up to [`BATCH`] of them, `rows` weights each).
 pub fn search(path: Path, table: &Subspaces, grid: &Grid, blocks: &[f64]) -> Vec<Choice> {
     debug_assert!(blocks.len() <= BATCH * table.rows());
-    let unit = |block: &[f64]| {
-        let norm = dot(block, block).sqrt();
-        block.iter().map(|w| if norm > 0.0 { (w / norm) as f32 } else { 0.0 }).collect::<Vec<_>>()
-    };
-    let vectors: Vec<Vec<f32>> = blocks.chunks_exact(table.rows()).map(unit).collect();
-    let mut survivors = vec![Survivors::within_factor(2.5, table.margin()); vectors.len()];
-    table.screen_with(path, &vectors.concat(), &mut survivors);
-    let mut choices = Vec::with_capacity(vectors.len());
-    for ((block, vector), survivors) in blocks.chunks_exact(table.rows()).zip(&vectors).zip(&mut survivors) {
-        let energy = dot(block, block);
-        let mut best = Choice { error: energy, window: 0, exponent: 0, coefficients: [0; MAX_COLUMNS] };
+    let blocks: Vec<Block<'_>> = blocks.chunks_exact(table.rows()).map(|block| Block::new(table, block)).collect();
+    let mut vectors = Vec::with_capacity(blocks.len() * table.rows());
+    for block in &blocks {
+        let norm = block.energy.sqrt();
+        vectors.extend(block.scaled.iter().map(|w| if norm > 0.0 { (w / norm) as f32 } else { 0.0 }));
+    }
+    let mut survivors = vec![Survivors::within_factor(SLACK, table.margin()); blocks.len()];
+    table.screen_with(path, &vectors, &mut survivors);
+    let mut factors = Factors::default();
+    let mut choices = Vec::with_capacity(blocks.len());
+    for ((block, vector), survivors) in blocks.iter().zip(vectors.chunks_exact(table.rows())).zip(&mut survivors) {
+        let energy = block.energy;
+        let mut best = Choice::nothing(energy);
         if energy > 0.0 {
             let limit = survivors.limit();
             for &(captured, window) in survivors.ranked() {
                 if (1.0 - f64::from(captured) - 2.0 * f64::from(table.margin())) * energy > best.error {
                     break;
                 }
-                search_window(table, window, block, grid, &mut best);
+                block.improve(table, window, grid, &mut factors, &mut best);
             }
             if best.error > limit * energy {
                 // Quantisation cost more than the windows kept allowed for: keep all that could still win.
                 let mut again = [Survivors::within(best.error / energy, table.margin())];
                 table.screen_with(path, vector, &mut again);
-                for &(_, window) in again[0].ranked() {
-                    search_window(table, window, block, grid, &mut best);
+                for &(captured, window) in again[0].ranked() {
+                    if (1.0 - f64::from(captured) - 2.0 * f64::from(table.margin())) * energy > best.error {
+                        break;
+                    }
+                    block.improve(table, window, grid, &mut factors, &mut best);
                 }
             }
         }

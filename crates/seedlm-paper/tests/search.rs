@@ -98,7 +98,7 @@ fn the_lattice_search_is_the_whole_box() {
         for code in 0..16 {
             for point in 0..4096i16 {
                 let q = [(point >> 8) - 8, ((point >> 4) & 15) - 8, (point & 15) - 8, 0, 0, 0];
-                let error = error(&block, &centred, 3, grid.factors[code], &q);
+                let error = error(&block, None, &centred, 3, grid.factors[code], &q);
                 expected.improve(Choice { error, window, exponent: code as u8, coefficients: q });
             }
         }
