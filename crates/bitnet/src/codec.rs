@@ -117,8 +117,10 @@ impl Codec for Bitnet {
         let planes = planes.size();
         let units = Units::new(tensor.shape(), tensor.len(), scope, group.size())
             .ok_or_else(|| EncodeError::Internal("group count overflows".to_owned()))?;
-        let power = PowerOfTwo::normalising(tensor.values(), 14);
-        let values = power.down_all(tensor.values());
+        let largest = |part: &[f32]| part.iter().fold(0f32, |a, v| if v.abs() > a { v.abs() } else { a });
+        let power = PowerOfTwo::bringing(tensor.values().par_chunks(TASK).map(largest).reduce(|| 0.0, f32::max), 14);
+        let mut values = tensor.values().to_vec();
+        values.par_chunks_mut(TASK).for_each(|part| part.iter_mut().for_each(|value| *value = power.down(*value)));
         let keep = |level| store(scope, level);
 
         let mut digits = vec![[1u8; 2]; values.len()];
@@ -144,7 +146,10 @@ impl Codec for Bitnet {
             };
             let parts: Vec<Vec<u8>> = digits
                 .par_chunks(TASK)
-                .map(|part| pack_trits(&part.iter().map(|pair| pair[plane]).collect::<Vec<u8>>()))
+                .map(|part| {
+                    let digits: Vec<u8> = part.iter().map(|pair| pair[plane]).collect();
+                    pack_trits(&digits)
+                })
                 .collect();
             let symbols = Symbols::trits(values.len(), tensor.columns());
             Layer {
@@ -194,7 +199,7 @@ impl Codec for Bitnet {
                         let stretch = (end - column).min(out.len() - at);
                         let level = levels[row * units.per_row + column / units.unit];
                         for (value, &digit) in out[at..at + stretch].iter_mut().zip(&digits[at..at + stretch]) {
-                            *value += f32::from(digit as i8 - 1) * level;
+                            *value += (i32::from(digit) - 1) as f32 * level;
                         }
                         at += stretch;
                     }
@@ -216,9 +221,7 @@ fn fit(values: &[f32], digits: &mut [[u8; 2]], rule: Rule, planes: usize, keep: 
     let code = |digit: i8| (digit + 1) as u8;
     let first = single(values, rule, &keep);
     if planes == 1 {
-        for (digits, &value) in digits.iter_mut().zip(values) {
-            digits[0] = code(first.digit(value));
-        }
+        in_parts(digits, values, |digits, value| digits[0] = code(first.digit(value)));
         return [first.level, 0.0];
     }
     let rest = |value: f32| value - f32::from(first.digit(value)) * first.level;
@@ -226,15 +229,23 @@ fn fit(values: &[f32], digits: &mut [[u8; 2]], rule: Rule, planes: usize, keep: 
     let second = single(&residual, rule, &keep);
     if rule == Rule::Mse {
         let levels = joint_levels(values, [first.level, second.level]).map(&keep);
-        for (digits, &value) in digits.iter_mut().zip(values) {
-            *digits = joint_digits(value, levels).map(code);
-        }
+        in_parts(digits, values, |digits, value| *digits = joint_digits(value, levels).map(code));
         return levels;
     }
-    for ((digits, &value), &rest) in digits.iter_mut().zip(values).zip(&residual) {
-        *digits = [code(first.digit(value)), code(second.digit(rest))];
-    }
+    in_parts(digits, values, |digits, value| *digits = [first.digit(value), second.digit(rest(value))].map(code));
     [first.level, second.level]
+}
+
+/// Sets the digits of every weight, over all threads where a unit is long.
+fn in_parts(digits: &mut [[u8; 2]], values: &[f32], set: impl Fn(&mut [u8; 2], f32) + Sync) {
+    let part = |(digits, values): (&mut [[u8; 2]], &[f32])| {
+        digits.iter_mut().zip(values).for_each(|(digits, &value)| set(digits, value));
+    };
+    if digits.len() <= TASK {
+        part((digits, values));
+    } else {
+        digits.par_chunks_mut(TASK).zip(values.par_chunks(TASK)).for_each(part);
+    }
 }
 
 fn read_levels(bytes: &[u8], scope: Scope, count: usize, limits: &mut Limits) -> Result<Vec<f32>, DecodeError> {

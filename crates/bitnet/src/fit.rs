@@ -1,7 +1,10 @@
 //! Thresholds and levels: which weights become zero, and what the others decode to.
 
+use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::level::best_level;
 
 /// How the threshold is chosen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -31,10 +34,13 @@ impl Ternary {
 
 /// The rule's choice for `values`, its level rounded by `store`.
 pub fn single(values: &[f32], rule: Rule, store: impl Fn(f32) -> f32) -> Ternary {
-    let mean = values.iter().map(|value| f64::from(value.abs())).sum::<f64>() / values.len().max(1) as f64;
+    let mean = || {
+        let [sum] = summed(values, |part| [part.iter().map(|value| f64::from(value.abs())).sum()]);
+        sum / values.len().max(1) as f64
+    };
     match rule {
         Rule::Absmean => {
-            let level = store(mean as f32);
+            let level = store(mean() as f32);
             Ternary { threshold: level * 0.5, level }
         }
         Rule::Mse => {
@@ -43,62 +49,55 @@ pub fn single(values: &[f32], rule: Rule, store: impl Fn(f32) -> f32) -> Ternary
             Ternary { threshold: level * 0.5, level }
         }
         Rule::Twn => {
-            let threshold = (0.7 * mean) as f32;
-            let kept = values.iter().filter(|value| value.abs() > threshold);
-            let (sum, count) = kept.fold((0f64, 0u64), |(sum, count), value| (sum + f64::from(value.abs()), count + 1));
-            Ternary { threshold, level: store((sum / count.max(1) as f64) as f32) }
+            let threshold = (0.7 * mean()) as f32;
+            let [sum, count] = summed(values, |part| {
+                let kept = part.iter().filter(|value| value.abs() > threshold);
+                kept.fold([0f64; 2], |[sum, count], value| [sum + f64::from(value.abs()), count + 1.0])
+            });
+            Ternary { threshold, level: store((sum / count.max(1.0)) as f32) }
         }
     }
-}
-
-/// With the `k` largest magnitudes kept their mean is the best level, and the squared error falls by `sum^2 / k`: take the best `k`.
-pub fn best_level(values: &[f32]) -> f32 {
-    let mut magnitudes: Vec<f32> = values.iter().map(|value| value.abs()).collect();
-    magnitudes.sort_unstable_by(|a, b| b.total_cmp(a));
-    let (mut sum, mut best, mut level) = (0f64, 0f64, 0f64);
-    for (index, &magnitude) in magnitudes.iter().enumerate() {
-        sum += f64::from(magnitude);
-        let kept = (index + 1) as f64;
-        if sum * sum / kept > best {
-            (best, level) = (sum * sum / kept, sum / kept);
-        }
-    }
-    level as f32
 }
 
 /// How much the first plane's own error counts beside that of both planes.
 const ALONE: f32 = 0.125;
 
 /// The digits of both planes for one weight: least joint error, plus a share of the first plane's own.
-pub fn joint_digits(value: f32, levels: [f32; 2]) -> [i8; 2] {
-    let [first, second] = levels;
-    let magnitude = value.abs();
-    let candidate = |plane: i8| {
-        let rest = magnitude - f32::from(plane) * first;
-        let digit = if rest.abs() > second * 0.5 { if rest < 0.0 { -1 } else { 1 } } else { 0i8 };
+#[inline]
+pub fn joint_digits(value: f32, [first, second]: [f32; 2]) -> [i8; 2] {
+    let (magnitude, half) = (value.abs(), second * 0.5);
+    let sign = if value < 0.0 { -1 } else { 1 };
+    let candidate = |rest: f32| {
+        let digit = i8::from(rest > half) - i8::from(rest < -half);
         let error = rest - f32::from(digit) * second;
-        (error * error + ALONE * rest * rest, [plane, digit])
+        (error * error + ALONE * rest * rest, digit)
     };
-    let (zero, one) = (candidate(0), candidate(1));
-    let [a, b] = if one.0 < zero.0 { one.1 } else { zero.1 };
-    if value < 0.0 { [-a, -b] } else { [a, b] }
+    let (zero, one) = (candidate(magnitude), candidate(magnitude - first));
+    // Without branches, which random weights would mispredict half the time.
+    let plane = one.0 < zero.0;
+    [i8::from(plane) * sign, if plane { one.1 } else { zero.1 } * sign]
+}
+
+/// What the least-squares problem needs to know of the weights and their digits.
+fn joint_sums(values: &[f32], levels: [f32; 2]) -> [f64; 5] {
+    let (mut first, mut mixed, mut second, mut sums) = (0u32, 0i32, 0u32, [0f64; 2]);
+    for &value in values {
+        let [a, b] = joint_digits(value, levels);
+        first += u32::from(a.unsigned_abs());
+        mixed += i32::from(a * b);
+        second += u32::from(b.unsigned_abs());
+        sums[0] += f64::from(f32::from(a) * value);
+        sums[1] += f64::from(f32::from(b) * value);
+    }
+    [f64::from(first), f64::from(mixed), f64::from(second), sums[0], sums[1]]
 }
 
 /// Alternates between digits and levels (a 2 x 2 least-squares problem) from the greedy start.
 pub fn joint_levels(values: &[f32], mut levels: [f32; 2]) -> [f32; 2] {
     for _ in 0..8 {
-        let (mut s11, mut s12, mut s22, mut b1, mut b2) = (0f64, 0f64, 0f64, 0f64, 0f64);
-        for &value in values {
-            let [a, b] = joint_digits(value, levels).map(f64::from);
-            let value = f64::from(value);
-            s11 += a * a;
-            s12 += a * b;
-            s22 += b * b;
-            b1 += a * value;
-            b2 += b * value;
-        }
+        let [s11, s12, s22, b1, b2] = summed(values, |part| joint_sums(part, levels));
         let alone = 1.0 + f64::from(ALONE);
-        (s11, b1) = (s11 * alone, b1 * alone);
+        let (s11, b1) = (s11 * alone, b1 * alone);
         let determinant = s11 * s22 - s12 * s12;
         if determinant <= 1e-9 * s11 * s22 {
             break;
@@ -110,4 +109,20 @@ pub fn joint_levels(values: &[f32], mut levels: [f32; 2]) -> [f32; 2] {
         levels = next;
     }
     levels
+}
+
+/// Weights a task sums. Fixed, and the parts are added in order: sums do not depend on the number of threads.
+const PART: usize = 1 << 16;
+
+/// Sums over all threads.
+fn summed<const N: usize>(values: &[f32], sum: impl Fn(&[f32]) -> [f64; N] + Sync + Send) -> [f64; N] {
+    if values.len() <= PART {
+        return sum(values);
+    }
+    let parts: Vec<[f64; N]> = values.par_chunks(PART).map(sum).collect();
+    let mut total = [0f64; N];
+    for part in parts {
+        total.iter_mut().zip(part).for_each(|(total, part)| *total += part);
+    }
+    total
 }

@@ -2,6 +2,7 @@
 
 mod codec;
 mod fit;
+mod level;
 
 pub use codec::{Bitnet, BitnetOptions, Scope};
 pub use fit::Rule;
