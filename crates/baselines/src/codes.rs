@@ -7,12 +7,19 @@ use seedpress_codec::{DecodeError, PowerOfTwo};
 /// Weights a parallel task works on. Eight codes fill whole bytes whatever their width, so tasks share none.
 pub const TASK: usize = 1 << 14;
 
+const SHIFT: f32 = 12_582_912.0;
+
 /// Rounds to the nearest integer, ties to even, for magnitudes below 2^22. Adding 1.5 * 2^23 pushes the fraction out of the
 /// mantissa; unlike `round_ties_even` it vectorises on every target.
 #[inline]
 pub fn round(value: f32) -> f32 {
-    const SHIFT: f32 = 12_582_912.0;
     (value + SHIFT) - SHIFT
+}
+
+/// [`round`] of a value in `0 ..= 255`: the shifted mantissa ends in the integer itself.
+#[inline]
+pub fn round_to_u8(value: f32) -> u8 {
+    (value + SHIFT).to_bits() as u8
 }
 
 /// `value` limited to `low ..= high`. Unlike `clamp`, which keeps a NaN, it is two instructions on every vector unit.
@@ -38,6 +45,12 @@ pub fn extremes(values: &[f32]) -> (f32, f32) {
 pub fn largest(values: &[f32]) -> f32 {
     let (low, high) = extremes(values);
     high.max(-low)
+}
+
+/// The first weight of the largest magnitude, with its sign; 0 where all are zero.
+pub fn extreme(values: &[f32]) -> f32 {
+    let most = largest(values);
+    values.iter().copied().find(|value| value.abs() == most && most > 0.0).unwrap_or(0.0)
 }
 
 /// [`largest`] over all threads.
@@ -178,6 +191,15 @@ mod tests {
                 unpack(&bytes, width, &mut back);
                 assert_eq!(back, codes, "{width} {count}");
             }
+        }
+    }
+
+    #[test]
+    fn roundings_agree_and_break_ties_to_even() {
+        for quarter in 0..=1020u16 {
+            let value = f32::from(quarter) / 4.0;
+            assert_eq!(round(value), value.round_ties_even());
+            assert_eq!(f32::from(round_to_u8(value)), value.round_ties_even());
         }
     }
 

@@ -25,7 +25,9 @@ use seedpress_codec::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::codes::{TASK, check_f16, down_all, extremes, f16_at, largest_of_all, pack, round, to_f16, unpack, within};
+use crate::codes::{
+    TASK, check_f16, down_all, extremes, f16_at, largest_of_all, pack, round, round_to_u8, to_f16, unpack, within,
+};
 use crate::units::Units;
 
 /// Options of [`Rtn`].
@@ -99,7 +101,7 @@ impl Codec for Rtn {
                     let point = if symmetric { (top + 1.0) / 2.0 } else { round(within(-low * inverse, 0.0, top)) };
                     *zero = if symmetric { 0 } else { point as u8 };
                     for (code, &value) in codes.iter_mut().zip(values) {
-                        *code = round(within(value * inverse + point, 0.0, top)) as i32 as u8;
+                        *code = round_to_u8(within(value * inverse + point, 0.0, top));
                     }
                 }
             });

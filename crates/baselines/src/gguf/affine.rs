@@ -9,7 +9,7 @@
 
 use super::BlockFormat;
 use super::search::{affine, affine_error};
-use crate::codes::{f16_at, round, to_f16};
+use crate::codes::{f16_at, round_to_u8, to_f16, within};
 
 /// 4-bit codes.
 pub struct Q4K;
@@ -68,7 +68,7 @@ fn quantise(weights: &[f32], top: f32, block: &mut [u8]) -> [u8; 256] {
         let (step, shift) = (d * f32::from(scales[s]), dmin * f32::from(minima[s]));
         let inverse = if step > 0.0 { 1.0 / step } else { 0.0 };
         for (code, &value) in codes[s * SUB..].iter_mut().zip(values) {
-            *code = round(((value + shift) * inverse).clamp(0.0, top)) as u8;
+            *code = round_to_u8(within((value + shift) * inverse, 0.0, top));
         }
     }
     put_scales(&scales, &minima, &mut block[4..16]);

@@ -10,7 +10,7 @@
 
 use super::BlockFormat;
 use super::search::moments;
-use crate::codes::{f16_at, largest, to_f16};
+use crate::codes::{extreme, f16_at, to_f16};
 
 /// 4-bit indices into [`LEVELS`].
 pub struct Iq4Nl;
@@ -34,20 +34,18 @@ fn level(value: f32) -> f32 {
 }
 
 fn scale(weights: &[f32]) -> f32 {
-    let most = largest(weights);
-    if most < 1e-30 {
+    let extreme = extreme(weights);
+    if extreme.abs() < 1e-30 {
         return 0.0;
     }
     let (mut gain, mut best) = (0f32, 0f32);
     for end in [LEVELS[0], LEVELS[15]] {
-        for extreme in [most, -most] {
-            for step in -7..=7i8 {
-                let inverse = (f32::from(end) + f32::from(step)) / extreme;
-                // Squared error = energy - (sum q x)^2 / sum q^2; no level is zero.
-                let [_, squares, products] = moments(weights, |value| level(value * inverse));
-                if products * products > gain * squares {
-                    (gain, best) = (products * products / squares, products / squares);
-                }
+        for step in -7..=7i8 {
+            let inverse = (f32::from(end) + f32::from(step)) / extreme;
+            // Squared error = energy - (sum q x)^2 / sum q^2; no level is zero.
+            let [_, squares, products] = moments(weights, |value| level(value * inverse));
+            if products * products > gain * squares {
+                (gain, best) = (products * products / squares, products / squares);
             }
         }
     }

@@ -3,7 +3,7 @@
 //! Codes come from the unrounded scale in binary32, as ggml computes them, so the bytes are ggml's.
 
 use super::BlockFormat;
-use crate::codes::{f16_at, largest, to_f16, within};
+use crate::codes::{extreme, f16_at, largest, to_f16, within};
 
 /// 8-bit signed codes.
 pub struct Q8_0;
@@ -52,9 +52,7 @@ impl BlockFormat for Q4_0 {
 
     fn quantise(weights: &[f32], block: &mut [u8]) {
         // The first weight of the largest magnitude, with its sign, becomes exactly -8 steps.
-        let most = largest(weights);
-        let extreme = weights.iter().copied().find(|weight| weight.abs() == most && most > 0.0).unwrap_or(0.0);
-        let scale = extreme / -8.0;
+        let scale = extreme(weights) / -8.0;
         let inverse = reciprocal(scale);
         block[..2].copy_from_slice(&to_f16(scale).to_le_bytes());
         let code = |weight: f32| within(weight * inverse + 8.5, 0.0, 15.0) as i32 as u8;
