@@ -8,7 +8,21 @@ use seedpress_codec::{AnyCodec, Registry};
 use seedpress_conformance::{Verdict, description, determinism, hostile, round_trip};
 
 /// Settings whose streams differ in kind from the defaults'. A codec's defaults are covered without being named here.
-const MORE: &[&str] = &[];
+const MORE: &[&str] = &[
+    "bitnet:planes=2,scale=row,threshold=mse",
+    "bitnet:scale=group,threshold=twn",
+    "ecsq:bits=1.0",
+    "lloyd-max:bits=1",
+    "nf4:double_quant=true",
+    "rtn:bits=3,symmetric=false",
+    "rtn:group=0",
+    "seedlm-legacy:candidates=16",
+    "seedlm-paper:block=12,coefficients=4",
+    "seedlm-paper:candidates=64",
+    "seedlm-progressive:block=16,layers=4,terms=1",
+    "trellis:bits=1.07,effort=best",
+    "trellis:bits=4.0",
+];
 
 /// Remembers the largest single request of the current thread.
 struct Watched;
