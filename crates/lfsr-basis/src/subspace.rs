@@ -145,6 +145,11 @@ impl Subspaces {
         this
     }
 
+    /// The same windows with another emphasis.
+    pub fn emphasised(&self, emphasis: Vec<f64>) -> Self {
+        Self::new(Arc::clone(&self.sequence), self.rows, self.columns, self.windows, Some(emphasis))
+    }
+
     /// Bytes of the table, nearly.
     pub fn memory(windows: usize, rows: usize, columns: usize) -> usize {
         windows.div_ceil(LANES) * rows * columns * LANES * 4

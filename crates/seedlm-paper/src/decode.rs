@@ -59,29 +59,42 @@ impl Blocks<'_> {
         }
     }
 
-    /// Blocks of a shape known when compiled, with coefficients of four bits.
+    /// Blocks of a shape known when compiled, with coefficients of four bits. Symbols of many blocks are read before any is used:
+    /// the lookups of their windows, which miss the first cache, then wait for one another's sake no longer.
     #[inline(always)]
     fn of_shape<const ROWS: usize, const COLUMNS: usize>(&self, first: usize, out: &mut [f32]) -> Result<(), ZeroSeed> {
+        const AHEAD: usize = 64;
+        let offsets = self.table.offsets::<COLUMNS>();
+        let values = self.table.values();
         let (blocks, rest) = out.as_chunks_mut::<ROWS>();
         let whole = blocks.len();
-        for (block, out) in (first..).zip(blocks) {
-            let seed = self.seeds.get(block);
-            if seed == 0 {
+        for (group, blocks) in blocks.chunks_mut(AHEAD).enumerate() {
+            let first = first + group * AHEAD;
+            let mut starts = [0u32; AHEAD];
+            let mut zero = false;
+            for (index, start) in starts[..blocks.len()].iter_mut().enumerate() {
+                let seed = self.seeds.get(first + index);
+                zero |= seed == 0;
+                *start = self.table.start(seed);
+            }
+            if zero {
                 return Err(ZeroSeed);
             }
-            let factor = self.factors[self.exponents.get(block) as usize];
-            let packed = self.coefficients.get(block);
-            let start = self.table.start(seed);
-            let mut sums = [0f32; ROWS];
-            for column in 0..COLUMNS {
-                let q = ((packed << (28 - 4 * column)) as i32 >> 28) as f32;
-                let values = &self.table.values()[start + column * self.table.stride()..][..ROWS];
-                for row in 0..ROWS {
-                    sums[row] += q * values[row];
+            for (index, (out, start)) in blocks.iter_mut().zip(starts).enumerate() {
+                let factor = self.factors[self.exponents.get(first + index) as usize];
+                let packed = self.coefficients.get(first + index);
+                let residue = offsets[(start >> 24) as usize % COLUMNS];
+                let mut sums = [0f32; ROWS];
+                for column in 0..COLUMNS {
+                    let q = ((packed << (28 - 4 * column)) as i32 >> 28) as f32;
+                    let values = &values[((start & 0xFF_FFFF) + residue[column]) as usize..][..ROWS];
+                    for row in 0..ROWS {
+                        sums[row] += q * values[row];
+                    }
                 }
-            }
-            for row in 0..ROWS {
-                out[row] = (sums[row] * factor).clamp(f32::MIN, f32::MAX);
+                for row in 0..ROWS {
+                    out[row] = (sums[row] * factor).clamp(f32::MIN, f32::MAX);
+                }
             }
         }
         self.one_by_one(first + whole, rest)
@@ -106,7 +119,7 @@ impl Blocks<'_> {
                     false => self.coefficients.get(block * self.columns + column),
                 };
                 let q = ((symbol << sign) as i32 >> sign) as f32;
-                let values = &self.table.values()[start + column * self.table.stride()..][..self.rows];
+                let values = self.table.column(start, column, self.rows);
                 sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += q * value);
             }
             for (out, sum) in out.iter_mut().zip(&sums) {
@@ -130,11 +143,12 @@ fn decode_with(path: Path, encoded: &EncodedView<'_>, out: &mut [f32], limits: &
     let mut reader = Reader::new(encoded.params);
     let (rows, columns) = (usize::from(reader.u8()?), usize::from(reader.u8()?));
     let (width, bits) = (reader.u8()?, reader.u8()?);
+    let octave = reader.u8()?;
     let top = reader.finite_f32()?;
     reader.finish()?;
     let legal =
         (8..=32).contains(&rows) && (1..=6).contains(&columns) && (4..=18).contains(&width) && (2..=8).contains(&bits);
-    if !legal || top < 0.0 {
+    if !legal || !(1..=4).contains(&octave) || top < 0.0 {
         return Err(DecodeError::corrupt("block parameters outside their ranges"));
     }
     let [layer] = &encoded.layers[..] else { return Err(DecodeError::corrupt("one layer is expected")) };
@@ -155,7 +169,7 @@ fn decode_with(path: Path, encoded: &EncodedView<'_>, out: &mut [f32], limits: &
     limits.take((Sequence::memory(width) + Columns::memory(width, columns)) as u64)?;
     let sequence = Sequence::new(width, None, 1).map_err(|_| DecodeError::corrupt("no such register"))?;
     let table = &*Columns::new(&sequence, columns);
-    let factors = factors(top);
+    let factors = factors(top, octave);
     let blocks = Blocks { rows, columns, bits: u32::from(bits), seeds, exponents, coefficients, table, factors };
     out.par_chunks_mut(rows * TASK).enumerate().try_for_each(|(task, chunk)| {
         let result = blocks.decode(path, task * TASK, chunk);

@@ -10,7 +10,7 @@ use seedpress_lfsr_basis::cache::Cache;
 use seedpress_lfsr_basis::subspace::{BATCH, Path};
 use seedpress_lfsr_basis::{Sequence, Subspaces};
 
-use crate::search::{Grid, search};
+use crate::search::{Choice, Grid, search};
 use crate::{Config, factors};
 
 static TABLES: Cache<(u32, usize, usize, usize), Subspaces> = Cache::new(64 << 20);
@@ -32,7 +32,11 @@ pub fn windows(config: &Config) -> Result<Arc<Subspaces>, EncodeError> {
 pub fn grid(config: &Config, top: f32) -> Grid {
     let unit = f64::from((1u32 << (config.k.get() - 1)) - 1);
     let high = (1i16 << (config.coefficient_bits.get() - 1)) - 1;
-    Grid { factors: factors(top).map(|factor| f64::from(factor) / unit), low: -high - 1, high }
+    Grid {
+        factors: factors(top, config.exponents_per_octave.get() as u8).map(|factor| f64::from(factor) / unit),
+        low: -high - 1,
+        high,
+    }
 }
 
 /// Encodes a tensor.
@@ -48,22 +52,12 @@ pub fn encode(config: &Config, tensor: &TensorView<'_>, context: &EncodeContext<
     let reach = 2f32.powi(config.coefficient_bits.get() as i32 - 1);
     let top = (largest / reach * 4.0).min(f32::MAX).max(if largest > 0.0 { f32::from_bits(1) } else { 0.0 });
     let grid = grid(config, top);
-    let path = Path::fastest();
-    let batches: Vec<_> = tensor
-        .values()
-        .par_chunks(rows * BATCH)
-        .map(|chunk| {
-            context.check_cancelled()?;
-            let mut weights: Vec<f64> = chunk.iter().map(|&w| f64::from(w)).collect();
-            weights.resize(chunk.len().div_ceil(rows) * rows, 0.0);
-            let choices = search(path, &table, &grid, &weights);
-            context.advance(chunk.len());
-            Ok(choices)
-        })
-        .collect::<Result<Vec<_>, EncodeError>>()?;
-    let choices = batches.concat();
+    let choices = match emphasis(config, tensor, context) {
+        Some(emphasis) => weighted(&table, &grid, tensor, &emphasis, context)?,
+        None => plain(&table, &grid, tensor.values(), context)?,
+    };
     let (k, bits) = (config.k.get() as u8, config.coefficient_bits.get() as u8);
-    let mut params = vec![rows as u8, columns as u8, k, bits];
+    let mut params = vec![rows as u8, columns as u8, k, bits, config.exponents_per_octave.get() as u8];
     params.put_f32(top);
     let mask = (1u32 << bits) - 1;
     let seeds = pack_bits(choices.iter().map(|choice| table.seed(choice.window as usize)), k);
@@ -80,4 +74,64 @@ pub fn encode(config: &Config, tensor: &TensorView<'_>, context: &EncodeContext<
             Segment::new(Role::Coefficients, Symbols::bits(bits, count * columns, across * columns), coefficients),
         ],
     ))
+}
+
+/// The choices of consecutive blocks; the last is padded with zeros.
+fn plain(
+    table: &Subspaces,
+    grid: &Grid,
+    values: &[f32],
+    context: &EncodeContext<'_>,
+) -> Result<Vec<Choice>, EncodeError> {
+    let rows = table.rows();
+    let batches = values.par_chunks(rows * BATCH).map(|chunk| {
+        context.check_cancelled()?;
+        let mut weights: Vec<f64> = chunk.iter().map(|&w| f64::from(w)).collect();
+        weights.resize(chunk.len().div_ceil(rows) * rows, 0.0);
+        let choices = search(Path::fastest(), table, grid, &weights);
+        context.advance(chunk.len());
+        Ok(choices)
+    });
+    Ok(batches.collect::<Result<Vec<_>, EncodeError>>()?.concat())
+}
+
+/// The factor by which the error of every column counts, where the configuration asks for one and the statistics fit.
+fn emphasis(config: &Config, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Option<Vec<f64>> {
+    let columns = tensor.columns();
+    let calibration = context.calibration.filter(|_| config.weighted)?;
+    let squares = &calibration.mean_square;
+    if squares.len() != columns || !columns.is_multiple_of(config.block.size()) {
+        return None;
+    }
+    // Channels that were silent may speak later: they count a little.
+    let floor = squares.iter().map(|&square| f64::from(square)).sum::<f64>() / columns as f64 * 1e-3;
+    let weights = || squares.iter().map(|&square| f64::from(square).max(floor).sqrt());
+    (floor > 0.0 && weights().all(f64::is_finite)).then(|| weights().collect())
+}
+
+/// The choices where columns count differently: the blocks above one another share a table.
+fn weighted(
+    table: &Subspaces,
+    grid: &Grid,
+    tensor: &TensorView<'_>,
+    emphasis: &[f64],
+    context: &EncodeContext<'_>,
+) -> Result<Vec<Choice>, EncodeError> {
+    let rows = table.rows();
+    let across = emphasis.len() / rows;
+    let stacks = emphasis.par_chunks_exact(rows).enumerate().map(|(stack, emphasis)| {
+        context.check_cancelled()?;
+        let table = table.emphasised(emphasis.to_vec());
+        let mut choices = Vec::with_capacity(tensor.rows());
+        for lines in tensor.values().chunks(emphasis.len() * across * BATCH) {
+            context.check_cancelled()?;
+            let blocks = lines.chunks_exact(rows).skip(stack).step_by(across);
+            let weights: Vec<f64> = blocks.flatten().map(|&w| f64::from(w)).collect();
+            choices.extend(search(Path::fastest(), &table, grid, &weights));
+            context.advance(weights.len());
+        }
+        Ok(choices)
+    });
+    let stacks = stacks.collect::<Result<Vec<_>, EncodeError>>()?;
+    Ok((0..tensor.rows()).flat_map(|row| stacks.iter().map(move |stack| stack[row])).collect())
 }
