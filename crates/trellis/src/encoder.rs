@@ -230,7 +230,7 @@ pub fn encode(
     // The least step a finite binary32 can hold and whose indices stay within 22 bits.
     let least = (largest / f64::from(1 << 22)).max(f64::from(f32::MIN_POSITIVE) / f64::from(1 << 22));
     if largest == 0.0 {
-        return Ok(Encoded::single(params.to_bytes(&Classes::none()), Vec::new()));
+        return Ok(Encoded::single(params.to_bytes(&Classes::none(), []), Vec::new()));
     }
     let params = Params { weighted: weights.is_some(), ..params };
     let mean = values.iter().map(|&v| magnitude(v)).sum::<f64>() / values.len() as f64;
@@ -259,7 +259,7 @@ pub fn encode(
         _ => 12,
     };
     let fixed =
-        (class_bytes.as_ref().map_or(0, Vec::len) + weight_bytes.as_ref().map_or(0, Vec::len) + 9 + 2 * most_points)
+        (class_bytes.as_ref().map_or(0, Vec::len) + weight_bytes.as_ref().map_or(0, Vec::len) + 10 + 2 * most_points)
             as f64
             * 8.0
             / count as f64;
@@ -331,11 +331,8 @@ pub fn encode(
                 write_chunk(code, params.shift, &models, &classes, indices, |i| values[start + i] < offset)
             })
             .collect();
-        let mut encoded =
-            assemble(&params, &source.classes, class_bytes.as_deref(), table_bytes, &coded, count, columns);
-        if let Some(bytes) = &weight_bytes {
-            encoded.layers[0].segments.insert(0, Segment::new(Role::Scales, Symbols::OPAQUE, bytes.clone()));
-        }
+        let scales = [weight_bytes.as_deref(), class_bytes.as_deref()];
+        let encoded = assemble(&params, &source.classes, scales, table_bytes, &coded, count, columns);
         let size = encoded.params.len() + encoded.layers[0].segments.iter().map(|s| s.bytes.len()).sum::<usize>();
         let miss = size as f64 * 8.0 / count as f64 - bits;
         if best.as_ref().is_none_or(|(least, _)| miss.abs() < *least) {
@@ -365,7 +362,7 @@ pub fn encode(
 fn assemble(
     params: &Params,
     classes: &Classes,
-    class_bytes: Option<&[u8]>,
+    scales: [Option<&[u8]>; 2],
     table_bytes: Vec<u8>,
     coded: &[Vec<u8>],
     count: usize,
@@ -373,7 +370,7 @@ fn assemble(
 ) -> Encoded {
     use seedpress_codec::wire::Put;
     let mut segments = Vec::new();
-    if let Some(bytes) = class_bytes {
+    for bytes in scales.into_iter().flatten() {
         segments.push(Segment::new(Role::Scales, Symbols::OPAQUE, bytes.to_vec()));
     }
     if let [heads @ .., _] = coded
@@ -387,7 +384,8 @@ fn assemble(
     // Coded already: the count is kept for reports, the packing says that there is nothing left to model.
     let symbols = Symbols { count: count as u64, row: u32::try_from(columns).unwrap_or(0), ..Symbols::OPAQUE };
     segments.push(Segment::new(Role::Indices, symbols, coded.concat()));
-    Encoded::single(params.to_bytes(classes), segments)
+    let lengths: Vec<usize> = segments.iter().map(|segment| segment.bytes.len()).collect();
+    Encoded::single(params.to_bytes(classes, lengths), segments)
 }
 
 /// The mean, where the weights lie to one side of zero (gains of norms); else 0, which costs nothing.

@@ -52,7 +52,8 @@ pub enum Effort {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Target in bits per weight, everything the codec writes included.
+    /// Target in bits per weight, everything the codec writes included; the header of the record (name, shape, options, checksum: about
+    /// 40 bytes) comes on top.
     pub bits: Number<100, 12000>,
     /// How hard to search: `fast`, `default`, `high` or `best`.
     pub effort: Effort,

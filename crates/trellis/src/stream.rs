@@ -9,6 +9,7 @@
 //! | classes | u8 | low half: element classes - 1; high half: bits 0..=3 of the base |
 //! | base | u8 | high bits of the base, where a class flag is set |
 //! | points | u8 + 2 x i8 each | number of trained reproduction points, then for each index from 1 the offsets of Q0 and Q1 in step/64 |
+//! | lengths | varint each | bytes of each segment below, in order: a coder reads zeros beyond its end, so that nothing else betrays a cut |
 //!
 //! | segment | role | |
 //! | --- | --- | --- |
@@ -39,7 +40,27 @@ pub const MOST_POINTS: usize = 32;
 /// How many observations an initial probability weighs.
 const TRUST: u32 = 48;
 
-/// What the parameter bytes say.
+/// Chunks in work at the same time at most: what bounds the decoder's memory on any number of threads.
+const FLIGHT: usize = 64;
+/// Segments at most.
+const SEGMENTS: usize = 4;
+
+/// All that the parameter bytes say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Header {
+    /// How indices become weights.
+    pub params: Params,
+    /// Whether row and column classes were sent.
+    pub sides: [bool; 2],
+    /// Subtracted from the sum of both classes.
+    pub base: u8,
+    /// Element classes in use.
+    pub count: u8,
+    /// Bytes of each segment.
+    pub lengths: Vec<usize>,
+}
+
+/// How indices become weights.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Params {
     /// Added to every weight.
@@ -57,8 +78,8 @@ pub struct Params {
 }
 
 impl Params {
-    /// Serialises.
-    pub fn to_bytes(&self, classes: &Classes) -> Vec<u8> {
+    /// Serialises, with the lengths of the segments to follow.
+    pub fn to_bytes(&self, classes: &Classes, lengths: impl IntoIterator<Item = usize>) -> Vec<u8> {
         let sides = u8::from(!classes.rows.is_empty()) | u8::from(!classes.columns.is_empty()) << 1;
         let constant = self.step == 0.0;
         let mut bytes =
@@ -77,14 +98,15 @@ impl Params {
         }
         bytes.push(self.points.len() as u8);
         bytes.extend(self.points.iter().flatten().map(|&offset| offset as u8));
+        lengths.into_iter().for_each(|length| bytes.put_varint(length as u64));
         bytes
     }
 
-    /// Reads the parameters, which class sides were sent, the class base and count.
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
     ///
     /// # Errors
     /// Truncated or corrupt.
-    pub fn parse(bytes: &[u8]) -> Result<(Self, [bool; 2], u8, u8), DecodeError> {
+    pub fn parse(bytes: &[u8]) -> Result<Header, DecodeError> {
         let mut reader = Reader::new(bytes);
         let flags = reader.u8()?;
         if flags > 31 || flags & 24 == 24 {
@@ -95,7 +117,7 @@ impl Params {
             Self { offset, step: 0.0, memory: Code::LEAST, shift: 0, points: Vec::new(), weighted: flags & 16 != 0 };
         if flags & 8 != 0 {
             reader.finish()?;
-            return Ok((params, [false; 2], 0, 1));
+            return Ok(Header { params, sides: [false; 2], base: 0, count: 1, lengths: Vec::new() });
         }
         params.step = reader.finite_f32()?;
         if params.step <= 0.0 {
@@ -118,8 +140,14 @@ impl Params {
             return Err(DecodeError::corrupt("too many reproduction points"));
         }
         params.points = reader.take(2 * points)?.chunks_exact(2).map(|p| [p[0] as i8, p[1] as i8]).collect();
-        reader.finish()?;
-        Ok((params, [flags & 1 != 0, flags & 2 != 0], base, count))
+        let mut lengths = Vec::with_capacity(SEGMENTS);
+        while reader.remaining() > 0 {
+            if lengths.len() == SEGMENTS {
+                return Err(DecodeError::corrupt("trailing bytes").at_offset(reader.position()));
+            }
+            lengths.push(reader.length()?);
+        }
+        Ok(Header { params, sides: [flags & 1 != 0, flags & 2 != 0], base, count, lengths })
     }
 
     /// The reproduction point of index `k`, in steps.
@@ -239,7 +267,7 @@ const TABLE: usize = 64;
 /// # Errors
 /// Truncated, corrupt, or the limit.
 pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {
-    let (params, sides, base, count) = Params::parse(encoded.params)?;
+    let Header { params, sides, base, count, lengths } = Params::parse(encoded.params)?;
     let segments = &encoded.layers[0].segments;
     if params.step == 0.0 {
         if !segments.is_empty() {
@@ -248,9 +276,16 @@ pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -
         out.fill(params.offset);
         return Ok(());
     }
-    let mut remaining = segments.iter();
+    if segments.len() != lengths.len() {
+        return Err(DecodeError::corrupt("the segments are not as many as their lengths"));
+    }
+    let mut remaining = segments.iter().zip(lengths);
     let mut segment = |role: Role| match remaining.next() {
-        Some(segment) if segment.role == role => Ok(segment.bytes),
+        Some((segment, length)) if segment.role == role => match segment.bytes.len() {
+            cut if cut < length => Err(DecodeError::truncated(length, cut)),
+            long if long > length => Err(DecodeError::corrupt("a segment is longer than it was")),
+            _ => Ok(segment.bytes),
+        },
         _ => Err(DecodeError::corrupt("the segments are not those of this codec")),
     };
     let (rows, columns) = matrix_shape(encoded.shape);
@@ -293,10 +328,10 @@ pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -
     let table: [[[f32; 2]; TABLE]; 2] = std::array::from_fn(|quantizer| {
         std::array::from_fn(|k| [false, true].map(|negative| params.weight(params.point(quantizer, k), negative)))
     });
-    // One context a thread at a time; counted for the worst case of all chunks in flight.
-    let flight = chunks.min(rayon::current_num_threads().saturating_mul(2));
+    // Each task works on one chunk at a time; their number is bounded, so that the verdict is the same on any number of threads.
+    let (flight, share) = (chunks.min(FLIGHT), chunks.div_ceil(FLIGHT));
     limits.take((flight * (contexts * size_of::<Context>() + CHUNK)) as u64)?;
-    out.par_chunks_mut(CHUNK).zip(parts).enumerate().try_for_each(|(chunk, (out, bytes))| {
+    out.par_chunks_mut(CHUNK).zip(parts).enumerate().with_min_len(share).try_for_each(|(chunk, (out, bytes))| {
         let mut element_classes = vec![0u8; out.len()];
         classes.fill(chunk * CHUNK, columns, &mut element_classes);
         let (mut decoder, mut models, mut state) = (Decoder::new(bytes), models.clone(), 0);

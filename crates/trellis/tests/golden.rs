@@ -5,13 +5,16 @@
 
 use seedpress_codec::{EncodedView, LayerView, Limits, Registry, Role, SegmentView};
 
-const PARAMS: &[u8] = &[0, 94, 104, 15, 63, 5, 0, 0];
+const PARAMS: &[u8] = &[0, 94, 104, 15, 63, 5, 0, 0, 17];
 const INDICES: &[u8] = &[30, 202, 7, 226, 240, 47, 244, 200, 79, 118, 136, 24, 10, 95, 238, 200, 119];
-/// In 1/1024, rounded.
-const VALUES: &[i32] = &[
-    -3442, 0, 1147, 574, -1147, 1147, 1721, 1721, -1721, 574, 1721, 0, -2868, -1721, -1147, -2868, 0, 1721, 1147,
-    -1721, 1721, 2295, 1147, -1147, 574, 1147, 0, -2868, -1721, -1147, 3442, -1147, 1147, 0, -1721, 574, 1721, 574,
-    -2295, 0, 0, -1721, 1721, -2868, -2868, 1721, -1721, -574,
+/// Bits of binary32.
+const VALUES: &[u32] = &[
+    0xc0571c8d, 0x00000000, 0x3f8f685e, 0x3f0f685e, 0xbf8f685e, 0x3f8f685e, 0x3fd71c8d, 0x3fd71c8d, 0xbfd71c8d,
+    0x3f0f685e, 0x3fd71c8d, 0x00000000, 0xc0334276, 0xbfd71c8d, 0xbf8f685e, 0xc0334276, 0x00000000, 0x3fd71c8d,
+    0x3f8f685e, 0xbfd71c8d, 0x3fd71c8d, 0x400f685e, 0x3f8f685e, 0xbf8f685e, 0x3f0f685e, 0x3f8f685e, 0x00000000,
+    0xc0334276, 0xbfd71c8d, 0xbf8f685e, 0x40571c8d, 0xbf8f685e, 0x3f8f685e, 0x00000000, 0xbfd71c8d, 0x3f0f685e,
+    0x3fd71c8d, 0x3f0f685e, 0xc00f685e, 0x00000000, 0x00000000, 0xbfd71c8d, 0x3fd71c8d, 0xc0334276, 0xc0334276,
+    0x3fd71c8d, 0xbfd71c8d, 0xbf0f685e,
 ];
 
 fn input() -> Vec<f32> {
@@ -28,8 +31,7 @@ fn frozen_stream_decodes() {
     let registry = seedpress_trellis::register(Registry::default());
     let mut out = vec![0f32; 48];
     registry.codec("trellis").unwrap().decode_raw(&frozen(), &mut out, &mut Limits::new(1 << 20)).unwrap();
-    let rounded: Vec<i32> = out.iter().map(|v| (v * 1024.0).round() as i32).collect();
-    assert_eq!(rounded, VALUES);
+    assert_eq!(out.iter().map(|v| v.to_bits()).collect::<Vec<u32>>(), VALUES);
     let error: f32 = input().iter().zip(&out).map(|(a, b)| (a - b) * (a - b)).sum();
     let power: f32 = input().iter().map(|a| a * a).sum();
     assert!(error / power < 0.05, "{}", error / power);
@@ -49,6 +51,5 @@ fn print() {
     entry.decode_raw(&encoded.view(&[6, 8]), &mut out, &mut Limits::new(1 << 20)).unwrap();
     println!("const PARAMS: &[u8] = &{:?};", encoded.params);
     println!("const INDICES: &[u8] = &{:?};", encoded.layers[0].segments[0].bytes);
-    let rounded: Vec<i32> = out.iter().map(|v| (v * 1024.0).round() as i32).collect();
-    println!("const VALUES: &[i32] = &{rounded:?};");
+    println!("const VALUES: &[u32] = &{:#010x?};", out.iter().map(|v| v.to_bits()).collect::<Vec<u32>>());
 }
