@@ -9,7 +9,7 @@
 //! | [`sequence`] | the cycle as a table: state by position, position by seed, values ready to multiply |
 //! | [`subspace`] | how much of a vector every window captures: exhaustive screening with a proven margin |
 //! | [`factors`] | one window as an orthonormal basis and a triangle |
-//! | [`columns`] | the cycle laid out for decoding |
+//! | [`expansion`] | a window from its seed, for decoding |
 //! | [`cache`] | tables that are built once a process, within a budget |
 //!
 //! # The map from seed to basis
@@ -28,14 +28,14 @@
 //! ```
 
 pub mod cache;
-pub mod columns;
+pub mod expansion;
 pub mod factors;
 mod kernel;
 pub mod register;
 pub mod sequence;
 pub mod subspace;
 
-pub use columns::Columns;
+pub use expansion::Expansion;
 pub use factors::{Factors, dot};
 pub use register::{BasisError, PAPER_TAPS, Register};
 pub use sequence::Sequence;

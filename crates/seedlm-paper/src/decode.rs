@@ -1,17 +1,17 @@
-//! From segments to weights: `P` multiply-adds a weight on contiguous columns.
+//! From segments to weights: states generated from the seed, `P` multiply-adds a weight.
 //!
-//! Every weight is `(q_0 u_0 + q_1 u_1 + ..) factor`, plain products and sums in this order, on every machine and path: the loops
-//! below are compiled once more for AVX2, where wider registers change nothing in the values.
+//! Every weight is `f32(sum of q (v - 2^(K-1))) (1 / (2^(K-1) - 1)) factor`: an exact integer sum, then two products rounded to
+//! `f32`. That leaves no order of evaluation to choose: the loops below are compiled once more for AVX2 and give the same bits.
 #![allow(unsafe_code)]
 
 use rayon::prelude::*;
 use seedpress_codec::packing::BitReader;
 use seedpress_codec::wire::Reader;
-use seedpress_codec::{DecodeError, EncodedView, Limits, Role};
+use seedpress_codec::{DecodeError, EncodedView, Role};
 use seedpress_lfsr_basis::subspace::Path;
-use seedpress_lfsr_basis::{Columns, Sequence};
+use seedpress_lfsr_basis::{Expansion, Register};
 
-use crate::factors;
+use crate::{factors, unit};
 
 /// Blocks a task decodes.
 const TASK: usize = 4096;
@@ -24,8 +24,11 @@ struct Blocks<'a> {
     bits: u32,
     seeds: BitReader<'a>,
     exponents: BitReader<'a>,
+    /// All coefficients of a block as one number where that fits 32 bits, else one by one.
     coefficients: BitReader<'a>,
-    table: &'a Columns,
+    register: Register,
+    expansion: Option<Expansion>,
+    unit: f32,
     factors: [f32; 16],
 }
 
@@ -52,94 +55,86 @@ impl Blocks<'_> {
     /// The presets' shapes get loops of their own.
     #[inline(always)]
     fn any_shape(&self, first: usize, out: &mut [f32]) -> Result<(), ZeroSeed> {
-        match (self.rows, self.columns, self.bits) {
-            (8, 3, 4) => self.of_shape::<8, 3>(first, out),
-            (12, 4, 4) => self.of_shape::<12, 4>(first, out),
+        match (self.register.width(), self.rows, self.columns, self.bits, &self.expansion) {
+            (16, 8, 3, 4, Some(expansion)) => self.of_shape::<8, 3>(expansion, first, out),
+            (16, 12, 4, 4, Some(expansion)) => self.of_shape::<12, 4>(expansion, first, out),
             _ => self.one_by_one(first, out),
         }
     }
 
-    /// Blocks of a shape known when compiled, with coefficients of four bits. Symbols of many blocks are read before any is used:
-    /// the lookups of their windows, which miss the first cache, then wait for one another's sake no longer.
+    /// Blocks of a shape known when compiled, of at most 48 states of 16 bits, with coefficients of four bits.
     #[inline(always)]
-    fn of_shape<const ROWS: usize, const COLUMNS: usize>(&self, first: usize, out: &mut [f32]) -> Result<(), ZeroSeed> {
-        const AHEAD: usize = 64;
-        let offsets = self.table.offsets::<COLUMNS>();
-        let values = self.table.values();
+    fn of_shape<const ROWS: usize, const COLUMNS: usize>(
+        &self,
+        expansion: &Expansion,
+        first: usize,
+        out: &mut [f32],
+    ) -> Result<(), ZeroSeed> {
         let (blocks, rest) = out.as_chunks_mut::<ROWS>();
         let whole = blocks.len();
-        for (group, blocks) in blocks.chunks_mut(AHEAD).enumerate() {
-            let first = first + group * AHEAD;
-            let mut starts = [0u32; AHEAD];
-            let mut zero = false;
-            for (index, start) in starts[..blocks.len()].iter_mut().enumerate() {
-                let seed = self.seeds.get(first + index);
-                zero |= seed == 0;
-                *start = self.table.start(seed);
-            }
-            if zero {
-                return Err(ZeroSeed);
-            }
-            for (index, (out, start)) in blocks.iter_mut().zip(starts).enumerate() {
-                let factor = self.factors[self.exponents.get(first + index) as usize];
-                let packed = self.coefficients.get(first + index);
-                let residue = offsets[(start >> 24) as usize % COLUMNS];
-                let mut sums = [0f32; ROWS];
-                for column in 0..COLUMNS {
-                    let q = ((packed << (28 - 4 * column)) as i32 >> 28) as f32;
-                    let values = &values[((start & 0xFF_FFFF) + residue[column]) as usize..][..ROWS];
-                    for row in 0..ROWS {
-                        sums[row] += q * values[row];
-                    }
+        let mut zero = false;
+        for (block, out) in (first..).zip(blocks) {
+            let seed = self.seeds.get(block);
+            zero |= seed == 0;
+            let factor = self.factors[self.exponents.get(block) as usize];
+            let packed = self.coefficients.get(block);
+            let bits = expansion.bits(seed);
+            // Every state lies within one of these, 1 to 16 bits up.
+            let words = [bits as u32, (bits >> 16) as u32, (bits >> 32) as u32];
+            let mut sums = [0i32; ROWS];
+            for column in 0..COLUMNS {
+                let q = (packed << (28 - 4 * column)) as i32 >> 28;
+                for (row, sum) in sums.iter_mut().enumerate() {
+                    let step = row * COLUMNS + column;
+                    let state = (words[step / 16] >> (step % 16 + 1)) & 0xFFFF;
+                    *sum += q * (state as i32 - 0x8000);
                 }
-                for row in 0..ROWS {
-                    out[row] = (sums[row] * factor).clamp(f32::MIN, f32::MAX);
-                }
+            }
+            for (out, sum) in out.iter_mut().zip(sums) {
+                *out = (sum as f32 * self.unit * factor).clamp(f32::MIN, f32::MAX);
             }
         }
-        self.one_by_one(first + whole, rest)
+        if zero { Err(ZeroSeed) } else { self.one_by_one(first + whole, rest) }
     }
 
     #[inline(always)]
     fn one_by_one(&self, first: usize, out: &mut [f32]) -> Result<(), ZeroSeed> {
         let sign = 32 - self.bits;
-        let together = self.together();
+        let together = self.columns as u32 * self.bits <= 32;
+        let half = 1i32 << (self.register.width() - 1);
         for (block, out) in (first..).zip(out.chunks_mut(self.rows)) {
-            let seed = self.seeds.get(block);
-            if seed == 0 {
+            let mut state = self.seeds.get(block);
+            if state == 0 {
                 return Err(ZeroSeed);
             }
             let factor = self.factors[self.exponents.get(block) as usize];
-            let start = self.table.start(seed);
-            // Sums of a few products of small numbers: finite.
-            let mut sums = [0f32; 32];
-            for column in 0..self.columns {
+            let mut coefficients = [0i32; 6];
+            for (column, q) in coefficients[..self.columns].iter_mut().enumerate() {
                 let symbol = match together {
                     true => self.coefficients.get(block) >> (column as u32 * self.bits),
                     false => self.coefficients.get(block * self.columns + column),
                 };
-                let q = ((symbol << sign) as i32 >> sign) as f32;
-                let values = self.table.column(start, column, self.rows);
-                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += q * value);
+                *q = (symbol << sign) as i32 >> sign;
             }
-            for (out, sum) in out.iter_mut().zip(&sums) {
-                *out = (sum * factor).clamp(f32::MIN, f32::MAX);
+            for out in out {
+                // Six products below 2^7 2^17: far from overflow.
+                let mut sum = 0i32;
+                for q in &coefficients[..self.columns] {
+                    state = self.register.step(state);
+                    sum += q * (state as i32 - half);
+                }
+                *out = (sum as f32 * self.unit * factor).clamp(f32::MIN, f32::MAX);
             }
         }
         Ok(())
     }
-
-    /// Whether the coefficients of a block are read as one number: the same bits, fewer reads.
-    fn together(&self) -> bool {
-        self.columns as u32 * self.bits <= 32
-    }
 }
 
-pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {
-    decode_with(Path::fastest(), encoded, out, limits)
+pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32]) -> Result<(), DecodeError> {
+    decode_with(Path::fastest(), encoded, out)
 }
 
-fn decode_with(path: Path, encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {
+fn decode_with(path: Path, encoded: &EncodedView<'_>, out: &mut [f32]) -> Result<(), DecodeError> {
     let mut reader = Reader::new(encoded.params);
     let (rows, columns) = (usize::from(reader.u8()?), usize::from(reader.u8()?));
     let (width, bits) = (reader.u8()?, reader.u8()?);
@@ -165,12 +160,19 @@ fn decode_with(path: Path, encoded: &EncodedView<'_>, out: &mut [f32], limits: &
     let group = columns as u8 * bits;
     let (group, groups) = if group <= 32 { (group, blocks) } else { (bits, symbols) };
     let coefficients = BitReader::new(coefficients.bytes, group, groups).map_err(|error| error.at(0, 2))?;
-    let width = u32::from(width);
-    limits.take((Sequence::memory(width) + Columns::memory(width, columns)) as u64)?;
-    let sequence = Sequence::new(width, None, 1).map_err(|_| DecodeError::corrupt("no such register"))?;
-    let table = &*Columns::new(&sequence, columns);
-    let factors = factors(top, octave);
-    let blocks = Blocks { rows, columns, bits: u32::from(bits), seeds, exponents, coefficients, table, factors };
+    let register = Register::new(u32::from(width)).map_err(|_| DecodeError::corrupt("no such register"))?;
+    let blocks = Blocks {
+        rows,
+        columns,
+        bits: u32::from(bits),
+        seeds,
+        exponents,
+        coefficients,
+        register,
+        expansion: Expansion::new(register),
+        unit: unit(u32::from(width)),
+        factors: factors(top, octave),
+    };
     out.par_chunks_mut(rows * TASK).enumerate().try_for_each(|(task, chunk)| {
         let result = blocks.decode(path, task * TASK, chunk);
         result.map_err(|ZeroSeed| DecodeError::corrupt("a seed is zero").at(0, 0))
@@ -199,7 +201,7 @@ mod tests {
             let encoded = SeedLm::new(config).encode(&tensor, &EncodeContext::default()).unwrap();
             let decode = |path| {
                 let mut out = vec![0f32; values.len()];
-                decode_with(path, &encoded.view(&shape), &mut out, &mut Limits::new(1 << 30)).unwrap();
+                decode_with(path, &encoded.view(&shape), &mut out).unwrap();
                 out.iter().map(|value| value.to_bits()).collect::<Vec<_>>()
             };
             assert_eq!(decode(Path::Portable), decode(Path::Avx2), "block {block}");

@@ -30,10 +30,10 @@ pub fn windows(config: &Config) -> Result<Arc<Subspaces>, EncodeError> {
 
 /// The grid the decoder will use.
 pub fn grid(config: &Config, top: f32) -> Grid {
-    let unit = f64::from((1u32 << (config.k.get() - 1)) - 1);
+    let unit = f64::from(crate::unit(config.k.get() as u32));
     let high = (1i16 << (config.coefficient_bits.get() - 1)) - 1;
     Grid {
-        factors: factors(top, config.exponents_per_octave.get() as u8).map(|factor| f64::from(factor) / unit),
+        factors: factors(top, config.exponents_per_octave.get() as u8).map(|factor| f64::from(factor) * unit),
         low: -high - 1,
         high,
     }

@@ -91,9 +91,14 @@ impl Codec for SeedLm {
         encode::encode(&self.config, tensor, context)
     }
 
-    fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {
-        decode::decode(encoded, out, limits)
+    fn decode(encoded: &EncodedView<'_>, out: &mut [f32], _limits: &mut Limits) -> Result<(), DecodeError> {
+        decode::decode(encoded, out)
     }
+}
+
+/// What turns centred states into numbers in `[-1, 1]`, as the decoder multiplies it.
+fn unit(width: u32) -> f32 {
+    1.0 / ((1u32 << (width - 1)) - 1) as f32
 }
 
 /// The factor of every exponent code, exactly as the decoder multiplies it: `top 2^((code - 15) / octave)`.
