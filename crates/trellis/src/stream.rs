@@ -18,8 +18,45 @@
 //! | tables | tables | only with several chunks: the length of each chunk but the last as varint, then the coded initial probabilities |
 //! | indices | indices | the coded chunks one after another |
 //!
-//! A chunk is [`CHUNK`] weights in row-major order with its own coder and its own models; it starts in state 0. Index `k` of
-//! quantiser Q0 stands for `2k`, of Q1 for `2k - 1` steps (0 for `k = 0`), plus the trained offset, with the sign that follows it.
+//! Numbers are little-endian, varints LEB128. A chunk is [`CHUNK`] weights in row-major order with its own coder and its own copy of
+//! the models; it starts in state 0.
+//!
+//! # Decoding
+//!
+//! **Coder.** `value` is the first 8 bytes, most significant first, `range = 2^64 - 1`; beyond the end bytes are 0. A *decision* of
+//! probability `p / 2^16` has `bound = floor(range / 2^16) p`; it is true where `value < bound`, and then `range = bound`, else both
+//! `value` and `range` fall by `bound`. A *raw* bit halves `range` (rounding down) and is 1 where `value >= range`, which is then
+//! subtracted from `value`; the most significant bit comes first. After either, where `range < 2^32`, both are shifted left by 32 bits
+//! and the next 4 bytes enter `value`. The last byte is not 0, and no 4 bytes are left unread.
+//!
+//! **Model.** An estimate `e` and a count `n`; `p = floor(e / 64)` kept within 16..=65520. After a decision `e` moves by
+//! `floor((target - e) floor(2^16 / (n + 2)) / 2^16)`, where `target` is `2^22 - 1` for true, 0 for false, and `n` grows by 1 up to
+//! 638. It starts from `e = 2^21, n = 0`. A *tree* of `w` bits has `2^w` models; from node 1, each decision leads from `node` to
+//! `2 node + decision`, with the model of the node left.
+//!
+//! **Weights, classes.** The exponent of every column as trees of 5 bits. In one coder, the classes of the rows and then those of the
+//! columns as trees of 4 bits, with new models for either side. The class of an element is the sum of both (0 for a side not sent)
+//! minus the base, kept within the classes in use; 0 where no side was sent.
+//!
+//! **Tables.** For each context (87 models, see below; class by class, Q0 before Q1) 4 raw bits: the unary steps `s` described.
+//! Then 6 raw bits `c` each for models `0..s` and, with `b` low bits, for the first `0, 1, 3, 3, ...` (`b = 0, 1, 2, ...`) of models
+//! `15 + 3 i ..` for `i` in `0..s`. Such a model starts from `n = 48` and `e = 64 round(2^16 / (1 + 2^((31.5 - c) / 4)))`, whose
+//! quotient by 64 is first kept within 16..=65520. Without tables all models start afresh.
+//!
+//! **Index.** In state `s` the quantiser is `q = s mod 2`, the context `2 class + q`. Decisions with models 0, 1, ... up to the first
+//! that is false, or 15 of them: `h` is the number of true ones. Where `h = 15`: decisions with models 63, 64, ... up to the first
+//! that is false, or 24 of them; of `w` true ones, `w` raw bits `r` add `2^w - 1 + r` to the index. With `b > 0` low bits, the
+//! index is shifted left by `b`; the top low bit `t` is a decision with model `15 + 3 h`, the next, if any, with model `16 + 3 h + t`,
+//! the others are raw. Where the index `k > 0`, a raw bit is 1 for a negative weight.
+//!
+//! **State.** `s` becomes `floor(s / 2)`, xor `floor(h0 / 2)` where `q = 1`, xor `floor(h1 / 2)` where `k` is odd, with `(h0, h1)` by
+//! memory 2..=8 in octal: (5, 2), (13, 4), (23, 4), (45, 10), (103, 24), (235, 126), (515, 362).
+//!
+//! **Weight.** The point is 0 for `k = 0`, else `2k - q` plus the trained offset (0 beyond those sent) over 64, in binary32. Its product
+//! with the step is added to, or for negative weights subtracted from, the offset, in binary64, and rounded to binary32; what would
+//! overflow becomes the largest finite number. With column weights, that is multiplied by `2^((16 - exponent) / 4)` in binary64 and
+//! rounded alike. Powers of two are `2^floor(x) y` in binary64, with `t = (x - floor(x)) ln 2` and `y` from `y = 1` by
+//! `y = 1 + (y t) / i` for `i = 18, 17, ..., 1`.
 
 use rayon::prelude::*;
 use seedpress_codec::tensor::matrix_shape;
