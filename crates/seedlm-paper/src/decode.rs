@@ -22,6 +22,8 @@ struct Blocks<'a> {
     columns: usize,
     /// Bits of a coefficient.
     bits: u32,
+    /// Seeds, exponents and coefficients, of the lengths that the readers of them checked.
+    bytes: (&'a [u8], &'a [u8], &'a [u8]),
     seeds: BitReader<'a>,
     exponents: BitReader<'a>,
     /// All coefficients of a block as one number where that fits 32 bits, else one by one.
@@ -62,7 +64,8 @@ impl Blocks<'_> {
         }
     }
 
-    /// Blocks of a shape known when compiled, of at most 48 states of 16 bits, with coefficients of four bits.
+    /// Blocks of a shape known when compiled, of at most 48 states of 16 bits, with coefficients of four bits. Two blocks take a whole
+    /// number of bytes of every segment: four of seeds, one of exponents, `COLUMNS` of coefficients. `first` is even.
     #[inline(always)]
     fn of_shape<const ROWS: usize, const COLUMNS: usize>(
         &self,
@@ -70,31 +73,57 @@ impl Blocks<'_> {
         first: usize,
         out: &mut [f32],
     ) -> Result<(), ZeroSeed> {
-        let (blocks, rest) = out.as_chunks_mut::<ROWS>();
-        let whole = blocks.len();
-        let mut zero = false;
-        for (block, out) in (first..).zip(blocks) {
-            let seed = self.seeds.get(block);
-            zero |= seed == 0;
-            let factor = self.factors[self.exponents.get(block) as usize];
-            let packed = self.coefficients.get(block);
-            let bits = expansion.bits(seed);
-            // Every state lies within one of these, 1 to 16 bits up.
-            let words = [bits as u32, (bits >> 16) as u32, (bits >> 32) as u32];
-            let mut sums = [0i32; ROWS];
+        let pairs = out.as_chunks_mut::<ROWS>().0.as_chunks_mut::<2>().0;
+        let (seeds, exponents, coefficients) = self.bytes;
+        let seeds = seeds[2 * first..].as_chunks::<4>().0;
+        let exponents = &exponents[first / 2..];
+        let coefficients = coefficients[first / 2 * COLUMNS..].as_chunks::<COLUMNS>().0;
+        let (whole, mut zero) = (2 * pairs.len(), false);
+        let parts = seeds.iter().zip(exponents).zip(coefficients);
+        for ([low, high], ((seeds, &exponents), coefficients)) in pairs.iter_mut().zip(parts) {
+            let mut packed = 0u32;
             for column in 0..COLUMNS {
-                let q = (packed << (28 - 4 * column)) as i32 >> 28;
-                for (row, sum) in sums.iter_mut().enumerate() {
-                    let step = row * COLUMNS + column;
-                    let state = (words[step / 16] >> (step % 16 + 1)) & 0xFFFF;
-                    *sum += q * (state as i32 - 0x8000);
-                }
+                packed |= u32::from(coefficients[column]) << (8 * column);
             }
-            for (out, sum) in out.iter_mut().zip(sums) {
-                *out = (sum as f32 * self.unit * factor).clamp(f32::MIN, f32::MAX);
+            let seeds = u32::from_le_bytes(*seeds);
+            zero |= seeds & 0xFFFF == 0 || seeds >> 16 == 0;
+            self.block::<ROWS, COLUMNS>(expansion, seeds & 0xFFFF, exponents & 15, packed, low);
+            self.block::<ROWS, COLUMNS>(expansion, seeds >> 16, exponents >> 4, packed >> (4 * COLUMNS), high);
+        }
+        let done = whole * ROWS;
+        if zero { Err(ZeroSeed) } else { self.one_by_one(first + whole, &mut out[done..]) }
+    }
+
+    #[inline(always)]
+    fn block<const ROWS: usize, const COLUMNS: usize>(
+        &self,
+        expansion: &Expansion,
+        seed: u32,
+        exponent: u8,
+        packed: u32,
+        out: &mut [f32; ROWS],
+    ) {
+        let bits = expansion.bits(seed);
+        // Every state lies within one of these, 1 to 16 bits up.
+        let words = [bits as u32, (bits >> 16) as u32, (bits >> 32) as u32];
+        let mut sums = [0i32; ROWS];
+        for column in 0..COLUMNS {
+            let q = (packed << (28 - 4 * column)) as i32 >> 28;
+            let mut states = [0u32; ROWS];
+            for row in 0..ROWS {
+                states[row] = words[(row * COLUMNS + column) / 16];
+            }
+            for row in 0..ROWS {
+                states[row] = (states[row] >> ((row * COLUMNS + column) % 16 + 1)) & 0xFFFF;
+            }
+            for row in 0..ROWS {
+                sums[row] += q * (states[row] as i32 - 0x8000);
             }
         }
-        if zero { Err(ZeroSeed) } else { self.one_by_one(first + whole, rest) }
+        let factor = self.factors[usize::from(exponent & 15)];
+        for row in 0..ROWS {
+            out[row] = (sums[row] as f32 * self.unit * factor).clamp(f32::MIN, f32::MAX);
+        }
     }
 
     #[inline(always)]
@@ -155,6 +184,7 @@ fn decode_with(path: Path, encoded: &EncodedView<'_>, out: &mut [f32]) -> Result
     }
     let blocks = out.len().div_ceil(rows);
     let symbols = blocks.checked_mul(columns).ok_or(DecodeError::corrupt("symbol count overflows"))?;
+    let bytes = (seeds.bytes, exponents.bytes, coefficients.bytes);
     let seeds = BitReader::new(seeds.bytes, width, blocks).map_err(|error| error.at(0, 0))?;
     let exponents = BitReader::new(exponents.bytes, 4, blocks).map_err(|error| error.at(0, 1))?;
     let group = columns as u8 * bits;
@@ -165,6 +195,7 @@ fn decode_with(path: Path, encoded: &EncodedView<'_>, out: &mut [f32]) -> Result
         rows,
         columns,
         bits: u32::from(bits),
+        bytes,
         seeds,
         exponents,
         coefficients,
