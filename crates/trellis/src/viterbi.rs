@@ -203,10 +203,13 @@ mod avx2 {
         assert!(costs.len() == code.states() && decisions.len() == branches.len() * (code.states() / 8));
         // SAFETY: the caller has checked for AVX2; all indices stay below `states`, which is the length of both cost arrays.
         unsafe {
-            if code.states() == 8 {
-                eight(code, branches, costs, decisions)
-            } else {
-                many(code, branches, costs, decisions)
+            match code.states() {
+                8 => eight(code, branches, costs, decisions),
+                16 => many::<2>(code, branches, costs, decisions),
+                32 => many::<4>(code, branches, costs, decisions),
+                64 => many::<8>(code, branches, costs, decisions),
+                128 => many::<16>(code, branches, costs, decisions),
+                _ => many::<32>(code, branches, costs, decisions),
             }
         }
     }
@@ -239,28 +242,47 @@ mod avx2 {
         }
     }
 
+    /// Where the register of even (or odd) elements of two registers, as `shuffle_ps` leaves it, holds the element of this rank.
+    const PLACE: [i32; 8] = [0, 1, 4, 5, 2, 3, 6, 7];
+
+    /// The predecessors of eight states in a row are every other of sixteen states in a row, permuted: two loads and two shuffles.
     #[target_feature(enable = "avx2")]
-    unsafe fn many(code: Code, branches: &[[f32; 4]], costs: &mut [f32], decisions: &mut [u8]) {
-        let states = code.states();
-        let even: Vec<i32> = (0..states).map(|t| code.previous(t, 0) as i32).collect();
-        let odd: Vec<i32> = (0..states).map(|t| code.previous(t, 1) as i32).collect();
+    unsafe fn many<const BLOCKS: usize>(code: Code, branches: &[[f32; 4]], costs: &mut [f32], decisions: &mut [u8]) {
+        let states = 8 * BLOCKS;
+        assert!(states >= 16 && code.states() == states);
+        let sources: [[(usize, [i32; 8]); 2]; BLOCKS] = std::array::from_fn(|block| {
+            [0, 1].map(|parity| {
+                let first = code.previous(8 * block, parity) & !15;
+                let rank = |lane| (code.previous(8 * block + lane, parity) - first) / 2;
+                (first, std::array::from_fn(|lane| PLACE[rank(lane)]))
+            })
+        });
         let mut now = costs.to_vec();
         let mut after = vec![0f32; states];
-        for (index, (branch, bits)) in branches.iter().zip(decisions.chunks_exact_mut(states / 8)).enumerate() {
+        for (index, (branch, bits)) in branches.iter().zip(decisions.chunks_exact_mut(BLOCKS)).enumerate() {
             for (block, byte) in bits.iter_mut().enumerate() {
                 // The quantiser of the predecessors is the top bit of the state: constant over a block.
-                let quantizer = 2 * code.incoming_quantizer(8 * block);
-                // SAFETY: `block < states / 8`; the index tables hold predecessors, all below `states`.
-                unsafe {
-                    let from_even = _mm256_loadu_si256(even.as_ptr().add(8 * block).cast());
-                    let from_odd = _mm256_loadu_si256(odd.as_ptr().add(8 * block).cast());
-                    let a = _mm256_i32gather_ps::<4>(now.as_ptr(), from_even);
-                    let b = _mm256_i32gather_ps::<4>(now.as_ptr(), from_odd);
-                    let a = _mm256_add_ps(a, _mm256_set1_ps(branch[quantizer]));
-                    let b = _mm256_add_ps(b, _mm256_set1_ps(branch[quantizer + 1]));
-                    *byte = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(b, a)) as u8;
-                    _mm256_storeu_ps(after.as_mut_ptr().add(8 * block), _mm256_min_ps(b, a));
-                }
+                let odd = block >= BLOCKS / 2;
+                let quantizer = 2 * usize::from(odd);
+                let reach = |parity: usize| {
+                    let (first, places) = &sources[block][parity];
+                    let sixteen = &now[*first..*first + 16];
+                    // SAFETY: loads of eight elements from the halves of sixteen and from an array of eight.
+                    let (low, high, places) = unsafe {
+                        let low = _mm256_loadu_ps(sixteen.as_ptr());
+                        let high = _mm256_loadu_ps(sixteen.as_ptr().add(8));
+                        (low, high, _mm256_loadu_si256(places.as_ptr().cast()))
+                    };
+                    let every_other =
+                        if odd { _mm256_shuffle_ps::<0xDD>(low, high) } else { _mm256_shuffle_ps::<0x88>(low, high) };
+                    let cost = _mm256_permutevar8x32_ps(every_other, places);
+                    _mm256_add_ps(cost, _mm256_set1_ps(branch[quantizer + parity]))
+                };
+                let (a, b) = (reach(0), reach(1));
+                *byte = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(b, a)) as u8;
+                let eight = &mut after[8 * block..8 * block + 8];
+                // SAFETY: a store of eight elements to eight.
+                unsafe { _mm256_storeu_ps(eight.as_mut_ptr(), _mm256_min_ps(b, a)) };
             }
             std::mem::swap(&mut now, &mut after);
             if index % PERIOD == PERIOD - 1 {
