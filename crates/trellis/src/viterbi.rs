@@ -250,39 +250,43 @@ mod avx2 {
     unsafe fn many<const BLOCKS: usize>(code: Code, branches: &[[f32; 4]], costs: &mut [f32], decisions: &mut [u8]) {
         let states = 8 * BLOCKS;
         assert!(states >= 16 && code.states() == states);
-        let sources: [[(usize, [i32; 8]); 2]; BLOCKS] = std::array::from_fn(|block| {
-            [0, 1].map(|parity| {
+        let mut firsts = [[0usize; 2]; BLOCKS];
+        let mut places = [[_mm256_setzero_si256(); 2]; BLOCKS];
+        for block in 0..BLOCKS {
+            for parity in 0..2 {
                 let first = code.previous(8 * block, parity) & !15;
-                let rank = |lane| (code.previous(8 * block + lane, parity) - first) / 2;
-                (first, std::array::from_fn(|lane| PLACE[rank(lane)]))
-            })
-        });
+                assert!(first + 16 <= states);
+                let place: [i32; 8] =
+                    std::array::from_fn(|lane| PLACE[(code.previous(8 * block + lane, parity) - first) / 2]);
+                firsts[block][parity] = first;
+                // SAFETY: a load of eight elements from an array of eight.
+                places[block][parity] = unsafe { _mm256_loadu_si256(place.as_ptr().cast()) };
+            }
+        }
+        assert_eq!(costs.len(), states);
         let mut now = costs.to_vec();
         let mut after = vec![0f32; states];
         for (index, (branch, bits)) in branches.iter().zip(decisions.chunks_exact_mut(BLOCKS)).enumerate() {
-            for (block, byte) in bits.iter_mut().enumerate() {
-                // The quantiser of the predecessors is the top bit of the state: constant over a block.
-                let odd = block >= BLOCKS / 2;
-                let quantizer = 2 * usize::from(odd);
-                let reach = |parity: usize| {
-                    let (first, places) = &sources[block][parity];
-                    let sixteen = &now[*first..*first + 16];
-                    // SAFETY: loads of eight elements from the halves of sixteen and from an array of eight.
-                    let (low, high, places) = unsafe {
-                        let low = _mm256_loadu_ps(sixteen.as_ptr());
-                        let high = _mm256_loadu_ps(sixteen.as_ptr().add(8));
-                        (low, high, _mm256_loadu_si256(places.as_ptr().cast()))
+            // SAFETY: both cost arrays have `states` elements; sixteen from each `first` are among them, as checked above.
+            unsafe {
+                let (source, target) = (now.as_ptr(), after.as_mut_ptr());
+                for block in 0..BLOCKS {
+                    let [even, odd] = firsts[block];
+                    let (a0, a1) = (_mm256_loadu_ps(source.add(even)), _mm256_loadu_ps(source.add(even + 8)));
+                    let (b0, b1) = (_mm256_loadu_ps(source.add(odd)), _mm256_loadu_ps(source.add(odd + 8)));
+                    // The quantiser of the predecessors, their lowest bit, is the top bit of the state: constant over a block.
+                    let (a, b, quantizer) = if block < BLOCKS / 2 {
+                        (_mm256_shuffle_ps::<0x88>(a0, a1), _mm256_shuffle_ps::<0x88>(b0, b1), 0)
+                    } else {
+                        (_mm256_shuffle_ps::<0xDD>(a0, a1), _mm256_shuffle_ps::<0xDD>(b0, b1), 2)
                     };
-                    let every_other =
-                        if odd { _mm256_shuffle_ps::<0xDD>(low, high) } else { _mm256_shuffle_ps::<0x88>(low, high) };
-                    let cost = _mm256_permutevar8x32_ps(every_other, places);
-                    _mm256_add_ps(cost, _mm256_set1_ps(branch[quantizer + parity]))
-                };
-                let (a, b) = (reach(0), reach(1));
-                *byte = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(b, a)) as u8;
-                let eight = &mut after[8 * block..8 * block + 8];
-                // SAFETY: a store of eight elements to eight.
-                unsafe { _mm256_storeu_ps(eight.as_mut_ptr(), _mm256_min_ps(b, a)) };
+                    let a = _mm256_permutevar8x32_ps(a, places[block][0]);
+                    let b = _mm256_permutevar8x32_ps(b, places[block][1]);
+                    let a = _mm256_add_ps(a, _mm256_set1_ps(branch[quantizer]));
+                    let b = _mm256_add_ps(b, _mm256_set1_ps(branch[quantizer + 1]));
+                    bits[block] = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(b, a)) as u8;
+                    _mm256_storeu_ps(target.add(8 * block), _mm256_min_ps(b, a));
+                }
             }
             std::mem::swap(&mut now, &mut after);
             if index % PERIOD == PERIOD - 1 {
