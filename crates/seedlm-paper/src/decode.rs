@@ -11,6 +11,7 @@ use seedpress_codec::{DecodeError, EncodedView, Role};
 use seedpress_lfsr_basis::subspace::Path;
 use seedpress_lfsr_basis::{Expansion, Register};
 
+use crate::kernel::{self, Parts};
 use crate::{factors, unit};
 
 /// Blocks a task decodes.
@@ -44,22 +45,22 @@ impl Blocks<'_> {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the feature the function is compiled for was detected on this machine.
             Path::Avx2 if path.is_supported() => unsafe { self.avx2(first, out) },
-            _ => self.any_shape(first, out),
+            _ => self.any_shape::<false>(first, out),
         }
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2")]
     fn avx2(&self, first: usize, out: &mut [f32]) -> Result<(), ZeroSeed> {
-        self.any_shape(first, out)
+        self.any_shape::<true>(first, out)
     }
 
     /// The presets' shapes get loops of their own.
     #[inline(always)]
-    fn any_shape(&self, first: usize, out: &mut [f32]) -> Result<(), ZeroSeed> {
+    fn any_shape<const AVX2: bool>(&self, first: usize, out: &mut [f32]) -> Result<(), ZeroSeed> {
         match (self.register.width(), self.rows, self.columns, self.bits, &self.expansion) {
-            (16, 8, 3, 4, Some(expansion)) => self.of_shape::<8, 3>(expansion, first, out),
-            (16, 12, 4, 4, Some(expansion)) => self.of_shape::<12, 4>(expansion, first, out),
+            (16, 8, 3, 4, Some(expansion)) => self.of_shape::<AVX2, 8, 3>(expansion, first, out),
+            (16, 12, 4, 4, Some(expansion)) => self.of_shape::<AVX2, 12, 4>(expansion, first, out),
             _ => self.one_by_one(first, out),
         }
     }
@@ -67,7 +68,7 @@ impl Blocks<'_> {
     /// Blocks of a shape known when compiled, of at most 48 states of 16 bits, with coefficients of four bits. Two blocks take a whole
     /// number of bytes of every segment: four of seeds, one of exponents, `COLUMNS` of coefficients. `first` is even.
     #[inline(always)]
-    fn of_shape<const ROWS: usize, const COLUMNS: usize>(
+    fn of_shape<const AVX2: bool, const ROWS: usize, const COLUMNS: usize>(
         &self,
         expansion: &Expansion,
         first: usize,
@@ -81,49 +82,24 @@ impl Blocks<'_> {
         let (whole, mut zero) = (2 * pairs.len(), false);
         let parts = seeds.iter().zip(exponents).zip(coefficients);
         for ([low, high], ((seeds, &exponents), coefficients)) in pairs.iter_mut().zip(parts) {
-            let mut packed = 0u32;
-            for column in 0..COLUMNS {
-                packed |= u32::from(coefficients[column]) << (8 * column);
-            }
+            let packed = coefficients.iter().rev().fold(0u32, |packed, &byte| (packed << 8) | u32::from(byte));
             let seeds = u32::from_le_bytes(*seeds);
             zero |= seeds & 0xFFFF == 0 || seeds >> 16 == 0;
-            self.block::<ROWS, COLUMNS>(expansion, seeds & 0xFFFF, exponents & 15, packed, low);
-            self.block::<ROWS, COLUMNS>(expansion, seeds >> 16, exponents >> 4, packed >> (4 * COLUMNS), high);
+            let halves =
+                [(seeds & 0xFFFF, exponents & 15, packed), (seeds >> 16, exponents >> 4, packed >> (4 * COLUMNS))];
+            for ((seed, exponent, packed), out) in halves.into_iter().zip([low, high]) {
+                let factor = self.factors[usize::from(exponent)];
+                let parts = Parts { bits: expansion.bits(seed), packed, unit: self.unit, factor };
+                match AVX2 {
+                    #[cfg(target_arch = "x86_64")]
+                    // SAFETY: this path was chosen because the machine has AVX2.
+                    true => unsafe { kernel::avx2::<ROWS, COLUMNS>(parts, out) },
+                    _ => kernel::portable::<ROWS, COLUMNS>(parts, out),
+                }
+            }
         }
         let done = whole * ROWS;
         if zero { Err(ZeroSeed) } else { self.one_by_one(first + whole, &mut out[done..]) }
-    }
-
-    #[inline(always)]
-    fn block<const ROWS: usize, const COLUMNS: usize>(
-        &self,
-        expansion: &Expansion,
-        seed: u32,
-        exponent: u8,
-        packed: u32,
-        out: &mut [f32; ROWS],
-    ) {
-        let bits = expansion.bits(seed);
-        // Every state lies within one of these, 1 to 16 bits up.
-        let words = [bits as u32, (bits >> 16) as u32, (bits >> 32) as u32];
-        let mut sums = [0i32; ROWS];
-        for column in 0..COLUMNS {
-            let q = (packed << (28 - 4 * column)) as i32 >> 28;
-            let mut states = [0u32; ROWS];
-            for row in 0..ROWS {
-                states[row] = words[(row * COLUMNS + column) / 16];
-            }
-            for row in 0..ROWS {
-                states[row] = (states[row] >> ((row * COLUMNS + column) % 16 + 1)) & 0xFFFF;
-            }
-            for row in 0..ROWS {
-                sums[row] += q * (states[row] as i32 - 0x8000);
-            }
-        }
-        let factor = self.factors[usize::from(exponent & 15)];
-        for row in 0..ROWS {
-            out[row] = (sums[row] as f32 * self.unit * factor).clamp(f32::MIN, f32::MAX);
-        }
     }
 
     #[inline(always)]

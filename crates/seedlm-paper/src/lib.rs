@@ -17,6 +17,7 @@
 
 mod decode;
 pub mod encode;
+mod kernel;
 pub mod search;
 
 use schemars::JsonSchema;

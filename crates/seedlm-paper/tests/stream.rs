@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Random, preset};
-use seedpress_codec::{AnyCodec, Codec, DType, EncodeContext, Registry, TensorView};
+use seedpress_codec::{AnyCodec, Calibration, Codec, DType, EncodeContext, Int, Registry, TensorView};
 use seedpress_seedlm_paper::{Config, SeedLm, register};
 
 fn distortion(config: &Config, count: usize, scale: f64) -> (f64, f64) {
@@ -32,16 +32,49 @@ fn distortion_and_rate_of_the_written_bytes() {
     }
 }
 
-/// The figures of 2^20 weights.
+/// The figures of 2^20 weights: .01413 and .04794 measured. The search is exact (`tests/search.rs`) and the octaves' phase, the only
+/// freedom left to the tensor's scale, moves them by less than .0001 (`examples/grids.rs`), so .0139 and .0468, which were hoped for,
+/// lie beyond whole octaves. Half octaves and quarters reach them at the same bits.
 #[test]
 #[ignore = "a minute"]
 fn distortion_of_a_million_gaussian_weights() {
-    for (config, bound) in [(preset(8, 3), 0.0145), (preset(12, 4), 0.0488)] {
-        let start = std::time::Instant::now();
-        let (loss, rate) = distortion(&config, 1 << 20, 1.0);
-        println!("block {}: relMSE {loss:.5} at {rate:.4} bits, {:?}", config.block.get(), start.elapsed());
-        assert!(loss < bound);
+    let bounds = [(preset(8, 3), [0.01418, 0.0129, 0.0121]), (preset(12, 4), [0.0481, 0.0462, 0.0452])];
+    for (config, bounds) in bounds {
+        for (exponents, bound) in [1, 2, 4].into_iter().zip(bounds) {
+            let config = Config { exponents_per_octave: Int::of(exponents), ..config.clone() };
+            let start = std::time::Instant::now();
+            let (loss, rate) = distortion(&config, 1 << 20, 1.0);
+            let block = config.block.get();
+            println!("block {block}, 1/{exponents} octaves: relMSE {loss:.5} at {rate:.4} bits, {:?}", start.elapsed());
+            assert!(loss < bound);
+        }
     }
+}
+
+/// Weighted errors shrink and plain errors grow where columns count differently.
+#[test]
+fn calibration_moves_error_to_columns_that_matter_less() {
+    let (rows, columns) = (24, 16);
+    let mut random = Random(9);
+    let values: Vec<f32> = (0..rows * columns).map(|_| random.gaussian() as f32).collect();
+    let shape = [rows, columns];
+    let tensor = TensorView::new("w", &shape, &values, DType::F32).unwrap();
+    let mean_square: Vec<f32> = (0..columns).map(|column| if column % 3 == 0 { 25.0 } else { 0.5 }).collect();
+    let mean_abs = mean_square.iter().map(|square| square.sqrt() * 0.8).collect();
+    let calibration = Calibration { columns, samples: 100, mean_square: mean_square.clone(), mean_abs, hessian: None };
+    let context = EncodeContext { calibration: Some(&calibration), ..EncodeContext::default() };
+    let errors = |weighted| {
+        let config = Config { weighted, k: Int::of(10), ..preset(8, 3) };
+        let bytes = AnyCodec::new(SeedLm::new(config)).encode(&tensor, &context).unwrap().to_bytes();
+        let back = register(Registry::default()).decode_bytes(&bytes).unwrap().tensor;
+        let pairs = values.iter().zip(back.values()).enumerate();
+        pairs.fold((0.0, 0.0), |(plain, scaled), (index, (a, b))| {
+            let square = (f64::from(*a) - f64::from(*b)).powi(2);
+            (plain + square, scaled + square * f64::from(mean_square[index % columns]))
+        })
+    };
+    let (plain, weighted) = (errors(false), errors(true));
+    assert!(weighted.1 < 0.8 * plain.1 && weighted.0 > plain.0, "{plain:?} {weighted:?}");
 }
 
 #[test]
