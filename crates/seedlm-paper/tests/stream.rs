@@ -33,7 +33,7 @@ fn distortion_and_rate_of_the_written_bytes() {
 }
 
 /// The figures of 2^20 weights: .01413 and .04794 measured. The search is exact (`tests/search.rs`) and the octaves' phase, the only
-/// freedom left to the tensor's scale, moves them by less than .0001 (`examples/grids.rs`), so .0139 and .0468, which were hoped for,
+/// freedom left to the tensor's scale, moves them by less than .0002 (`examples/grids.rs`), so .0139 and .0468, which were hoped for,
 /// lie beyond whole octaves. Half octaves and quarters reach them at the same bits.
 #[test]
 #[ignore = "a minute"]
