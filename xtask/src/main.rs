@@ -13,10 +13,17 @@ const HELP: &str = "cargo xtask <verb> [arguments]
   models <verb>      list, fetch or train models
 
   readme <folder>    put the results table of a report into README.md
-  ci                 formatting, lints and tests, as continuous integration runs them";
+  ci                 formatting, lints and tests, as continuous integration runs them
+
+Examples:
+  cargo xtask bench configs/quick.toml
+  cargo xtask compare reports/before reports/after
+  cargo xtask readme reports/full
+
+`cargo xtask bench --help`, and so on, explains a verb.";
 
 /// Between these lines README.md carries the results table.
-const MARKERS: (&str, &str) = ("<!-- results:start -->", "<!-- results:end -->");
+const MARKERS: (&str, &str) = ("<!-- results -->", "<!-- /results -->");
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

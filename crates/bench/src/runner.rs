@@ -410,7 +410,8 @@ fn stored_rows(matrix: &Matrix, options: &Options) -> Result<HashMap<String, Vec
             text.push(b'\n');
         }
         let aside = options.out.join("superseded.jsonl");
-        crate::cache::write_atomically(&options.out, &aside, &text)
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(&aside);
+        file.and_then(|mut file| std::io::Write::write_all(&mut file, &text))
             .map_err(|source| RunError::Folder { path: aside, source })?;
         eprintln!("note: {} rows that this run does not ask for moved to superseded.jsonl", superseded.len());
     }

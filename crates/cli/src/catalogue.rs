@@ -7,6 +7,8 @@ use crate::failure::{Failure, Outcome};
 
 /// Which codec.
 #[derive(Args)]
+#[command(after_help = "  seedpress codecs
+  seedpress codecs seedlm-progressive")]
 pub struct CodecsArguments {
     /// Show the options of this codec: type, range, default, help
     id: Option<String>,
@@ -75,6 +77,8 @@ fn legal_values(property: &serde_json::Value, schema: &serde_json::Value) -> Str
 
 /// What to do with the zoo.
 #[derive(Args)]
+#[command(after_help = "  seedpress models list
+  seedpress models train fashion-mlp")]
 pub struct ModelsArguments {
     #[command(subcommand)]
     verb: Verb,

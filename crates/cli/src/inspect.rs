@@ -11,6 +11,7 @@ use crate::failure::{Failure, Outcome};
 
 /// The file to look at.
 #[derive(Args)]
+#[command(after_help = "  seedpress inspect model.sdp")]
 pub struct Arguments {
     /// The .sdp file
     input: PathBuf,
@@ -54,6 +55,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
 
 /// The file to check.
 #[derive(Args)]
+#[command(after_help = "  seedpress verify model.sdp --against model.safetensors")]
 pub struct VerifyArguments {
     /// The .sdp file
     input: PathBuf,

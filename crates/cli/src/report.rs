@@ -8,6 +8,8 @@ use crate::failure::{Failure, Outcome};
 
 /// A folder of results.
 #[derive(Args)]
+#[command(after_help = "  seedpress report reports/full
+  seedpress report reports/full --table")]
 pub struct Arguments {
     /// The folder with results.jsonl
     folder: PathBuf,
@@ -19,7 +21,7 @@ pub struct Arguments {
 /// Redraws a report.
 pub fn run(arguments: &Arguments) -> Outcome {
     if arguments.table {
-        print!("{}", table(&arguments.folder)?);
+        print!("{}", seedpress_report::results_table(&arguments.folder).map_err(Failure::data)?);
         return Ok(());
     }
     draw(&arguments.folder)?;
@@ -32,7 +34,7 @@ pub fn draw(folder: &Path) -> Outcome {
     seedpress_report::render(folder).map(|_| ()).map_err(Failure::data)
 }
 
-/// The results table as Markdown.
+/// What a run prints at its end: every row, synthetic sources too, where [`seedpress_report::results_table`] picks rows for readers.
 pub fn table(folder: &Path) -> Result<String, Failure> {
     let run = seedpress_results::read_run(folder).map_err(Failure::data)?;
     let rows = seedpress_results::read_rows(folder).map_err(Failure::data)?;
@@ -42,7 +44,8 @@ pub fn table(folder: &Path) -> Result<String, Failure> {
 /// Two folders of results.
 #[derive(Args)]
 #[command(
-    after_help = "Exit status 1 where size, error or a task metric got worse by more than the threshold; speeds are shown, not judged."
+    after_help = "Exit status 1 where size, error or a task metric got worse by more than the threshold; speeds are shown, not judged.
+  seedpress compare reports/before reports/after --threshold 0.02"
 )]
 pub struct CompareArguments {
     /// The run to compare with

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// One line of `results.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,7 @@ pub struct Prefix {
     /// Bytes of the prefix, header included.
     pub bytes: u64,
     /// Sum of squared errors when decoded from it.
+    #[serde(deserialize_with = "number")]
     pub squared_error: f64,
 }
 
@@ -69,16 +70,22 @@ pub struct TensorRow {
     /// `bytes` by role: scales, indices, codebook, header...
     pub parts: BTreeMap<String, u64>,
     /// Sum of squared errors of the decoded tensor.
+    #[serde(deserialize_with = "number")]
     pub squared_error: f64,
     /// Sum of squared weights.
+    #[serde(deserialize_with = "number")]
     pub energy: f64,
     /// Sum of weight times reconstruction, for the cosine.
+    #[serde(deserialize_with = "number")]
     pub dot: f64,
     /// Sum of squared reconstructed weights.
+    #[serde(deserialize_with = "number")]
     pub decoded_energy: f64,
     /// Largest absolute error.
+    #[serde(deserialize_with = "number")]
     pub max_abs_error: f64,
     /// Largest absolute weight.
+    #[serde(deserialize_with = "number")]
     pub max_abs: f64,
     /// Every encode run.
     pub encode_seconds: Vec<f64>,
@@ -127,8 +134,10 @@ pub struct ModelRow {
     /// The metric of the model decoded from the file.
     pub compressed: Option<f64>,
     /// 95 % bootstrap interval of `compressed`.
+    #[serde(deserialize_with = "interval")]
     pub interval: Option<[f64; 2]>,
     /// 95 % bootstrap interval of `baseline`.
+    #[serde(deserialize_with = "interval")]
     pub baseline_interval: Option<[f64; 2]>,
     /// Held-out samples the metric was measured on.
     pub samples: u64,
@@ -197,5 +206,74 @@ pub struct Run {
     /// Models in the order of the config.
     pub models: Vec<String>,
     /// Bytes per second of a plain copy in this run: the roof of every decode speed.
+    #[serde(deserialize_with = "number")]
     pub memcpy_bytes_per_second: f64,
+}
+
+/// JSON has no NaN and no infinity: they are written as `null`, which reads as NaN.
+fn number<'de, D: Deserializer<'de>>(input: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(input)?.unwrap_or(f64::NAN))
+}
+
+/// As [`number`], for both ends.
+fn interval<'de, D: Deserializer<'de>>(input: D) -> Result<Option<[f64; 2]>, D::Error> {
+    let ends: Option<[Option<f64>; 2]> = Option::deserialize(input)?;
+    Ok(ends.map(|ends| ends.map(|end| end.unwrap_or(f64::NAN))))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn what_json_cannot_say_reads_as_nan() {
+        let row = TensorRow {
+            key: "k".into(),
+            squared_error: f64::INFINITY,
+            energy: 2.0,
+            prefixes: vec![Prefix { bytes: 3, squared_error: f64::NAN }],
+            ..TensorRow::default()
+        };
+        let text = serde_json::to_string(&Row::Tensor(row)).unwrap();
+        let Row::Tensor(back) = serde_json::from_str(&text).unwrap() else { panic!("{text}") };
+        assert!(back.squared_error.is_nan() && back.prefixes[0].squared_error.is_nan());
+        assert_eq!((back.key.as_str(), back.energy), ("k", 2.0));
+
+        let row = ModelRow { interval: Some([f64::NAN, 1.0]), ..ModelRow::default() };
+        let text = serde_json::to_string(&Row::Model(row)).unwrap();
+        let Row::Model(back) = serde_json::from_str(&text).unwrap() else { panic!("{text}") };
+        let [low, high] = back.interval.unwrap();
+        assert!(low.is_nan() && high == 1.0 && back.baseline_interval.is_none());
+    }
+
+    #[test]
+    fn numbers_survive_reading_and_writing() {
+        let (mut value, mut state) = (0.0, 1u64);
+        for _ in 0..2000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            value += (state >> 11) as f64 / 3e9;
+            let text = serde_json::to_string(&Prefix { bytes: 1, squared_error: value }).unwrap();
+            let back: Prefix = serde_json::from_str(&text).unwrap();
+            assert_eq!(back.squared_error.to_bits(), value.to_bits(), "{text}");
+        }
+    }
+
+    /// Names that other tools read.
+    #[test]
+    fn field_names_are_a_contract() {
+        let tensor = serde_json::to_value(Row::Tensor(TensorRow::default())).unwrap();
+        let model = serde_json::to_value(Row::Model(ModelRow::default())).unwrap();
+        assert_eq!((&tensor["kind"], &model["kind"]), (&"tensor".into(), &"model".into()));
+        for name in "codec model tensor shape weights bytes squared_error energy max_abs_error encode_seconds decode_seconds threads status prefixes".split(' ') {
+            assert!(tensor.get(name).is_some(), "{name}");
+        }
+        for name in "codec model bytes weights metric baseline compressed tensors_ok tensors".split(' ') {
+            assert!(model.get(name).is_some(), "{name}");
+        }
+        let prefix = serde_json::to_value(Prefix { bytes: 1, squared_error: 2.0 }).unwrap();
+        assert_eq!(prefix, serde_json::json!({"bytes": 1, "squared_error": 2.0}));
+        assert_eq!(tensor["status"], "ok");
+    }
 }

@@ -1,0 +1,195 @@
+//! The real binary, end to end: what it writes, and that bad input costs one line and leaves nothing behind.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use seedpress_checkpoint::{Checkpoint, SavedTensor, save_safetensors};
+
+fn seedpress(folder: &Path, line: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_seedpress")).args(line.split_whitespace()).current_dir(folder).output().unwrap()
+}
+
+#[track_caller]
+fn succeeds(folder: &Path, line: &str) -> String {
+    let output = seedpress(folder, line);
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Fails with one line on stderr that holds `part`, and leaves the folder's listing as it was.
+#[track_caller]
+fn fails(folder: &Path, line: &str, status: i32, part: &str) {
+    let listing = |folder: &Path| {
+        let mut names: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = listing(folder);
+    let output = seedpress(folder, line);
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(status), "{line}: {message}");
+    assert_eq!(message.lines().count(), 1, "{line}: {message}");
+    assert!(message.contains(part), "{line}: {message}");
+    assert_eq!(listing(folder), before, "{line}");
+}
+
+/// Weights that a generator of 64-bit steps makes: no two alike, no pattern a codec could use.
+fn weights(seed: u64, count: usize) -> Vec<f32> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
+    };
+    (0..count).map(|_| next() + next() + next()).collect()
+}
+
+fn save(path: &Path, name: &str, seed: u64) {
+    let tensor = |values: &[f32], shape: &[usize]| SavedTensor {
+        dtype: "F32".into(),
+        shape: shape.to_vec(),
+        bytes: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+    };
+    let tensors = [
+        (format!("{name}.weight"), tensor(&weights(seed, 2048), &[32, 64])),
+        (format!("{name}.bias"), tensor(&weights(seed + 1, 32), &[32])),
+    ];
+    save_safetensors(path, &tensors, &BTreeMap::new()).unwrap();
+}
+
+fn relative_error(before: &Path, after: &Path, name: &str) -> f64 {
+    let load = |path: &Path| Checkpoint::open(path).unwrap().load_float(name).unwrap();
+    let (before, after) = (load(before), load(after));
+    let error: f64 = before.values().iter().zip(after.values()).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+    let energy: f64 = before.values().iter().map(|a| f64::from(*a).powi(2)).sum();
+    (error / energy).sqrt()
+}
+
+#[test]
+fn there_and_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let model = here.join("model.safetensors");
+    save(&model, "fc", 1);
+    for (codec, allowed) in [("raw", 0.0), ("q8_0", 0.01)] {
+        succeeds(here, &format!("compress model.safetensors --codec {codec} -o {codec}.sdp"));
+        let listing = succeeds(here, &format!("inspect {codec}.sdp"));
+        assert!(listing.contains(&format!("fc.weight: {codec}")) && listing.starts_with("complete"), "{listing}");
+        succeeds(here, &format!("verify {codec}.sdp --against model.safetensors"));
+        succeeds(here, &format!("decompress {codec}.sdp -o {codec}.safetensors"));
+        let back = here.join(format!("{codec}.safetensors"));
+        let error = relative_error(&model, &back, "fc.weight");
+        assert!(error <= allowed, "{codec}: {error}");
+        assert_eq!(relative_error(&model, &back, "fc.bias"), 0.0, "small tensors are kept");
+    }
+}
+
+#[test]
+fn a_progressive_file_decodes_from_its_beginning() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let model = here.join("model.safetensors");
+    save(&model, "fc", 5);
+    succeeds(here, "compress model.safetensors --codec seedlm-progressive -o m.sdp");
+    succeeds(here, "decompress m.sdp -o whole.safetensors");
+    succeeds(here, "decompress m.sdp -o base.safetensors --layers 1");
+    let most = std::fs::metadata(here.join("m.sdp")).unwrap().len() - 1;
+    succeeds(here, &format!("decompress m.sdp -o most.safetensors --max-bytes {most}"));
+    let error = |name: &str| relative_error(&model, &here.join(name), "fc.weight");
+    let (whole, most, base) = (error("whole.safetensors"), error("most.safetensors"), error("base.safetensors"));
+    assert!(whole < most && most <= base && base < 1.0, "{whole} {most} {base}");
+}
+
+#[test]
+fn shards_are_one_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    save(&here.join("one.safetensors"), "one", 1);
+    save(&here.join("two.safetensors"), "two", 2);
+    let index = r#"{"weight_map": {"one.weight": "one.safetensors", "two.weight": "two.safetensors"}}"#;
+    std::fs::write(here.join("model.safetensors.index.json"), index).unwrap();
+    succeeds(here, "compress model.safetensors.index.json --codec raw -o m.sdp");
+    succeeds(here, "decompress m.sdp -o back.safetensors");
+    let back = here.join("back.safetensors");
+    assert_eq!(relative_error(&here.join("one.safetensors"), &back, "one.weight"), 0.0);
+    assert_eq!(relative_error(&here.join("two.safetensors"), &back, "two.weight"), 0.0);
+}
+
+#[test]
+fn bad_input_is_one_line_and_nothing_half_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    save(&here.join("model.safetensors"), "fc", 1);
+    let bytes = std::fs::read(here.join("model.safetensors")).unwrap();
+    std::fs::write(here.join("cut.safetensors"), &bytes[..bytes.len() / 2]).unwrap();
+    std::fs::write(here.join("text.safetensors"), "this is no safetensors file\n").unwrap();
+    std::fs::write(here.join("wrong.toml"), "[run]\nname = \n").unwrap();
+    let config = |codec: &str| {
+        format!("[run]\nname = \"t\"\n[[codec]]\n{codec}\n[[model]]\nsynthetic = \"gaussian\"\nshape = [8, 32]\n")
+    };
+    std::fs::write(here.join("unknown.toml"), config("codec = \"bitnett\"")).unwrap();
+    std::fs::write(here.join("good.toml"), config("codec = \"raw\"")).unwrap();
+
+    fails(here, "compress cut.safetensors --codec raw -o m.sdp", 1, "cut.safetensors");
+    fails(here, "compress text.safetensors --codec raw -o m.sdp", 1, "text.safetensors");
+    fails(here, "compress nowhere.safetensors --codec raw -o m.sdp", 1, "nowhere.safetensors");
+    fails(here, "compress model.safetensors --codec bitnett -o m.sdp", 2, "bitnett");
+    fails(here, "compress model.safetensors --codec raw -o text.safetensors/m.sdp", 1, "text.safetensors");
+    fails(here, "decompress text.safetensors -o back.safetensors", 1, "text.safetensors");
+    fails(here, "bench wrong.toml", 2, "wrong.toml:2:");
+    fails(here, "bench unknown.toml", 2, "unknown.toml:4:9");
+    fails(here, "bench good.toml --out text.safetensors/report", 1, "text.safetensors");
+}
+
+#[test]
+fn a_run_resumes_and_keeps_what_an_edited_config_no_longer_asks_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let config = |codecs: &str| {
+        let text = format!(
+            "[run]\nname = \"t\"\n[[codec]]\ncodec = {codecs}\n[[model]]\nsynthetic = \"gaussian\"\nshape = [32, 64]\n"
+        );
+        std::fs::write(here.join("t.toml"), text).unwrap();
+    };
+    config("[\"raw\", \"q8_0\", \"seedlm-progressive\"]");
+    let first = succeeds(here, "bench t.toml --out out");
+    assert!(first.contains("q8_0"), "{first}");
+    let results = here.join("out/results.jsonl");
+    let text = std::fs::read_to_string(&results).unwrap();
+    let rows: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let layered = rows.iter().find(|row| row["kind"] == "tensor" && row["codec"] == "seedlm-progressive").unwrap();
+    let prefixes = layered["prefixes"].as_array().unwrap();
+    assert!(prefixes.len() > 1, "{layered}");
+    assert_eq!(prefixes.last().unwrap()["bytes"], layered["bytes"]);
+
+    // A crash in the middle of the last line costs that row only.
+    std::fs::write(&results, format!("{text}{}", &text[..40])).unwrap();
+    let second = succeeds(here, "bench t.toml --out out");
+    assert!(second.contains("\n0 cells measured"), "{second}");
+    assert_eq!(std::fs::read_to_string(&results).unwrap(), text);
+
+    let aside = || std::fs::read_to_string(here.join("out/superseded.jsonl")).unwrap().lines().count();
+    config("[\"raw\", \"q8_0\"]");
+    succeeds(here, "bench t.toml --out out");
+    let once = aside();
+    assert!(once > 0);
+    config("\"raw\"");
+    succeeds(here, "bench t.toml --out out");
+    assert!(aside() > once, "earlier superseded rows stay");
+}
+
+#[test]
+fn only_takes_a_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let text = "[run]\nname = \"t\"\n[[codec]]\ncodec = \"rtn\"\nbits = [2, 4]\n[[codec]]\ncodec = \"raw\"\n\
+                [[model]]\nsynthetic = \"gaussian\"\nshape = [32, 64]\n";
+    std::fs::write(here.join("t.toml"), text).unwrap();
+    let all = succeeds(here, "bench t.toml --dry-run");
+    assert!(all.contains("rtn:bits=2") && all.contains("raw"), "{all}");
+    let part = succeeds(here, "bench t.toml --dry-run --only codec=rtn*");
+    assert!(part.contains("rtn:bits=2") && !part.contains("raw"), "{part}");
+    assert!(!here.join("reports").exists(), "a dry run writes nothing");
+}
