@@ -1,5 +1,7 @@
 //! Every stage restores every kind of segment exactly, expands none by more than a few bytes, and survives damage.
 
+#![allow(clippy::unwrap_used)]
+
 use seedpress_codec::packing::{pack_bits, pack_trits};
 use seedpress_codec::{Layer, LayerView, Limits, Packing, Registry, Role, Segment, SegmentView, Stage, Symbols};
 

@@ -1,5 +1,7 @@
 //! The register and its sequence against the paper's vectors and against plain stepping.
 
+#![allow(clippy::unwrap_used)]
+
 use proptest::prelude::*;
 use seedpress_lfsr_basis::{BasisError, PAPER_TAPS, Register, Sequence};
 

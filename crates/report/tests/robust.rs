@@ -1,5 +1,7 @@
 //! A report can be drawn whatever the rows hold, and the same rows give the same bytes.
 
+#![allow(clippy::unwrap_used)]
+
 use seedpress_results::{ModelRow, Prefix, Row, Run, Status, TensorRow, append, write_run};
 
 fn rows() -> Vec<Row> {

@@ -1,5 +1,7 @@
 //! Gaps to the Shannon limit on N(0,1), from written bytes, against the published figures.
 
+#![allow(clippy::unwrap_used)]
+
 use seedpress_codec::{DType, EncodeContext, Limits, Registry, Tensor};
 
 /// N(0,1) by Marsaglia's polar method from a 64-bit linear congruential generator.

@@ -1,5 +1,7 @@
 //! The committed files are what the catalogue and the cards say.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::HashSet;
 
 use seedpress_codec::{DType, Tensor};
