@@ -62,7 +62,8 @@ impl<'t> Collector<'t> {
 
     /// The place of a byte offset.
     pub(super) fn locate(&self, offset: usize) -> Location {
-        let before = &self.text[..self.text.floor_char_boundary(offset)];
+        let boundary = (0..=offset.min(self.text.len())).rev().find(|&at| self.text.is_char_boundary(at)).unwrap_or(0);
+        let before = &self.text[..boundary];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         Location {
             path: self.path.to_owned(),
