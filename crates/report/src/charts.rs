@@ -167,7 +167,7 @@ const ROW: i32 = 21;
 const LABELS: i32 = 236;
 
 fn row_label(canvas: &Canvas, label: &str, y: i32) {
-    canvas.text(&shorten(label, 32), (LABELS - 8, y), Anchor::End, 13.0, INK);
+    canvas.text(&shorten(label, 28), (LABELS - 8, y), Anchor::End, 13.0, INK);
 }
 
 /// Encode or decode speed of every contender.

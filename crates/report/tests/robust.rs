@@ -89,3 +89,11 @@ fn empty_runs_and_failed_rows_draw() {
     draw(&rows()[15..]);
     draw(&rows()[..1]);
 }
+
+#[test]
+fn the_table_of_the_readme_looks_like_this() {
+    let folder = tempfile::tempdir().unwrap();
+    write_run(folder.path(), &Run { name: "fixture".into(), ..Run::default() }).unwrap();
+    append(folder.path(), &rows()).unwrap();
+    insta::assert_snapshot!(seedpress_report::results_table(folder.path()).unwrap());
+}
