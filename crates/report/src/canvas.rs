@@ -21,25 +21,31 @@ pub enum Anchor {
 /// A picture being drawn. Drawing into a string cannot fail, so failures of single elements are dropped.
 pub struct Canvas<'a, 'b> {
     area: &'b DrawingArea<SVGBackend<'a>, Shift>,
+    /// Raw elements below everything drawn.
+    under: String,
+    /// Raw elements above it.
     tips: String,
 }
 
 /// Draws a picture; `title` is what a screen reader says.
 pub fn draw(width: u32, height: u32, title: &str, paint: impl FnOnce(&mut Canvas)) -> String {
     let mut svg = String::new();
-    let tips = {
+    let (under, tips) = {
         let area = SVGBackend::with_string(&mut svg, (width, height)).into_drawing_area();
         let _ = area.fill(&PAPER);
-        let mut canvas = Canvas { area: &area, tips: String::new() };
+        let mut canvas = Canvas { area: &area, under: String::new(), tips: String::new() };
         paint(&mut canvas);
-        let tips = canvas.tips;
+        let layers = (canvas.under, canvas.tips);
         let _ = area.present();
-        tips
+        layers
     };
     let body = svg.trim_end().strip_suffix("</svg>").unwrap_or(&svg).to_owned();
     let body = body.replacen("<svg ", "<svg role=\"img\" ", 1);
     let head = body.find('>').map_or(0, |place| place + 1);
-    format!("{}<title>{}</title>{}{tips}</svg>\n", &body[..head], escape_markup(title), &body[head..])
+    // The first element is the paper; what lies under the picture lies on it.
+    let paper = body[head..].find("/>").map_or(head, |place| head + place + 2);
+    let title = escape_markup(title);
+    format!("{}<title>{title}</title>{}\n{under}{}{tips}</svg>\n", &body[..head], &body[head..paper], &body[paper..])
 }
 
 /// A picture as a file of its own, which follows the system's theme.
@@ -56,17 +62,14 @@ impl Canvas<'_, '_> {
         let _ = self.area.draw(&PathElement::new(points.to_vec(), colour.stroke_width(width)));
     }
 
-    /// A dashed line.
-    pub fn dashed(&self, from: (i32, i32), to: (i32, i32), colour: RGBColor, width: u32) {
-        let (dx, dy) = (f64::from(to.0 - from.0), f64::from(to.1 - from.1));
-        let steps = (dx.hypot(dy) / 5.0).ceil().max(1.0);
-        let at = |step: f64| {
-            let part = (step / steps).min(1.0);
-            ((f64::from(from.0) + dx * part).round() as i32, (f64::from(from.1) + dy * part).round() as i32)
-        };
-        for step in (0..steps as u32).step_by(2) {
-            self.line(&[at(f64::from(step)), at(f64::from(step) + 1.0)], colour, width);
-        }
+    /// A dashed line, below everything else: the backend knows no dashes, and short strokes on whole pixels look ragged.
+    pub fn dashed(&mut self, from: (i32, i32), to: (i32, i32), colour: RGBColor, width: u32) {
+        let RGBColor(red, green, blue) = colour;
+        self.under += &format!(
+            "<line x1=\"{}\" y1=\"{}\" x2=\"{}\" y2=\"{}\" stroke=\"#{red:02X}{green:02X}{blue:02X}\" stroke-width=\"{width}\" \
+             stroke-dasharray=\"6 4\"/>\n",
+            from.0, from.1, to.0, to.1
+        );
     }
 
     /// A filled rectangle.

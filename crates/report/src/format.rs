@@ -21,7 +21,15 @@ pub fn significant(value: f64, digits: i32) -> String {
 
 /// `decimals` places.
 pub fn fixed(value: f64, decimals: usize) -> String {
-    if value.is_finite() { format!("{value:.decimals$}") } else { significant(value, 1) }
+    if !value.is_finite() {
+        return significant(value, 1);
+    }
+    let text = format!("{value:.decimals$}");
+    // What rounds to nothing has no sign.
+    match text.strip_prefix('-') {
+        Some(rest) if rest.chars().all(|c| matches!(c, '0' | '.')) => rest.to_owned(),
+        _ => text,
+    }
 }
 
 /// Weights per second with a unit: `4.2 K`, `1.35 M`, `2.1 G`.
@@ -115,6 +123,7 @@ mod tests {
         assert_eq!(significant(2.9e-12, 2), "2.9e-12");
         assert_eq!(per_second(4200.0), "4.20 K");
         assert_eq!(per_second(999_900.0), "1.000 M");
+        assert_eq!((fixed(-0.001, 2), fixed(-0.01, 2)), ("0.00".to_owned(), "-0.01".to_owned()));
         assert_eq!(bytes(12), "12.0 B");
         assert_eq!(seconds(0.0123), "12.3 ms");
         assert_eq!(shorten("abcdefghij", 5), "ab…ij");

@@ -11,6 +11,7 @@ mod format;
 mod html;
 mod markdown;
 mod page;
+mod prefixes;
 mod study;
 mod style;
 mod sums;

@@ -80,7 +80,7 @@ pub struct Study {
     pub tensors: Vec<TensorRow>,
     /// Rows of models, in file order.
     pub models: Vec<ModelRow>,
-    /// In the order of the config.
+    /// Lossless ones, then the others in the order of the config, then the floor.
     pub contenders: Vec<Contender>,
     /// In the order of the config.
     pub model_names: Vec<String>,
@@ -100,7 +100,16 @@ impl Study {
                 Row::Model(row) => models.push(row),
             }
         }
-        let contenders = contenders(&run, &tensors, &models);
+        let mut contenders = contenders(&run, &tensors, &models);
+        // Lossless rows head every table, the floor ends it; between them the config's order holds.
+        let lossy: BTreeSet<&str> =
+            tensors.iter().filter(|row| row.squared_error != 0.0).map(|row| row.codec.as_str()).collect();
+        let measured: BTreeSet<&str> =
+            tensors.iter().filter(|row| row.status == Status::Ok).map(|row| row.codec.as_str()).collect();
+        contenders.sort_by_key(|contender| {
+            let codec = contender.codec.as_str();
+            (contender.is_floor(), lossy.contains(codec) || !measured.contains(codec))
+        });
         let model_names = in_order(
             &run.models,
             tensors.iter().map(|row| row.model.as_str()).chain(models.iter().map(|row| row.model.as_str())),

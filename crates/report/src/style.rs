@@ -19,23 +19,17 @@ pub const PAPER: RGBColor = RGBColor(0xFF, 0xFF, 0xFE);
 pub const LIMIT: RGBColor = RGBColor(0xC0, 0x1C, 0x28);
 
 /// Light and dark twin of every series colour.
-const SERIES: [(u32, u32); 16] = [
+const SERIES: [(u32, u32); 10] = [
     (0x2563EB, 0x7AA8FF),
     (0xE0700A, 0xFFA24D),
     (0x15803D, 0x4CC476),
-    (0xB91C5C, 0xFF7DB0),
+    (0xC026D3, 0xF08CFA),
+    (0x0891A8, 0x41CFE3),
+    (0x7B4B2A, 0xD2A07A),
     (0x7C3AED, 0xB79AFF),
-    (0x0E8FA3, 0x41CFE3),
-    (0x92610A, 0xD9A94A),
-    (0x5F7A0B, 0xA9C93F),
-    (0xD11FC1, 0xF58BEA),
-    (0x475A82, 0x9FB3DA),
-    (0xA8452E, 0xF09079),
-    (0x0B7A66, 0x45C9AF),
-    (0x6B4A9E, 0xC3A6F0),
-    (0xC98A00, 0xFFD05C),
-    (0x3D6B99, 0x83B9EA),
-    (0x7A3F5D, 0xD394B4),
+    (0x7C8B00, 0xC3D13A),
+    (0xE11D6B, 0xFF7DB0),
+    (0x475569, 0xA9B6C8),
 ];
 
 const SURFACES: [(RGBColor, u32); 5] =
@@ -75,7 +69,7 @@ pub struct Mark {
 }
 
 impl Mark {
-    /// The series of this number: numbers below 16 differ in colour, numbers below 112 in colour and shape together.
+    /// The series of this number: numbers below 10 differ in colour, numbers below 70 in colour and shape together.
     pub fn number(number: usize) -> Self {
         Self { colour: rgb(SERIES[number % SERIES.len()].0), shape: SHAPES[number % SHAPES.len()], hollow: false }
     }
@@ -89,7 +83,7 @@ pub fn marks<'a>(ids: impl IntoIterator<Item = &'a str>) -> BTreeMap<String, Mar
     let mut marks = BTreeMap::new();
     for (round, id) in ids.into_iter().enumerate() {
         let start = fnv(id) as usize % SERIES.len();
-        // The first 16 ids share out the colours, the next 16 take them again with other shapes, and so on.
+        // The first 10 ids share out the colours, the next 10 take them again with other shapes, and so on.
         let base = round / SERIES.len() * SERIES.len();
         let number = (0..SERIES.len()).map(|step| base + (start + step) % SERIES.len()).find(|n| !taken.contains(n));
         let number = number.unwrap_or(base + start);
@@ -99,9 +93,14 @@ pub fn marks<'a>(ids: impl IntoIterator<Item = &'a str>) -> BTreeMap<String, Mar
     marks
 }
 
-/// FNV-1a.
+/// Chosen so that series of several points rarely share a colour.
+const SALT: u8 = 154;
+
+/// FNV-1a over the salt and the text.
 fn fnv(text: &str) -> u64 {
-    text.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
+    std::iter::once(SALT)
+        .chain(text.bytes())
+        .fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
 }
 
 fn rgb(colour: u32) -> RGBColor {

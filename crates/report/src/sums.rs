@@ -31,8 +31,10 @@ pub struct Sums {
     pub decode: (f64, u64),
     /// Median encode seconds of each tensor.
     pub encode_times: Vec<f64>,
-    /// Threads of the timed sections.
+    /// Threads of the timed encodes.
     pub threads: BTreeSet<usize>,
+    /// Threads of the timed decodes.
+    pub decode_threads: BTreeSet<usize>,
     /// Largest resident memory seen after a cell.
     pub peak_memory: u64,
     /// Largest absolute error over the root mean square of its tensor.
@@ -70,7 +72,7 @@ impl Sums {
         if let Some(seconds) = derive::median(&row.decode_seconds) {
             self.decode.0 += seconds;
             self.decode.1 += row.weights;
-            self.threads.insert(row.threads);
+            self.decode_threads.insert(row.decode_threads);
         }
         self.peak_memory = self.peak_memory.max(row.peak_memory);
         let rms = (row.energy / row.weights as f64).sqrt();

@@ -1,0 +1,115 @@
+//! What a model keeps of its metric against the size of its whole file.
+
+use std::collections::BTreeSet;
+
+use seedpress_results::Status;
+
+use super::labels::Labels;
+use super::{MOST_BITS, WIDTH, left_out, legend, plain, slug};
+use crate::canvas::{Anchor, Axis, Frame, draw, legend_height};
+use crate::document::Chart;
+use crate::format::{fixed, significant};
+use crate::study::Study;
+use crate::style::LIMIT;
+
+/// A model's metric against the size of its whole file: one chart for each metric.
+pub fn metrics(study: &Study, model: &str) -> Vec<Chart> {
+    let of_model = || study.models.iter().filter(|row| row.model == model && row.status == Status::Ok);
+    let names: BTreeSet<&str> = of_model().map(|row| row.metric.as_str()).filter(|name| !name.is_empty()).collect();
+    names.into_iter().filter_map(|metric| metric_chart(study, model, metric)).collect()
+}
+
+fn metric_chart(study: &Study, model: &str, metric: &str) -> Option<Chart> {
+    let mut points = Vec::new();
+    let mut beyond = Vec::new();
+    for contender in &study.contenders {
+        for row in study.whole(contender, model).filter(|row| row.metric == metric && row.status == Status::Ok) {
+            let bits = row.bits_per_weight();
+            if let Some(value) = row.compressed.filter(|value| value.is_finite())
+                && bits.is_finite()
+            {
+                if bits <= MOST_BITS && !contender.is_floor() {
+                    points.push((contender, row, bits, value));
+                } else {
+                    beyond.push((contender, bits));
+                }
+            }
+        }
+    }
+    let (_, first, ..) = *points.first()?;
+    let entries = legend(study, points.iter().map(|point| point.0));
+    let values =
+        points.iter().map(|point| point.3).chain(first.baseline).chain(first.baseline_interval.into_iter().flatten());
+    let (mut low, mut high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
+    let margin = (high - low).max(high.abs() * 0.01) * 0.06;
+    // An error whose best value is 0 has no place for it on a logarithm: the least error met stands at the bottom instead.
+    let positive = points.iter().map(|point| point.3).filter(|value| *value > 0.0).fold(f64::INFINITY, f64::min);
+    let log = !first.higher_is_better && low >= 0.0 && positive.is_finite() && high / positive > 30.0;
+    let direction = if first.higher_is_better { "more is better" } else { "less is better" };
+    let name = format!("{metric} ({direction})");
+    let y = if log {
+        Axis::log(if low > 0.0 { low } else { positive } * 0.8, high * 1.2, &format!("{name}, logarithmic"), |value| {
+            significant(value, 2)
+        })
+    } else {
+        (low, high) = (low - margin, high + margin);
+        Axis::linear(low, high, &name, plain)
+    };
+    let most = points.iter().map(|point| point.2).fold(1.0, f64::max);
+    let frame = Frame {
+        left: 74,
+        top: 18,
+        right: WIDTH - 18,
+        bottom: 440,
+        x: Axis::linear(0.0, most * 1.06, "bits per weight of the whole file", plain),
+        y,
+    };
+    let title = format!("{metric} against size: {}", study.model_title(model));
+    let height = frame.bottom + 52 + legend_height(WIDTH, &entries);
+    let svg = draw(WIDTH as u32, height as u32, &title, |canvas| {
+        frame.draw(canvas);
+        if let Some([from, to]) = first.baseline_interval.filter(|[from, to]| to > from) {
+            let (_, top) = frame.at(1.0, to);
+            let (_, bottom) = frame.at(1.0, from);
+            canvas.bar((frame.left, top), (frame.right, bottom), LIMIT, 0.14);
+        }
+        let mut labels = Labels::around(&frame, points.iter().map(|(_, _, bits, value)| frame.at(*bits, *value)));
+        if let Some(baseline) = first.baseline.filter(|baseline| !log || *baseline > 0.0) {
+            let (_, y) = frame.at(1.0, baseline);
+            canvas.dashed((frame.left, y), (frame.right, y), LIMIT, 2);
+            let up = if first.higher_is_better { -11 } else { 12 };
+            let text = format!("uncompressed {}", significant(baseline, 4));
+            canvas.text(&text, (frame.left + 8, y + up), Anchor::Start, 13.0, LIMIT);
+            labels.keep_free((frame.left, y + up - 8, frame.left + 160, y + up + 8));
+        }
+        for (contender, row, bits, value) in &points {
+            let mark = study.mark(contender);
+            let at = frame.at(*bits, *value);
+            if let Some([from, to]) = row.interval {
+                let (_, top) = frame.at(*bits, to);
+                let (_, bottom) = frame.at(*bits, from);
+                canvas.line(&[(at.0, top), (at.0, bottom)], mark.colour, 1);
+            }
+            canvas.mark(mark, at, 6);
+            canvas.tip(at, &format!("{}: {} b, {metric} {}", contender.label, fixed(*bits, 3), significant(*value, 4)));
+        }
+        for (_, name) in &entries {
+            let own = points.iter().filter(|point| point.0.family() == *name);
+            labels.write(
+                canvas,
+                name,
+                &own.map(|(_, _, bits, value)| frame.at(*bits, *value)).rev().collect::<Vec<_>>(),
+            );
+        }
+        canvas.legend(frame.bottom + 50, WIDTH, &entries);
+    });
+    let mut caption = format!(
+        "{} held-out samples. The dashed line is the uncompressed model, the band and the bars are 95 % bootstrap intervals.",
+        first.samples
+    );
+    if let Some(baseline) = first.baseline.filter(|baseline| log && *baseline <= 0.0) {
+        caption += &format!(" The uncompressed model's {} lies below any logarithm.", plain(baseline));
+    }
+    caption += &left_out(beyond.into_iter());
+    Some(Chart { name: format!("metric-{}-{}", slug(model), slug(metric)), title, caption, svg })
+}

@@ -1,0 +1,59 @@
+//! What round-tripped, and what failed or is broken.
+
+use seedpress_results::Status;
+
+use super::failed;
+use crate::document::{Cell, Column, Table, Tone};
+use crate::format::significant;
+use crate::study::Study;
+
+/// Tensors that were encoded and decoded, by model.
+pub fn success(study: &Study) -> Table {
+    let mut table = Table::new("Tensors that round-tripped", &["codec"]);
+    table
+        .columns
+        .extend(study.model_names.iter().map(|model| Column { name: study.model_title(model), numeric: true }));
+    for contender in &study.contenders {
+        let mut row = vec![Cell::text(&contender.label)];
+        for model in &study.model_names {
+            let counted = study
+                .cell(contender, model)
+                .fold((0, 0), |(ok, all), row| (ok + u64::from(row.status == Status::Ok), all + 1));
+            let (ok, all) = study
+                .whole(contender, model)
+                .next()
+                .map_or(counted, |row| (row.tensors_ok, row.tensors.max(counted.1)));
+            let tone = if ok < all { Tone::Bad } else { Tone::Plain };
+            row.push(if all == 0 {
+                Cell::text("-")
+            } else {
+                Cell::number(ok as f64 / all as f64, format!("{ok} of {all}")).tone(tone)
+            });
+        }
+        table.rows.push(row);
+    }
+    table
+}
+
+/// Everything that failed or is broken.
+pub fn failures(study: &Study) -> Table {
+    let mut table = Table::new("Failed and broken cells", &["codec", "model", "tensor", "what"]);
+    let mut add = |label: &str, model: &str, tensor: &str, what: Cell| {
+        table.rows.push(vec![Cell::text(label), Cell::text(model), Cell::text(tensor), what]);
+    };
+    for contender in &study.contenders {
+        for row in study.tensors.iter().filter(|row| row.codec == contender.codec) {
+            let error = row.relative_error();
+            if row.status == Status::Failed {
+                add(&contender.label, &row.model, &row.tensor, failed(row.error.as_deref()));
+            } else if !contender.is_floor() && row.weights > 0 && (error.is_nan() || error >= 1.0) {
+                let what = format!("broken: relative error {}", significant(error, 3));
+                add(&contender.label, &row.model, &row.tensor, Cell::text(what).tone(Tone::Bad));
+            }
+        }
+        for row in study.models.iter().filter(|row| row.codec == contender.codec && row.status == Status::Failed) {
+            add(&contender.label, &row.model, "(whole model)", failed(row.error.as_deref()));
+        }
+    }
+    table
+}
