@@ -73,11 +73,12 @@ impl Matrix {
         key::key(&serde_json::json!(["tensor", parts, model.name, info.name, info.layer_type, info.hash, settings]))
     }
 
-    /// The key of the record a tensor compresses to: what it is measured with plays no part.
-    pub fn record_key(&self, row: &CodecRow, info: &TensorInfo) -> String {
+    /// The key of the record a tensor compresses to: what it is measured with plays no part. The model does where its inputs do.
+    pub fn record_key(&self, row: &CodecRow, model: &Source, info: &TensorInfo) -> String {
         let (stored, _) = self.stored_by(row, info);
         let version = env!("CARGO_PKG_VERSION");
-        key::key(&serde_json::json!(["record", version, stored.name(), stored.formats(), info.name, info.hash]))
+        let inputs = stored.capabilities().uses_calibration.then_some(&model.name);
+        key::key(&serde_json::json!(["record", version, stored.name(), stored.formats(), info.name, info.hash, inputs]))
     }
 
     /// The key of a model's row.

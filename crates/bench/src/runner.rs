@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use seedpress_checkpoint::{Container, ContainerView, Entry, Order};
-use seedpress_codec::{EncodeContext, Layer, Limits, Record, RecordHeader, Registry, Segment, Symbols, Tensor};
+use seedpress_codec::{AnyCodec, Calibration, EncodeContext, Layer, Limits, Record, RecordHeader, Registry, Segment, Symbols, Tensor};
 use seedpress_results::{ModelRow, ResultsError, Row, Run, Status, TensorRow};
 use seedpress_zoo::Metric;
 
@@ -264,18 +264,23 @@ impl<'a> Runner<'a> {
             stored_by,
             ..TensorRow::default()
         };
+        let calibration = calibration(model, stored, info);
+        row.calibrated = matches!(calibration, Ok(Some(_)));
         let bench = Bench {
             registry: self.registry,
             encode_pool: &self.encode_pool,
             decode_pool: &self.decode_pool,
             encode_runs: self.matrix.run.encode_runs.size(),
             decode_runs: self.matrix.run.decode_runs.size(),
+            calibration: None,
         };
-        let measured = model.load(info).and_then(|tensor| {
+        let measured = calibration.and_then(|calibration| {
+            let bench = Bench { calibration, ..bench };
+            let tensor = model.load(info)?;
             measure(bench, stored, &info.name, &tensor, &mut row).map_err(|error| error.to_string())
         });
         match measured {
-            Ok(bytes) => self.options.cache.put(&self.matrix.record_key(codec, info), &bytes),
+            Ok(bytes) => self.options.cache.put(&self.matrix.record_key(codec, model, info), &bytes),
             Err(error) => {
                 row.status = Status::Failed;
                 row.error = Some(one_line(&error));
@@ -374,16 +379,23 @@ impl<'a> Runner<'a> {
 
     /// A tensor's record: from the cache, or encoded again where the cache was cleared between runs.
     fn record(&self, model: &Source, codec: &CodecRow, info: &TensorInfo) -> Result<Record, String> {
-        let key = self.matrix.record_key(codec, info);
+        let key = self.matrix.record_key(codec, model, info);
         if let Some(record) = self.options.cache.get(&key).and_then(|bytes| split_record(&bytes)) {
             return Ok(record);
         }
         let tensor = model.load(info)?;
-        let context = EncodeContext { registry: Some(self.registry), ..EncodeContext::default() };
         let (stored, _) = self.matrix.stored_by(codec, info);
+        let calibration = calibration(model, stored, info)?;
+        let context = EncodeContext { calibration, registry: Some(self.registry), ..EncodeContext::default() };
         let record = self.encode_pool.install(|| stored.encode(&tensor.view(&info.name), &context));
         record.map_err(|error| error.to_string())
     }
+}
+
+/// What an encoder is told of a tensor's inputs: nothing, unless it uses that.
+fn calibration<'m>(model: &'m Source, codec: &AnyCodec, info: &TensorInfo) -> Result<Option<&'m Calibration>, String> {
+    let capabilities = codec.capabilities();
+    if capabilities.uses_calibration || capabilities.needs_calibration { model.calibration(info) } else { Ok(None) }
 }
 
 /// A record from its written bytes; `None` where they are damaged.

@@ -1,7 +1,9 @@
 //! The models of a run: names, shapes and hashes up front, weights one tensor at a time.
 
+use std::sync::OnceLock;
+
 use seedpress_checkpoint::{Checkpoint, Content, Entry};
-use seedpress_codec::{DType, Tensor};
+use seedpress_codec::{Calibration, DType, Tensor};
 use seedpress_zoo::{Metric, ZooError};
 use wildmatch::WildMatch;
 
@@ -39,6 +41,8 @@ pub struct Source {
     /// Tensors that hold no weights (integers, booleans): places in the file. They count in the model's bytes.
     opaque: Vec<usize>,
     weights: Weights,
+    /// Input statistics of every tensor in the listing, collected when a codec first asks for them.
+    calibrations: OnceLock<Result<Vec<Option<Calibration>>, String>>,
 }
 
 #[derive(Debug)]
@@ -84,7 +88,14 @@ impl Source {
                 Weights::One(seedpress_zoo::synthetic(*source, shape, *seed))
             }
         };
-        let mut opened = Self { name: spec.name.clone(), synthetic, tensors: Vec::new(), opaque: Vec::new(), weights };
+        let mut opened = Self {
+            name: spec.name.clone(),
+            synthetic,
+            tensors: Vec::new(),
+            opaque: Vec::new(),
+            weights,
+            calibrations: OnceLock::new(),
+        };
         let patterns = |texts: &[String]| texts.iter().map(|text| WildMatch::new(text)).collect::<Vec<_>>();
         let (include, exclude) = (patterns(&spec.include), patterns(&spec.exclude));
         let wanted = |name: &str| {
@@ -145,6 +156,21 @@ impl Source {
     /// A file that changed since it was opened.
     pub fn load(&self, info: &TensorInfo) -> Result<Tensor, String> {
         self.read(info.place)
+    }
+
+    /// Statistics of what a tensor multiplies, over calibration data disjoint from the held-out data; `None` where the model has no
+    /// such data or the tensor no inputs.
+    ///
+    /// # Errors
+    /// Calibration data that cannot be read.
+    pub fn calibration(&self, info: &TensorInfo) -> Result<Option<&Calibration>, String> {
+        let Weights::Zoo(model) = &self.weights else { return Ok(None) };
+        let collected = self.calibrations.get_or_init(|| match seedpress_zoo::calibration(&model.name) {
+            Err(ZooError::Unsupported { .. }) => Ok(Vec::new()),
+            other => other.map_err(|error| error.to_string()),
+        });
+        let collected = collected.as_ref().map_err(String::clone)?;
+        Ok(collected.get(info.place).and_then(Option::as_ref))
     }
 
     /// The tensors without weights, as a container keeps them.
