@@ -13,6 +13,7 @@ use seedpress_codec::packing::pack_bits;
 use seedpress_codec::wire::Put;
 use seedpress_codec::{EncodeContext, EncodeError, Encoded, Layer, Role, Segment, Symbols, TensorView};
 use seedpress_entropy::binary::log2;
+use seedpress_lfsr_basis::Path as SearchPath;
 
 use crate::codebook::{Codebook, DECIMATIONS, UNIT};
 use crate::config::{Config, Shape};
@@ -21,7 +22,7 @@ use crate::gain;
 use crate::least_squares::Fit;
 use crate::params::Params;
 use crate::search::shortlist::{Continuation, Shortlist};
-use crate::search::{FINE, Index, LONGEST, Target, target};
+use crate::search::{FINE, Index, Judge, LONGEST, Target, target};
 
 /// Blocks that set the stages' gains.
 const PILOT: usize = 128;
@@ -79,6 +80,19 @@ struct Coder {
 /// # Errors
 /// Cancellation.
 pub fn encode(config: &Config, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
+    encode_with(SearchPath::fastest(), config, tensor, context)
+}
+
+/// [`encode`] with a search on a path of one's choice.
+///
+/// # Errors
+/// Cancellation.
+pub fn encode_with(
+    path: SearchPath,
+    config: &Config,
+    tensor: &TensorView<'_>,
+    context: &EncodeContext<'_>,
+) -> Result<Encoded, EncodeError> {
     let shape = config.shape();
     let (mean, exponent) = unit(tensor.values());
     let params = Params::new(&shape, config.values, exponent, mean).to_bytes();
@@ -99,7 +113,7 @@ pub fn encode(config: &Config, tensor: &TensorView<'_>, context: &EncodeContext<
 
     let codebooks: Vec<_> = (0..shape.stages()).map(|stage| Codebook::new(shape.width, stage, config.values)).collect();
     let whole = values.len() / shape.block;
-    let mut coder = Coder::new(config, shape, codebooks.clone(), shape.block);
+    let mut coder = Coder::new(path, config, shape, codebooks.clone(), shape.block);
     if whole > 0 {
         coder.steer(config, &blocks[..whole], context)?;
     }
@@ -118,7 +132,7 @@ pub fn encode(config: &Config, tensor: &TensorView<'_>, context: &EncodeContext<
         let tail = Coder {
             indices: codebooks
                 .iter()
-                .map(|book| Index::new(book, last.values.len(), config.candidates.size()))
+                .map(|book| Index::with_path(path, book, last.values.len(), config.candidates.size()))
                 .collect(),
             ..coder
         };
@@ -153,8 +167,9 @@ fn energy(values: &[f32]) -> f64 {
 }
 
 impl Coder {
-    fn new(config: &Config, shape: Shape, codebooks: Vec<Arc<Codebook>>, length: usize) -> Self {
-        let indices = codebooks.par_iter().map(|book| Index::new(book, length, config.candidates.size())).collect();
+    fn new(path: SearchPath, config: &Config, shape: Shape, codebooks: Vec<Arc<Codebook>>, length: usize) -> Self {
+        let index = |book: &Arc<Codebook>| Index::with_path(path, book, length, config.candidates.size());
+        let indices = codebooks.par_iter().map(index).collect();
         let searched = config.candidates.size().min((1 << shape.width) - 1);
         let a_stage = kept(searched, shape.block);
         let mut coder = Self {
@@ -276,18 +291,10 @@ impl Coder {
                 Shortlist::new(index, starts, 2.0 * step * step / f64::from(FINE), keep, nothing)
             })
             .collect();
-        // Block and path within it by target.
         let paths = |block: usize| (0..starts[block].len()).map(move |path| (block, path));
-        let owners: Vec<(usize, usize)> = (0..blocks.len()).flat_map(paths).collect();
-        let mut bars: Vec<i32> = owners.iter().map(|&(block, path)| lists[block].bar(path)).collect();
-        index.screen(targets, &mut bars, &mut |target, position, score, bars| {
-            let (block, path) = owners[target];
-            if lists[block].offer(path, position, score) {
-                for (path, bar) in bars[target - path..].iter_mut().take(starts[block].len()).enumerate() {
-                    *bar = lists[block].bar(path);
-                }
-            }
-        });
+        let mut owners = Vec::with_capacity(targets.len());
+        owners.extend((0..blocks.len()).flat_map(paths));
+        index.screen(targets, &mut Lists { lists: &mut lists, owners: &owners });
         lists.into_iter().map(Shortlist::into_best).collect()
     }
 
@@ -315,6 +322,27 @@ impl Coder {
                 path
             })
             .collect();
+    }
+}
+
+/// The shortlists of several blocks.
+struct Lists<'a, 'b> {
+    lists: &'a mut [Shortlist<'b>],
+    /// Block, and path within it, by target.
+    owners: &'a [(usize, usize)],
+}
+
+impl Judge for Lists<'_, '_> {
+    #[inline]
+    fn bar(&self, target: usize) -> i32 {
+        let (block, path) = self.owners[target];
+        self.lists[block].bar(path)
+    }
+
+    #[inline]
+    fn offer(&mut self, target: usize, position: u32, score: i32) {
+        let (block, path) = self.owners[target];
+        self.lists[block].offer(path, position, score);
     }
 }
 

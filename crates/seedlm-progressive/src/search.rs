@@ -4,7 +4,7 @@
 //! [`FINE`], rounded; its squared distance to `+-codeword` is, up to a constant, `-2/FINE` times the *score*
 //! `|<target, codeword>| - FINE |codeword|^2 / 2`. Sums of at most 64 products of 16-bit numbers this small fit 32 bits.
 //!
-//! [`Index::screen`] reports every codeword whose score reaches its target's *bar*, and whoever listens raises the bars as better
+//! [`Index::screen`] reports every codeword whose score reaches its target's *bar* to a [`Judge`], who raises the bars as better
 //! codewords are found ([`shortlist`]), so that soon nearly all codewords are passed over. To pass over one costs little: kernels
 //! multiply numbers rounded to 8 bits ([`rounded`]) and leave out only what stays below the bar by more than rounding can hide; the
 //! exact score decides about the few others. So every instruction set reports what the definition says, and the bytes depend on none.
@@ -37,8 +37,14 @@ pub const GROUP: usize = 8;
 /// A target, padded with zeros.
 pub type Target = [i16; LONGEST];
 
-/// Told of a codeword that reaches its bar: target, position, score, and the bars of all targets, which it may raise.
-pub type Sink<'a> = dyn FnMut(usize, u32, i32, &mut [i32]) + 'a;
+/// Who listens to a search.
+pub trait Judge {
+    /// The least score of interest for a target. May rise during the search.
+    fn bar(&self, target: usize) -> i32;
+
+    /// Told of a codeword whose score is at least the target's bar.
+    fn offer(&mut self, target: usize, position: u32, score: i32);
+}
 
 /// Makes a target of components in units of the gain times [`UNIT`](crate::codebook::UNIT).
 pub fn target(components: impl Iterator<Item = f32>) -> Target {
@@ -119,20 +125,19 @@ impl Index {
         self.product(target, position).abs() - self.penalties[position]
     }
 
-    /// Reports to `sink` every codeword whose score is at least the bar of its target at that moment, one bar a target; positions come
-    /// in ascending order for each target.
-    pub fn screen(&self, targets: &[Target], bars: &mut [i32], sink: &mut Sink<'_>) {
-        assert_eq!(targets.len(), bars.len());
+    /// Reports every codeword whose score is at least the bar of its target at that moment; positions come in ascending order for each
+    /// target.
+    pub fn screen(&self, targets: &[Target], judge: &mut impl Judge) {
         match &self.kernel {
-            Kernel::Portable => self.portable(targets, bars, sink),
+            Kernel::Portable => self.portable(targets, judge),
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx2(table) => avx2::screen(self, table, targets, bars, sink),
+            Kernel::Avx2(table) => avx2::screen(self, table, targets, judge),
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx512(table) => avx512::screen(self, table, targets, bars, sink),
+            Kernel::Avx512(table) => avx512::screen(self, table, targets, judge),
         }
     }
 
-    fn portable(&self, targets: &[Target], bars: &mut [i32], sink: &mut Sink<'_>) {
+    fn portable(&self, targets: &[Target], judge: &mut impl Judge) {
         for (first, targets) in (0..).step_by(GROUP).zip(targets.chunks(GROUP)) {
             for start in (0..self.count).step_by(TILE) {
                 for (number, target) in (first..).zip(targets) {
@@ -148,12 +153,12 @@ impl Index {
                         *score = product.abs() - penalty;
                     }
                     // One comparison spares nearly all tiles the others.
-                    if scores.iter().fold(i32::MIN, |best, &score| best.max(score)) < bars[number] {
+                    if scores.iter().fold(i32::MIN, |best, &score| best.max(score)) < judge.bar(number) {
                         continue;
                     }
                     for (position, &score) in (start..self.count).zip(&scores) {
-                        if score >= bars[number] {
-                            sink(number, position as u32, score, bars);
+                        if score >= judge.bar(number) {
+                            judge.offer(number, position as u32, score);
                         }
                     }
                 }
@@ -163,26 +168,169 @@ impl Index {
 
     /// Reports those of 32 codewords from `start` on that `marked` has a bit for and whose exact score reaches the bar.
     #[cfg(target_arch = "x86_64")]
-    #[cold]
-    #[inline(never)]
-    fn decide(
-        &self,
-        number: usize,
-        target: &Target,
-        start: usize,
-        mut marked: u32,
-        bars: &mut [i32],
-        sink: &mut Sink<'_>,
-    ) {
+    #[inline]
+    fn decide(&self, number: usize, target: &Target, start: usize, mut marked: u32, judge: &mut impl Judge) {
         while marked != 0 {
             let position = start + marked.trailing_zeros() as usize;
             marked &= marked - 1;
             if position < self.count {
                 let score = self.score(target, position);
-                if score >= bars[number] {
-                    sink(number, position as u32, score, bars);
+                if score >= judge.bar(number) {
+                    judge.offer(number, position as u32, score);
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shortlist::{BUCKETS, Shortlist};
+    use super::*;
+    use crate::config::Values;
+
+    fn targets(count: usize, block: usize, heavy: bool) -> Vec<Target> {
+        let mut state = 7u64;
+        let mut next = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((state >> 40) as f32 / (1 << 24) as f32 - 0.5) * 3.4
+        };
+        (0..count)
+            .map(|_| {
+                target((0..block).map(|_| {
+                    let sum = next() + next() * next();
+                    sum * if heavy { 60.0 * next().abs() * next().abs().powi(3) } else { 148.0 }
+                }))
+            })
+            .collect()
+    }
+
+    /// Codebooks and targets, plain and hostile.
+    fn cases() -> Vec<(Codebook, usize, usize, Vec<Target>)> {
+        [
+            (16, 16, usize::MAX, Values::Gaussian, 12),
+            (12, 17, usize::MAX, Values::Uniform, 40),
+            (14, 64, usize::MAX, Values::Gaussian, 12),
+            (13, 32, 5000, Values::Gaussian, 40),
+            (10, 5, 700, Values::Gaussian, 90),
+            (8, 4, 16, Values::Uniform, 50),
+        ]
+        .into_iter()
+        .map(|(width, block, candidates, values, count)| {
+            let mut targets = targets(count, block, false);
+            targets.extend(self::targets(21, block, true));
+            targets.push(target(std::iter::repeat_n(1e9, block)));
+            targets.push(target((0..block).map(|i| if i % 2 == 0 { 1e9 } else { -1e9 })));
+            targets.push(target((0..block).map(|i| if i == 2 { 3000.0 } else { 0.3 })));
+            targets.push(target(std::iter::repeat_n(0.0, block)));
+            (Codebook::build(width, 1, values), block, candidates, targets)
+        })
+        .collect()
+    }
+
+    /// Fixed bars, and everything that was reported.
+    struct Log {
+        bars: Vec<i32>,
+        seen: Vec<Vec<(u32, i32)>>,
+    }
+
+    impl Judge for Log {
+        fn bar(&self, target: usize) -> i32 {
+            self.bars[target]
+        }
+
+        fn offer(&mut self, target: usize, position: u32, score: i32) {
+            self.seen[target].push((position, score));
+        }
+    }
+
+    #[test]
+    fn every_path_reports_exactly_the_codewords_that_reach_the_bar() {
+        for (codebook, block, candidates, targets) in cases() {
+            for path in Path::supported() {
+                let index = Index::with_path(path, &codebook, block, candidates);
+                let scores = |target| -> Vec<(u32, i32)> {
+                    (0..index.len()).map(|p| (p as u32, index.score(target, p))).collect()
+                };
+                let all: Vec<Vec<(u32, i32)>> = targets.iter().map(scores).collect();
+                // Bars that a few, or a fifth, or all codewords reach, equality included.
+                for share in [3, index.len() / 5, index.len() - 1] {
+                    let bars: Vec<i32> = all
+                        .iter()
+                        .map(|scores| {
+                            let mut ranked: Vec<i32> = scores.iter().map(|s| s.1).collect();
+                            ranked.sort_unstable_by(|a, b| b.cmp(a));
+                            ranked[share]
+                        })
+                        .collect();
+                    let mut log = Log { bars: bars.clone(), seen: vec![Vec::new(); targets.len()] };
+                    index.screen(&targets, &mut log);
+                    for ((seen, scores), bar) in log.seen.iter().zip(&all).zip(bars) {
+                        let expected: Vec<_> = scores.iter().copied().filter(|s| s.1 >= bar).collect();
+                        assert!(*seen == expected, "{path:?}, block {block}, share {share}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// One block whose paths are the targets.
+    struct Beam<'a>(Shortlist<'a>);
+
+    impl Judge for Beam<'_> {
+        fn bar(&self, target: usize) -> i32 {
+            self.0.bar(target)
+        }
+
+        fn offer(&mut self, target: usize, position: u32, score: i32) {
+            self.0.offer(target, position, score);
+        }
+    }
+
+    /// The definition: of every path the best codeword of every bucket or nothing, then the best of all paths.
+    #[test]
+    fn the_shortlist_is_that_of_the_whole_enumeration() {
+        for (codebook, block, candidates, targets) in cases() {
+            for (first, keep) in [(0, 1), (3, 8), (7, 30), (targets.len() - 9, 12)] {
+                let targets = &targets[first..first + 9];
+                let starts: Vec<f64> = (0..9).map(|i| 900.0 + f64::from(i * i)).collect();
+                let worth = 1.5e-4;
+                let nothing = codebook.len() as u32;
+                let mut lists = Vec::new();
+                for path in Path::supported() {
+                    let index = Index::with_path(path, &codebook, block, candidates);
+                    let mut beam = Beam(Shortlist::new(&index, &starts, worth, keep, nothing));
+                    index.screen(targets, &mut beam);
+                    let found = beam.0.into_best();
+                    lists.push(found.iter().map(|c| (c.cost, c.origin, c.position)).collect::<Vec<_>>());
+                }
+                let index = Index::with_path(Path::Portable, &codebook, block, candidates);
+                let size = index.len().div_ceil(BUCKETS).next_multiple_of(16);
+                let mut expected: Vec<(f64, u32, u32)> = Vec::new();
+                for (origin, (target, start)) in targets.iter().zip(&starts).enumerate() {
+                    expected.push((*start, origin as u32, nothing));
+                    let mut winners = vec![(0i32, 0u32); BUCKETS];
+                    for position in 0..index.len() {
+                        let score = index.score(target, position);
+                        if score > winners[position / size].0 {
+                            winners[position / size] = (score, position as u32);
+                        }
+                    }
+                    let positive = winners.iter().filter(|w| w.0 > 0);
+                    expected.extend(positive.map(|w| (start - worth * f64::from(w.0), origin as u32, w.1)));
+                }
+                expected.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+                expected.truncate(keep);
+                for list in lists {
+                    assert_eq!(list, expected, "block {block}, keep {keep}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_sums_fit() {
+        let largest = LONGEST as i64 * i64::from(crate::codebook::LARGEST) * TARGET_LIMIT as i64;
+        assert!(largest < i64::from(i32::MAX));
     }
 }

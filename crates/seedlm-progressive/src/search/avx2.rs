@@ -6,7 +6,7 @@
 use std::arch::x86_64::*;
 
 use super::rounded::{Codes, Rounded};
-use super::{GROUP, Index, LONGEST, Sink, TILE, Target};
+use super::{GROUP, Index, Judge, LONGEST, TILE, Target};
 
 /// Targets whose sums are in registers together: with two vectors of codewords they fit the 16 registers.
 const WIDE: usize = 4;
@@ -33,19 +33,19 @@ impl Table {
 }
 
 /// See [`Index::screen`]. The table was made where the path is supported.
-pub fn screen(index: &Index, table: &Table, targets: &[Target], bars: &mut [i32], sink: &mut Sink<'_>) {
+pub fn screen(index: &Index, table: &Table, targets: &[Target], judge: &mut impl Judge) {
     debug_assert!(seedpress_lfsr_basis::Path::Avx2.is_supported());
     for first in (0..targets.len()).step_by(GROUP) {
         let group = &targets[first..targets.len().min(first + GROUP)];
         // SAFETY: tables exist only on machines with AVX2.
-        unsafe { pass(index, table, first, group, bars, sink) }
+        unsafe { pass(index, table, first, group, judge) }
     }
 }
 
 /// # Safety
 /// AVX2 must be available.
 #[target_feature(enable = "avx2")]
-unsafe fn pass(index: &Index, table: &Table, first: usize, targets: &[Target], bars: &mut [i32], sink: &mut Sink<'_>) {
+unsafe fn pass(index: &Index, table: &Table, first: usize, targets: &[Target], judge: &mut impl Judge) {
     let rounded = Rounded::new(&table.codes, targets, f64::from(i16::MAX));
     let words = index.block.div_ceil(2);
     // Known to the compiler, this spares a check of bounds in the inner loop.
@@ -62,10 +62,11 @@ unsafe fn pass(index: &Index, table: &Table, first: usize, targets: &[Target], b
     }
     let shift = _mm_cvtsi32_si128(rounded.shift as i32);
     // What lies beyond 16 bits is not reached or always reached; saturated, the test only errs on the safe side.
-    let saturated = |bars: &[i32]| {
-        rounded.cuts(bars).map(|cut| _mm256_set1_epi16(cut.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16))
+    let cut = |t: usize, judge: &_| {
+        let bar = (t < targets.len()).then(|| Judge::bar(judge, first + t));
+        _mm256_set1_epi16(rounded.cut(t, bar).clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16)
     };
-    let mut cuts = saturated(&bars[first..]);
+    let mut cuts: [_; GROUP] = std::array::from_fn(|t| cut(t, judge));
     for start in (0..index.count).step_by(TILE) {
         // Bounds for every read below: the codes reach PADDING beyond the last position, a block is at most 64.
         let pairs = &table.pairs[start..start + TILE + 2 * words - 2];
@@ -110,10 +111,10 @@ unsafe fn pass(index: &Index, table: &Table, first: usize, targets: &[Target], b
                 let m = marked[t];
                 if m != 0 {
                     let marked = (m & 0xFF00_00FF) | (m & 0xFF00) << 8 | (m >> 8) & 0xFF00;
-                    index.decide(first + t, target, start, marked, bars, sink);
+                    index.decide(first + t, target, start, marked, judge);
                 }
             }
-            cuts = saturated(&bars[first..]);
+            cuts = std::array::from_fn(|t| cut(t, judge));
         }
     }
 }

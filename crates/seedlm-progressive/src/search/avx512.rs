@@ -6,7 +6,7 @@
 use std::arch::x86_64::*;
 
 use super::rounded::{Codes, Rounded};
-use super::{GROUP, Index, LONGEST, Sink, TILE, Target};
+use super::{GROUP, Index, Judge, LONGEST, TILE, Target};
 
 /// The codes of a codebook, made for unsigned times signed products.
 #[derive(Debug)]
@@ -28,19 +28,19 @@ impl Table {
 }
 
 /// See [`Index::screen`]. The table was made where the path is supported.
-pub fn screen(index: &Index, table: &Table, targets: &[Target], bars: &mut [i32], sink: &mut Sink<'_>) {
+pub fn screen(index: &Index, table: &Table, targets: &[Target], judge: &mut impl Judge) {
     debug_assert!(seedpress_lfsr_basis::Path::Avx512.is_supported());
     for first in (0..targets.len()).step_by(GROUP) {
         let group = &targets[first..targets.len().min(first + GROUP)];
         // SAFETY: tables exist only on machines with AVX-512 and VNNI.
-        unsafe { pass(index, table, first, group, bars, sink) }
+        unsafe { pass(index, table, first, group, judge) }
     }
 }
 
 /// # Safety
 /// AVX-512 F, BW and VNNI must be available.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-unsafe fn pass(index: &Index, table: &Table, first: usize, targets: &[Target], bars: &mut [i32], sink: &mut Sink<'_>) {
+unsafe fn pass(index: &Index, table: &Table, first: usize, targets: &[Target], judge: &mut impl Judge) {
     let rounded = Rounded::new(&table.codes, targets, f64::from(i32::MAX >> 1));
     let words = index.block.div_ceil(4);
     // Known to the compiler, this spares a check of bounds in the inner loop.
@@ -56,7 +56,11 @@ unsafe fn pass(index: &Index, table: &Table, first: usize, targets: &[Target], b
         offsets[t] = _mm512_set1_epi32(-128 * target.iter().map(|&c| i32::from(c)).sum::<i32>());
     }
     let shift = _mm_cvtsi32_si128(rounded.shift as i32);
-    let mut cuts = rounded.cuts(&bars[first..]).map(|cut| _mm512_set1_epi32(cut));
+    let cut = |t: usize, judge: &_| {
+        let bar = (t < targets.len()).then(|| Judge::bar(judge, first + t));
+        _mm512_set1_epi32(rounded.cut(t, bar))
+    };
+    let mut cuts: [_; GROUP] = std::array::from_fn(|t| cut(t, judge));
     for start in (0..index.count).step_by(TILE) {
         // Bounds for every read below: the codes reach PADDING beyond the last position, a block is at most 64.
         let quads = &table.quads[start..start + TILE + 4 * words - 4];
@@ -71,24 +75,33 @@ unsafe fn pass(index: &Index, table: &Table, first: usize, targets: &[Target], b
                 }
             }
         }
-        let mut marked = [[0u16; GROUP]; 2];
-        for half in 0..2 {
+        let penalty = |half: usize| {
             // SAFETY: the slice holds 32 penalties.
-            let penalty = unsafe { _mm512_loadu_si512(penalties.as_ptr().add(16 * half).cast()) };
-            let penalty = _mm512_sra_epi32(penalty, shift);
-            for t in 0..GROUP {
-                let least = _mm512_add_epi32(penalty, cuts[t]);
-                marked[half][t] = _mm512_cmpge_epi32_mask(_mm512_abs_epi32(sums[half][t]), least);
-            }
+            _mm512_sra_epi32(unsafe { _mm512_loadu_si512(penalties.as_ptr().add(16 * half).cast()) }, shift)
+        };
+        let penalty = [penalty(0), penalty(1)];
+        let reached = |half: usize, t: usize| {
+            let least = _mm512_add_epi32(penalty[half], cuts[t]);
+            _mm512_cmpge_epi32_mask(_mm512_abs_epi32(sums[half][t]), least)
+        };
+        let mut any = 0;
+        for t in 0..GROUP {
+            any |= reached(0, t) | reached(1, t);
         }
-        if marked.iter().flatten().fold(0, |any, mask| any | mask) != 0 {
+        if any != 0 {
+            // Constant indices keep the sums in registers.
+            let mut marked = [0u32; GROUP];
+            for t in 0..GROUP {
+                marked[t] = u32::from(reached(0, t)) | u32::from(reached(1, t)) << 16;
+            }
             for (t, target) in targets.iter().enumerate() {
-                let marked = u32::from(marked[0][t]) | u32::from(marked[1][t]) << 16;
-                if marked != 0 {
-                    index.decide(first + t, target, start, marked, bars, sink);
+                if marked[t] != 0 {
+                    index.decide(first + t, target, start, marked[t], judge);
                 }
             }
-            cuts = rounded.cuts(&bars[first..]).map(|cut| _mm512_set1_epi32(cut));
+            for t in 0..GROUP {
+                cuts[t] = cut(t, judge);
+            }
         }
     }
 }

@@ -52,8 +52,8 @@ pub struct Rounded {
 impl Rounded {
     /// Rounds up to [`GROUP`] targets as finely as 8 bits hold them and products with codes stay at most `limit`.
     pub fn new(codes: &Codes, targets: &[Target], limit: f64) -> Self {
-        let largest = targets.iter().flatten().map(|&t| i32::from(t).abs()).max().unwrap_or(0);
-        let longest = targets.iter().map(|t| length(t.iter().map(|&t| f64::from(t)))).fold(0.0, f64::max);
+        let largest = targets.iter().flatten().fold(0i32, |largest, &t| largest.max(i32::from(t).abs()));
+        let longest = targets.iter().map(|t| length(t.iter().map(|&t| i32::from(t)))).fold(0.0, f64::max);
         let fits = |k: &u32| {
             let half = (1i32 << k) >> 1;
             // Rounding adds at most half a step to every component.
@@ -69,27 +69,25 @@ impl Rounded {
             for (&exact, r) in target.iter().zip(rounded.iter_mut()) {
                 *r = ((i32::from(exact) + half) >> k) as i8;
             }
-            let pairs = || target.iter().zip(rounded.iter()).map(|(&t, &r)| (f64::from(t), f64::from(r)));
-            let unit = f64::from(1 << k);
-            let bound = length(pairs().map(|(t, r)| t - unit * r)) * codes.longest
-                + unit * length(pairs().map(|(_, r)| r)) * codes.deviation;
+            let off = length(target.iter().zip(rounded.iter()).map(|(&t, &r)| i32::from(t) - (i32::from(r) << k)));
+            let size = length(rounded.iter().map(|&r| i32::from(r)));
+            let bound = off * codes.longest + f64::from(1 << k) * size * codes.deviation;
             // Below 2^31 by far; one more than the bound's own rounding.
             *margin = bound.ceil() as i32 + 1;
         }
         Self { targets: rounded, shift: k + codes.step, margins }
     }
 
-    /// The least `|<r, q>| - floor(penalty / 2^shift)` of a codeword that reaches the bar of each target; targets that are missing are
-    /// never reached.
-    pub fn cuts(&self, bars: &[i32]) -> [i32; GROUP] {
-        let mut cuts = [i32::MAX >> 1; GROUP];
-        for ((cut, &bar), margin) in cuts.iter_mut().zip(bars).zip(&self.margins) {
-            *cut = bar.saturating_sub(*margin) >> self.shift;
-        }
-        cuts
+    /// The least `|<r, q>| - floor(penalty / 2^shift)` of a codeword that reaches the bar of the target `t` of the group; one that is
+    /// missing is never reached.
+    #[inline]
+    pub fn cut(&self, t: usize, bar: Option<i32>) -> i32 {
+        bar.map_or(i32::MAX >> 1, |bar| bar.saturating_sub(self.margins[t]) >> self.shift)
     }
 }
 
-fn length(components: impl Iterator<Item = f64>) -> f64 {
-    components.map(|x| x * x).sum::<f64>().sqrt()
+/// Euclidean length of at most [`LONGEST`] integers of 16 bits.
+fn length(components: impl Iterator<Item = i32>) -> f64 {
+    // Sums of 64 squares of 2^15 need 36 bits.
+    (components.map(|x| i64::from(x * x)).sum::<i64>() as f64).sqrt()
 }

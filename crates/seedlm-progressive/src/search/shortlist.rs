@@ -36,6 +36,8 @@ pub struct Shortlist<'a> {
     starts: &'a [f64],
     /// What a unit of score saves.
     worth: f64,
+    /// The score that saves one.
+    scores: f64,
     /// Positions in a bucket.
     bucket: usize,
     keep: usize,
@@ -46,7 +48,7 @@ impl<'a> Shortlist<'a> {
     /// To begin with, every alternative may stay as it is, written as position `nothing`.
     pub fn new(index: &Index, starts: &'a [f64], worth: f64, keep: usize, nothing: u32) -> Self {
         let bucket = index.len().div_ceil(BUCKETS).next_multiple_of(16);
-        let mut this = Self { starts, worth, bucket, keep, best: Vec::with_capacity(keep + 1) };
+        let mut this = Self { starts, worth, scores: 1.0 / worth, bucket, keep, best: Vec::with_capacity(keep + 1) };
         for (origin, &cost) in starts.iter().enumerate() {
             this.insert(Continuation { cost, origin: origin as u32, position: nothing, score: 0, bucket: BUCKETS });
         }
@@ -54,41 +56,45 @@ impl<'a> Shortlist<'a> {
     }
 
     /// The least score with which a codeword can still enter the list behind an alternative: never too high.
+    #[inline]
     pub fn bar(&self, origin: usize) -> i32 {
         match self.best.last() {
             Some(last) if self.best.len() == self.keep => {
                 let start = self.starts[origin];
-                // Three roundings below 2^-52 each, of numbers no larger than the start's multiple of a score's worth.
-                let slack = 2.0 + 1e-12 * start / self.worth;
-                (((start - last.cost) / self.worth - slack).floor() as i32).max(1)
+                // A few roundings of 2^-53 each, of numbers no larger than the start in units of a score.
+                let slack = 2.0 + 1e-12 * start * self.scores;
+                (((start - last.cost) * self.scores - slack) as i32).max(1)
             }
             _ => 1,
         }
     }
 
-    /// Offers a codeword of positive score; whether it entered.
-    pub fn offer(&mut self, origin: usize, position: u32, score: i32) -> bool {
+    /// Offers a codeword of positive score.
+    pub fn offer(&mut self, origin: usize, position: u32, score: i32) {
         let bucket = position as usize / self.bucket;
         let cost = self.starts[origin] - self.worth * f64::from(score);
         let new = Continuation { cost, origin: origin as u32, position, score, bucket };
+        let full = self.best.len() == self.keep;
+        if full && self.best.last().is_some_and(|last| !new.precedes(last)) {
+            return;
+        }
         let rival = |entry: &Continuation| entry.origin == new.origin && entry.bucket == bucket;
         if let Some(at) = self.best.iter().position(rival) {
             let old = self.best[at];
             if score < old.score || (score == old.score && position > old.position) {
-                return false;
+                return;
             }
             self.best.remove(at);
         }
-        self.insert(new)
+        self.insert(new);
     }
 
-    fn insert(&mut self, new: Continuation) -> bool {
+    fn insert(&mut self, new: Continuation) {
         let at = self.best.partition_point(|entry| entry.precedes(&new));
         if at < self.keep {
             self.best.truncate(self.keep - 1);
             self.best.insert(at, new);
         }
-        at < self.keep
     }
 
     /// The list, the best first.
