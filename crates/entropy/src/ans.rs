@@ -11,7 +11,7 @@ use seedpress_codec::wire::{Put, Reader};
 use seedpress_codec::{DecodeError, Limits};
 
 use crate::frequencies::Frequencies;
-use crate::rans::{self, Slots};
+use crate::rans::{self, Divisors, Slots};
 
 const BLOCK: usize = 1 << 18;
 
@@ -34,12 +34,13 @@ pub fn encode_bytes(symbols: &[u8]) -> Vec<u8> {
     frequencies.write(&mut out);
     let lanes = lanes(symbols.len());
     out.push(lanes);
+    let divisors = Divisors::new(&frequencies);
     let blocks: Vec<Vec<u8>> = symbols
         .par_chunks(BLOCK)
         .map(|block| match lanes {
-            1 => rans::encode::<1>(block, &frequencies),
-            4 => rans::encode::<4>(block, &frequencies),
-            _ => rans::encode::<32>(block, &frequencies),
+            1 => rans::encode::<1>(block, &divisors),
+            4 => rans::encode::<4>(block, &divisors),
+            _ => rans::encode::<32>(block, &divisors),
         })
         .collect();
     for block in &blocks {
@@ -74,11 +75,14 @@ pub fn decode_bytes(bytes: &[u8], count: usize, limits: &mut Limits) -> Result<V
     let blocks = lengths.into_iter().map(|len| reader.take(len)).collect::<Result<Vec<_>, _>>()?;
     reader.finish()?;
     let slots = Slots::new(&frequencies);
-    symbols.par_chunks_mut(BLOCK).zip(blocks).try_for_each(|(out, block)| match lanes {
-        1 => rans::decode::<1>(block, &slots, out),
-        4 => rans::decode::<4>(block, &slots, out),
-        _ => rans::decode::<32>(block, &slots, out),
-    })?;
+    match lanes {
+        1 => blocks.iter().zip(symbols.chunks_mut(BLOCK)).try_for_each(|(b, out)| rans::decode::<1>(b, &slots, out))?,
+        4 => blocks.iter().zip(symbols.chunks_mut(BLOCK)).try_for_each(|(b, out)| rans::decode::<4>(b, &slots, out))?,
+        _ => {
+            let mut jobs: Vec<(&[u8], &mut [u8])> = blocks.into_iter().zip(symbols.chunks_mut(BLOCK)).collect();
+            jobs.par_chunks_mut(2).try_for_each(|pair| rans::decode_wide(pair, &slots))?;
+        }
+    }
     Ok(symbols)
 }
 
