@@ -8,7 +8,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use seedpress_checkpoint::{Container, ContainerView, Entry, Order};
-use seedpress_codec::{AnyCodec, Calibration, EncodeContext, Layer, Limits, Record, RecordHeader, Registry, Segment, Symbols, Tensor};
+use seedpress_codec::{
+    AnyCodec, Calibration, EncodeContext, Layer, Limits, Record, RecordHeader, Registry, Segment, Symbols, Tensor,
+};
 use seedpress_results::{ModelRow, ResultsError, Row, Run, Status, TensorRow};
 use seedpress_zoo::Metric;
 
