@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use seedpress_codec::{AnyCodec, ConfigError, Registry, Tensor};
+use seedpress_codec::{AnyCodec, Calibration, ConfigError, Registry, Tensor};
 use seedpress_plan::{Context, Ladder, Options, Part, Plan, Sensitivity, Subject};
 use seedpress_results::{AssignmentRow, PlanRow, SensitivityRow};
 
@@ -56,6 +56,10 @@ impl Subject for Planned<'_> {
 
     fn file(&self, records: Vec<seedpress_codec::Record>) -> Result<seedpress_checkpoint::Container, String> {
         self.source.container(records)
+    }
+
+    fn calibration(&self, part: usize) -> Result<Option<&Calibration>, String> {
+        self.source.calibration(&self.source.tensors[part])
     }
 
     fn has_divergence(&self) -> bool {

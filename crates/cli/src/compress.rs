@@ -79,7 +79,11 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let written = container.write(&arguments.output).map_err(Failure::data)?;
     let source = checkpoint.source_bytes();
     let ratio = source as f64 / written as f64;
-    println!("{}: {source} -> {written} bytes, {ratio:.2} times smaller, {}", arguments.output.display(), choice.name());
+    println!(
+        "{}: {source} -> {written} bytes, {ratio:.2} times smaller, {}",
+        arguments.output.display(),
+        choice.name()
+    );
     Ok(())
 }
 
@@ -103,7 +107,9 @@ impl Choice {
             Self::One(codec) => Ok(codec),
             Self::Plan(plan, path) => plan.codec(tensor).ok_or_else(|| {
                 let path = path.display();
-                Failure::usage(format!("{path}: no [[tensor]] matches `{tensor}`: add one, or a last one with name = \"*\""))
+                Failure::usage(format!(
+                    "{path}: no [[tensor]] matches `{tensor}`: add one, or a last one with name = \"*\""
+                ))
             }),
         }
     }

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use seedpress_bench::cache::Cache;
 use seedpress_bench::config::{Location, ModelSpec, Origin};
 use seedpress_bench::planning::Planned;
-use seedpress_bench::source::Source;
+use seedpress_bench::source::{OpenError, Source};
 use seedpress_plan::{Context, Ladder, Plan, PlanError, Profile, Target};
 
 use crate::bench::{repository_root, stop_flag};
@@ -91,7 +91,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
     };
     let at = Location { path: PathBuf::from(&arguments.model), line: 1, column: 1 };
     let spec = ModelSpec { name: arguments.model.clone(), origin, include: Vec::new(), exclude: Vec::new(), at };
-    let source = Source::open(&spec).map_err(Failure::data)?;
+    let source = Source::open(&spec).map_err(|error| match error {
+        OpenError::Absent(message) | OpenError::Wrong(message) => Failure::data(message),
+    })?;
     let keep_below = arguments.keep_below;
     let keeps = |shape: &[usize], weights: usize| keep_below > 0 && (shape.len() <= 1 || weights < keep_below);
     let subject = Planned::new(&source, |info| keeps(&info.shape, info.weights)).map_err(Failure::data)?;
@@ -121,7 +123,13 @@ pub fn run(arguments: &Arguments) -> Outcome {
     seedpress_checkpoint::write_atomic(&arguments.output, |file| file.write_all(text.as_bytes()))
         .map_err(Failure::data)?;
     print!("{}", table(&plan));
-    println!("{}: {} bytes of {} allowed, {:.3} bits per weight", arguments.output.display(), plan.bytes, plan.target, plan.bits());
+    println!(
+        "{}: {} bytes of {} allowed, {:.3} bits per weight",
+        arguments.output.display(),
+        plan.bytes,
+        plan.target,
+        plan.bits()
+    );
     Ok(())
 }
 
@@ -130,7 +138,10 @@ fn table(plan: &Plan) -> String {
     let wide = plan.assignments.iter().map(|assignment| assignment.tensor.len()).max().unwrap_or(0).max(6);
     let name = |codec: &seedpress::codec::AnyCodec| codec.name();
     let long = plan.assignments.iter().map(|assignment| name(&assignment.codec).len()).max().unwrap_or(0).max(5);
-    let mut text = format!("{:wide$}  {:long$}  {:>11}  {:>9}  {:>10}\n", "tensor", "codec", "bits/weight", "of file", "divergence");
+    let mut text = format!(
+        "{:wide$}  {:long$}  {:>11}  {:>9}  {:>10}\n",
+        "tensor", "codec", "bits/weight", "of file", "divergence"
+    );
     for assignment in &plan.assignments {
         let bits = 8.0 * assignment.bytes as f64 / assignment.weights as f64;
         let share = 100.0 * assignment.bytes as f64 / plan.bytes as f64;

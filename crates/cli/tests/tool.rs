@@ -143,7 +143,8 @@ fn a_plan_is_made_edited_and_followed() {
     succeeds(here, "verify m.sdp --against model.safetensors");
     fails(here, "plan model.safetensors --bits 4 -o plan.toml", 2, "plan.toml is there already");
 
-    let edited = "[[tensor]]\nname = \"big.*\"\ncodec = \"q8_0\"\n[[tensor]]\nname = \"*\"\ncodec = \"rtn:bits=4+zstd\"\n";
+    let edited =
+        "[[tensor]]\nname = \"big.*\"\ncodec = \"q8_0\"\n[[tensor]]\nname = \"*\"\ncodec = \"rtn:bits=4+zstd\"\n";
     std::fs::write(here.join("edited.toml"), edited).unwrap();
     succeeds(here, "compress model.safetensors --plan edited.toml -o e.sdp");
     let listing = succeeds(here, "inspect e.sdp");

@@ -33,11 +33,7 @@ pub struct Candidate {
 ///
 /// # Errors
 /// None in practice: every rate lies between two legal ones.
-pub fn candidates(
-    rungs: &[Rung],
-    measured: &[(u64, f64)],
-    registry: &Registry,
-) -> Result<Vec<Candidate>, ConfigError> {
+pub fn candidates(rungs: &[Rung], measured: &[(u64, f64)], registry: &Registry) -> Result<Vec<Candidate>, ConfigError> {
     let mut found: Vec<Candidate> = Vec::new();
     let mut families: Vec<(&str, Vec<(f64, u64, f64)>)> = Vec::new();
     for (rung, &(bytes, cost)) in rungs.iter().zip(measured) {

@@ -168,7 +168,8 @@ pub fn to_toml(plan: &Plan, command: &str, keep_below: usize, otherwise: &AnyCod
     if let Some(uniform) = plan.uniform {
         let _ = writeln!(text, "uniform_divergence = {uniform:?}  # the same at one rate for all tensors");
     }
-    let _ = writeln!(text, "keep_below = {keep_below}  # tensors with fewer weights, and vectors, are kept as they are");
+    let _ =
+        writeln!(text, "keep_below = {keep_below}  # tensors with fewer weights, and vectors, are kept as they are");
     for assignment in &plan.assignments {
         let bits = 8.0 * assignment.bytes as f64 / assignment.weights as f64;
         let share = 100.0 * assignment.bytes as f64 / plan.bytes as f64;
@@ -230,7 +231,8 @@ mod tests {
 
     #[test]
     fn the_first_pattern_that_matches_decides() {
-        let rules = "[[tensor]]\nname = \"layer.0.*\"\ncodec = \"q8_0\"\n[[tensor]]\nname = \"layer.?.mlp\"\ncodec = \"nf4\"\n";
+        let rules =
+            "[[tensor]]\nname = \"layer.0.*\"\ncodec = \"q8_0\"\n[[tensor]]\nname = \"layer.?.mlp\"\ncodec = \"nf4\"\n";
         let plan = parse(rules).unwrap();
         let codec = |name: &str| plan.codec(name).map(AnyCodec::id);
         assert_eq!((codec("layer.0.mlp"), codec("layer.1.mlp"), codec("head")), (Some("q8_0"), Some("nf4"), None));
@@ -239,7 +241,9 @@ mod tests {
     #[test]
     fn mistakes_name_file_line_key_and_what_is_legal() {
         let wrong = |text: &str| parse(text).unwrap_err();
-        let message = wrong("[[tensor]]\nname = \"a\"\ncodec = \"trelis\"\n[[tensor]]\nname = \"b\"\ncodec = \"trellis:bits=99\"\n");
+        let message = wrong(
+            "[[tensor]]\nname = \"a\"\ncodec = \"trelis\"\n[[tensor]]\nname = \"b\"\ncodec = \"trellis:bits=99\"\n",
+        );
         let lines: Vec<&str> = message.lines().collect();
         assert!(lines[0].starts_with("p.toml:3:9: `codec` in [[tensor]]: "), "{message}");
         assert!(lines[0].contains("unknown codec `trelis`: legal values are "), "{message}");

@@ -7,7 +7,7 @@
 use seedpress_codec::{AnyCodec, ConfigError, Registry};
 
 /// Bits a weight that a codec of any fractional rate is measured at: about half an octave apart.
-pub const RATES: [f64; 7] = [0.5, 0.8, 1.2, 1.8, 2.6, 3.7, 5.2];
+pub const RATES: [f64; 8] = [0.5, 0.8, 1.2, 1.8, 2.6, 3.7, 5.2, 7.3];
 
 /// One choice for a tensor.
 #[derive(Debug, Clone)]

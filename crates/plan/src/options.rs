@@ -107,7 +107,9 @@ impl Options {
         let ladder = self.ladder(registry).map_err(|error| named("ladder", error))?;
         let target = self.target(registry).map_err(|error| named("like", error))?;
         let nested = |codec: &AnyCodec| codec.id() == PlanRow::ID;
-        if ladder.rungs.iter().any(|rung| nested(&rung.codec)) || matches!(target, Target::Like(codec) if nested(&codec)) {
+        if ladder.rungs.iter().any(|rung| nested(&rung.codec))
+            || matches!(target, Target::Like(codec) if nested(&codec))
+        {
             return Err(ConfigError::new("a plan chooses among codecs, not among plans"));
         }
         Ok(())

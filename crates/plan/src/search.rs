@@ -191,8 +191,7 @@ impl<'a> Search<'a> {
         let mut curves = Vec::with_capacity(sensitivity.free.len());
         for (free, points) in sensitivity.points.iter().enumerate() {
             let cost = |rung: usize| sensitivity.cost(subject, profile, free, rung);
-            let measured: Vec<_> =
-                points.iter().enumerate().map(|(rung, point)| (point.bytes, cost(rung))).collect();
+            let measured: Vec<_> = points.iter().enumerate().map(|(rung, point)| (point.bytes, cost(rung))).collect();
             curves.push(candidates(&ladder.rungs, &measured, context.registry)?);
         }
         let measurable = profile.is_none();
@@ -295,12 +294,13 @@ impl<'a> Search<'a> {
                 .iter()
                 .zip(scales)
                 .enumerate()
-                .map(|(free, (curve, scale))| curve.iter().map(|candidate| self.choice(free, candidate, *scale)).collect())
+                .map(|(free, (curve, scale))| {
+                    curve.iter().map(|candidate| self.choice(free, candidate, *scale)).collect()
+                })
                 .collect();
             let budget = ((size as i64 - beside).max(0) as f64 * shrink) as u64;
-            let indices = allocate(&items, budget)
-                .or_else(|| allocate(&items, least(&items)))
-                .ok_or(PlanError::Nothing)?;
+            let indices =
+                allocate(&items, budget).or_else(|| allocate(&items, least(&items))).ok_or(PlanError::Nothing)?;
             let chosen = indices.iter().zip(&self.curves).map(|(&index, curve)| curve[index].clone()).collect();
             let settled = self.settled(chosen)?;
             let records: u64 = settled.chosen.iter().map(|candidate| candidate.bytes).sum();
@@ -348,12 +348,20 @@ impl<'a> Search<'a> {
         let rates = |low: i64, high: i64| (low..=high).rev().map(|step| step as f64 / 32.0);
         let (first, last) = (
             16,
-            self.curves[0].iter().filter_map(|c| c.rate.as_ref()).map(|rate| (rate.bits * 32.0) as i64).max().unwrap_or(16),
+            self.curves[0]
+                .iter()
+                .filter_map(|c| c.rate.as_ref())
+                .map(|rate| (rate.bits * 32.0) as i64)
+                .max()
+                .unwrap_or(16),
         );
         let bytes_at = |search: &Self, bits: f64| -> Option<u64> {
-            search.curves.iter().enumerate().map(|(free, curve)| {
-                at(curve, bits).map(|candidate| search.choice(free, &candidate, 1.0).bytes)
-            }).sum()
+            search
+                .curves
+                .iter()
+                .enumerate()
+                .map(|(free, curve)| at(curve, bits).map(|candidate| search.choice(free, &candidate, 1.0).bytes))
+                .sum()
         };
         let kept: u64 = self.kept.iter().flatten().map(|record| record.to_bytes().len() as u64).sum();
         for bits in rates(first, last) {

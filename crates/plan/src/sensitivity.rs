@@ -81,11 +81,12 @@ pub fn measure(
         let mut of_part = Vec::with_capacity(ladder.rungs.len());
         for (index, rung) in ladder.rungs.iter().enumerate() {
             let (name, formats) = (rung.codec.name(), rung.codec.formats());
-            let calibrated = rung.codec.capabilities().uses_calibration && subject.calibration(part).is_some();
+            // Where a layer's inputs play a part, so does the model, whatever is measured.
+            let calibrated = rung.codec.capabilities().uses_calibration;
             context.progress(place * ladder.rungs.len() + index, total, &format!("{name} on {}", parts[part].name));
             // Without a divergence to measure the rest of the model plays no part.
-            let model = if divergence { fingerprint.as_str() } else { "" };
-            let key = key(&serde_json::json!(["sensitivity", model, parts[part].hash, name, formats, calibrated]));
+            let model = if divergence || calibrated { fingerprint.as_str() } else { "" };
+            let key = key(&serde_json::json!(["sensitivity", model, divergence, parts[part].hash, name, formats]));
             of_part.push(context.remember(&key, || {
                 let original = subject.load(part).map_err(PlanError::Subject)?;
                 let record = encode(subject, part, &original, &rung.codec, context)?;
@@ -130,9 +131,12 @@ pub(crate) fn encode(
     codec: &AnyCodec,
     context: &Context<'_>,
 ) -> Result<Record, PlanError> {
+    let capabilities = codec.capabilities();
+    let asked = capabilities.uses_calibration || capabilities.needs_calibration;
+    let calibration = if asked { subject.calibration(part).map_err(PlanError::Subject)? } else { None };
     let settings = EncodeContext {
         registry: Some(context.registry),
-        calibration: subject.calibration(part),
+        calibration,
         cancel: Some(context.stop),
         ..EncodeContext::default()
     };

@@ -49,10 +49,13 @@ pub trait Subject {
         Ok(Container { entries, ..Container::default() })
     }
 
-    /// Input statistics of a tensor's layer, for codecs that weigh errors.
-    fn calibration(&self, part: usize) -> Option<&Calibration> {
+    /// Input statistics of a tensor's layer, for codecs that use them.
+    ///
+    /// # Errors
+    /// One line that says why not.
+    fn calibration(&self, part: usize) -> Result<Option<&Calibration>, String> {
         let _ = part;
-        None
+        Ok(None)
     }
 
     /// Whether [`divergence`](Self::divergence) can be measured.

@@ -115,8 +115,11 @@ pub fn read_plans(folder: &Path) -> Result<Vec<PlanRow>, ResultsError> {
     let mut rows: Vec<PlanRow> = Vec::new();
     let mut places = HashMap::new();
     for (index, line) in text.split_inclusive('\n').enumerate().filter(|(_, line)| line.ends_with('\n')) {
-        let row: PlanRow = serde_json::from_str(line)
-            .map_err(|source| ResultsError::Syntax { path: path.clone(), line: index + 1, source })?;
+        let row: PlanRow = serde_json::from_str(line).map_err(|source| ResultsError::Syntax {
+            path: path.clone(),
+            line: index + 1,
+            source,
+        })?;
         match places.get(&row.identity()) {
             Some(&place) => rows[place] = row,
             None => {

@@ -48,7 +48,13 @@ pub struct Model {
 pub fn load(name: &str) -> Result<Model, ZooError> {
     let info = catalogue::require(name)?;
     let tensors = if info.synthetic { synthetic::report_shapes() } else { read(info)? };
-    Ok(Model { name: name.to_owned(), tensors, baseline: OnceLock::new(), own: OnceLock::new(), probe: OnceLock::new() })
+    Ok(Model {
+        name: name.to_owned(),
+        tensors,
+        baseline: OnceLock::new(),
+        own: OnceLock::new(),
+        probe: OnceLock::new(),
+    })
 }
 
 /// The file that holds a model's weights.

@@ -90,7 +90,8 @@ pub fn sensitivity(study: &Study, model: &str) -> Option<Chart> {
          KL divergence in nats, or relative squared distance for vectors. Darker is worse, logarithmic."
             .to_owned()
     } else {
-        "This model has no calibration data: plans weigh relative squared errors instead. Darker is worse, logarithmic.".to_owned()
+        "This model has no calibration data: plans weigh relative squared errors instead. Darker is worse, logarithmic."
+            .to_owned()
     };
     if tensors.len() > shown.len() {
         caption += &format!(" The first {} of {} tensors.", shown.len(), tensors.len());
