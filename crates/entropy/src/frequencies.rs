@@ -6,6 +6,8 @@
 use seedpress_codec::DecodeError;
 use seedpress_codec::wire::{Put, Reader};
 
+use crate::binary::log2;
+
 /// Bits of probability.
 pub const PRECISION: u32 = 12;
 /// What the frequencies of a table add up to.
@@ -70,6 +72,13 @@ impl Frequencies {
     /// The frequency of every symbol.
     pub fn get(&self) -> &[u16; 256] {
         &self.0
+    }
+
+    /// Bits that a symbol costs on average where symbols occur as often as the table says.
+    pub fn entropy(&self) -> f64 {
+        let total = f64::from(TOTAL);
+        let bits = |&f: &u16| f64::from(f) / total * log2(total / f64::from(f));
+        self.0.iter().filter(|f| **f > 0).map(bits).sum()
     }
 
     /// The highest symbol that has a frequency.

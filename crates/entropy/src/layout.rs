@@ -209,7 +209,8 @@ fn field(bytes: &[u8], index: usize, width: usize) -> u64 {
     (u64::from_le_bytes(window) >> (bit % 8)) & ((1 << width) - 1)
 }
 
-/// Cells of `1 << log` bytes, the lowest `bits` of each set.
+/// Cells of `2^log` bytes, the lowest `bits` of each set.
+#[inline(always)]
 const fn cells(log: u32, bits: u32) -> u64 {
     let cell = 8 << log;
     let ones = if bits >= 64 { u64::MAX } else { (1 << bits) - 1 };
@@ -221,32 +222,37 @@ const fn cells(log: u32, bits: u32) -> u64 {
     mask
 }
 
-/// Eight symbols of `WIDTH` bits in bytes, moved together: pairs, pairs of pairs, halves.
-#[inline]
-fn gather<const WIDTH: u32>(word: u64) -> u64 {
-    let word = word & cells(1, 8) | (word >> 8 & cells(1, 8)) << WIDTH;
-    let word = word & cells(2, 16) | (word >> 16 & cells(2, 16)) << (2 * WIDTH);
-    word & cells(3, 32) | (word >> 32) << (4 * WIDTH)
+/// Eight symbols of `width` bits in bytes, moved together: pairs, pairs of pairs, halves.
+#[inline(always)]
+fn gather(word: u64, width: u32) -> u64 {
+    let word = word & cells(1, 8) | (word >> 8 & cells(1, 8)) << width;
+    let word = word & cells(2, 16) | (word >> 16 & cells(2, 16)) << (2 * width);
+    word & cells(3, 32) | (word >> 32) << (4 * width)
 }
 
 /// Undoes [`gather`].
-#[inline]
-fn spread<const WIDTH: u32>(word: u64) -> u64 {
-    let word = word & cells(3, 4 * WIDTH) | (word >> (4 * WIDTH) & cells(3, 4 * WIDTH)) << 32;
-    let word = word & cells(2, 2 * WIDTH) | (word >> (2 * WIDTH) & cells(2, 2 * WIDTH)) << 16;
-    word & cells(1, WIDTH) | (word >> WIDTH & cells(1, WIDTH)) << 8
+#[inline(always)]
+fn spread(word: u64, width: u32) -> u64 {
+    let word = word & cells(3, 4 * width) | (word >> (4 * width) & cells(3, 4 * width)) << 32;
+    let word = word & cells(2, 2 * width) | (word >> (2 * width) & cells(2, 2 * width)) << 16;
+    word & cells(1, width) | (word >> width & cells(1, width)) << 8
 }
 
 /// Fields of `width` bits, 1..=8, as bytes. Eight fields fill `width` whole bytes.
 pub(crate) fn unpack_narrow(bytes: &[u8], width: u8, count: usize) -> Vec<u8> {
-    fn run<const WIDTH: u32>(bytes: &[u8], count: usize) -> Vec<u8> {
+    fn run<const WIDTH: usize>(bytes: &[u8], count: usize) -> Vec<u8> {
         let mut symbols = vec![0; count];
-        for (eight, group) in symbols.chunks_mut(8).zip(bytes.chunks(WIDTH as usize)) {
+        let whole = count / 8;
+        for (eight, group) in symbols.chunks_exact_mut(8).zip(bytes.chunks_exact(WIDTH)) {
+            // Lengths the compiler knows: a copy of any length would be a call.
             let mut window = [0u8; 8];
-            window[..group.len()].copy_from_slice(group);
-            let word = spread::<WIDTH>(u64::from_le_bytes(window)).to_le_bytes();
-            eight.copy_from_slice(&word[..eight.len()]);
+            window[..WIDTH].copy_from_slice(group);
+            eight.copy_from_slice(&spread(u64::from_le_bytes(window), WIDTH as u32).to_le_bytes());
         }
+        let (rest, last) = (&mut symbols[8 * whole..], &bytes[WIDTH * whole..]);
+        let mut window = [0u8; 8];
+        window[..last.len()].copy_from_slice(last);
+        rest.copy_from_slice(&spread(u64::from_le_bytes(window), WIDTH as u32).to_le_bytes()[..rest.len()]);
         symbols
     }
     match width {
@@ -270,13 +276,17 @@ pub(crate) fn pack_narrow(symbols: &[u8], width: u8) -> Vec<u8> {
 
 /// Packs symbols into exactly the bytes they take.
 pub(crate) fn pack_into(symbols: &[u8], width: u8, bytes: &mut [u8]) {
-    fn run<const WIDTH: u32>(symbols: &[u8], bytes: &mut [u8]) {
-        for (eight, group) in symbols.chunks(8).zip(bytes.chunks_mut(WIDTH as usize)) {
+    fn run<const WIDTH: usize>(symbols: &[u8], bytes: &mut [u8]) {
+        let whole = symbols.len() / 8;
+        for (eight, group) in symbols.chunks_exact(8).zip(bytes.chunks_exact_mut(WIDTH)) {
             let mut window = [0u8; 8];
-            window[..eight.len()].copy_from_slice(eight);
-            let word = gather::<WIDTH>(u64::from_le_bytes(window)).to_le_bytes();
-            group.copy_from_slice(&word[..group.len()]);
+            window.copy_from_slice(eight);
+            group.copy_from_slice(&gather(u64::from_le_bytes(window), WIDTH as u32).to_le_bytes()[..WIDTH]);
         }
+        let (rest, last) = (&symbols[8 * whole..], &mut bytes[WIDTH * whole..]);
+        let mut window = [0u8; 8];
+        window[..rest.len()].copy_from_slice(rest);
+        last.copy_from_slice(&gather(u64::from_le_bytes(window), WIDTH as u32).to_le_bytes()[..last.len()]);
     }
     match width {
         1 => run::<1>(symbols, bytes),
