@@ -1,10 +1,13 @@
-//! Entropy stages: integer probability models, ANS, zstd and lossless float coding.
+//! Entropy stages: integer probability models, ANS, zstd and lossless float coding;
+//! and what codecs share that is coded with them: column weights ([`columns`]).
 
 pub mod ans;
 pub mod binary;
+pub mod columns;
 pub mod floats;
 pub mod frequencies;
 pub mod layout;
+pub mod math;
 pub mod mixing;
 pub mod rans;
 pub mod stages;
