@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::allocate::{Choice, allocate, least};
 use crate::curve::{Candidate, candidates};
 use crate::error::PlanError;
-use crate::ladder::Ladder;
+use crate::ladder::{Ladder, Rate};
 use crate::profile::Profile;
 use crate::sensitivity::{self, Sensitivity, decode, diverge, encode, load_all};
 use crate::subject::{Context, Subject, fingerprint, key};
@@ -281,54 +281,37 @@ impl<'a> Search<'a> {
 
     /// The best choice for a size, each curve scaled by a factor.
     fn fit(&mut self, size: u64, scales: &[f64]) -> Result<Settled, PlanError> {
-        let mut best: Option<Settled> = None;
+        let mut best: Option<(f64, Settled)> = None;
         let mut smallest = u64::MAX;
-        // Index, headers and kept tensors beside the free records: known exactly once there is a file.
-        let mut beside: i64 = 0;
         // A file a thousandth below its target leaves nothing worth another encode.
-        let close = size / 1000;
-        let mut shrink = 1.0;
+        let close = size as i64 / 1000;
+        // What may be spent on records: corrected by how far the last file was from its target.
+        let mut budget = size as i64;
         for _ in 0..ATTEMPTS {
-            let items: Vec<Vec<Choice>> = self
-                .curves
-                .iter()
-                .zip(scales)
-                .enumerate()
-                .map(|(free, (curve, scale))| {
-                    curve.iter().map(|candidate| self.choice(free, candidate, *scale)).collect()
-                })
-                .collect();
-            let budget = ((size as i64 - beside).max(0) as f64 * shrink) as u64;
-            let indices =
-                allocate(&items, budget).or_else(|| allocate(&items, least(&items))).ok_or(PlanError::Nothing)?;
+            let choices = |free: usize, curve: &[Candidate]| {
+                curve.iter().map(|candidate| self.choice(free, candidate, scales[free])).collect()
+            };
+            let items: Vec<Vec<Choice>> =
+                self.curves.iter().enumerate().map(|(free, curve)| choices(free, curve)).collect();
+            let floor = least(&items);
+            let indices = allocate(&items, floor.max(budget.max(0) as u64)).ok_or(PlanError::Nothing)?;
             let chosen = indices.iter().zip(&self.curves).map(|(&index, curve)| curve[index].clone()).collect();
             let settled = self.settled(chosen)?;
-            let records: u64 = settled.chosen.iter().map(|candidate| candidate.bytes).sum();
-            let known = beside;
-            beside = settled.bytes as i64 - records as i64;
+            let left = size as i64 - settled.bytes as i64;
             smallest = smallest.min(settled.bytes);
-            if settled.bytes > size {
-                // Interpolated sizes were too small: ask for a little less.
-                shrink *= 1.0 - (1.2 * (settled.bytes - size) as f64 / size as f64).clamp(1e-4, 0.02);
-                if known == beside && budget <= least(&items) {
-                    break;
+            if left >= 0 {
+                let pairs = settled.chosen.iter().zip(scales);
+                let cost: f64 = pairs.map(|(candidate, scale)| candidate.cost * scale).sum();
+                if best.as_ref().is_none_or(|(least, _)| cost < *least) {
+                    best = Some((cost, settled));
                 }
-                continue;
             }
-            let done = size - settled.bytes <= close;
-            let cost = |settled: &Settled| -> f64 {
-                settled.chosen.iter().zip(scales).map(|(candidate, scale)| candidate.cost * scale).sum()
-            };
-            let stuck = best.as_ref().is_some_and(|best| best.bytes == settled.bytes) && known == beside;
-            if best.as_ref().is_none_or(|best| cost(&settled) < cost(best)) {
-                best = Some(settled);
-            }
-            if done || stuck {
+            if (0..=close).contains(&left) || (left < 0 && budget <= floor as i64) {
                 break;
             }
-            shrink = (shrink * 1.002).min(1.0);
+            budget += left;
         }
-        best.ok_or(PlanError::OutOfReach { target: size, least: smallest })
+        best.map(|(_, settled)| settled).ok_or(PlanError::OutOfReach { target: size, least: smallest })
     }
 
     /// A candidate as the allocator sees it: real bytes where they are known.
@@ -339,39 +322,20 @@ impl<'a> Search<'a> {
 
     /// The same rate for every tensor, in the first family of the ladder; `None` where there is none or its lowest rate is too large.
     fn uniform(&mut self, size: u64) -> Result<Option<Settled>, PlanError> {
-        let Some(family) = self.curves[0].iter().find_map(|candidate| candidate.rate.clone()) else { return Ok(None) };
-        let at = |curve: &[Candidate], bits: f64| {
-            let same = |c: &&Candidate| c.rate.as_ref().is_some_and(|r| r.family == family.family && r.bits <= bits);
-            let place = |c: &Candidate| c.rate.as_ref().map_or(0.0, |rate| rate.bits);
-            curve.iter().filter(same).max_by(|a, b| place(a).total_cmp(&place(b))).cloned()
-        };
-        let rates = |low: i64, high: i64| (low..=high).rev().map(|step| step as f64 / 32.0);
-        let (first, last) = (
-            16,
-            self.curves[0]
-                .iter()
-                .filter_map(|c| c.rate.as_ref())
-                .map(|rate| (rate.bits * 32.0) as i64)
-                .max()
-                .unwrap_or(16),
-        );
-        let bytes_at = |search: &Self, bits: f64| -> Option<u64> {
-            search
-                .curves
-                .iter()
-                .enumerate()
-                .map(|(free, curve)| at(curve, bits).map(|candidate| search.choice(free, &candidate, 1.0).bytes))
-                .sum()
-        };
+        let mut rates: Vec<Rate> = self.curves[0].iter().filter_map(|candidate| candidate.rate.clone()).collect();
+        let Some(family) = rates.first().map(|rate| rate.family.clone()) else { return Ok(None) };
+        rates.retain(|rate| rate.family == family);
+        rates.sort_by(|a, b| b.bits.total_cmp(&a.bits));
         let kept: u64 = self.kept.iter().flatten().map(|record| record.to_bytes().len() as u64).sum();
-        for bits in rates(first, last) {
+        for rate in rates {
+            // One ladder for all: every curve has the same rates.
+            let at = |curve: &Vec<Candidate>| curve.iter().find(|other| other.rate.as_ref() == Some(&rate)).cloned();
+            let chosen: Vec<Candidate> = self.curves.iter().filter_map(at).collect();
+            let expected = chosen.iter().enumerate().map(|(free, candidate)| self.choice(free, candidate, 1.0).bytes);
             // Interpolated sizes rule out most rates without encoding anything.
-            if bytes_at(self, bits).is_none_or(|bytes| bytes + kept > size + size / 50) {
+            if expected.sum::<u64>() + kept > size + size / 50 {
                 continue;
             }
-            let Some(chosen) = self.curves.iter().map(|curve| at(curve, bits)).collect::<Option<Vec<_>>>() else {
-                return Ok(None);
-            };
             let settled = self.settled(chosen)?;
             if settled.bytes <= size {
                 return Ok(Some(settled));
