@@ -2,7 +2,8 @@
 //!
 //! 1. Allocate over the sensitivities; encode what was chosen; put the real sizes in place of the interpolated ones and repeat until
 //!    the file, index and kept tensors included, fits its target closely.
-//! 2. Compare on calibration data with the uniform choice of the same size (one rate for all tensors), and go on from the better one.
+//! 2. Compare on calibration data with the uniform choice of the same size (one rate for all tensors) and with what a profile would
+//!    choose, and go on from the best.
 //! 3. Sensitivities were measured one tensor at a time; with everything compressed a tensor may matter more or less. Each round
 //!    measures the whole model with one tensor a little larger, then a little smaller, scales its curve to that slope, and allocates
 //!    again. A plan is only replaced by one that is better on the calibration data.
@@ -21,7 +22,7 @@ use crate::curve::{Candidate, candidates};
 use crate::error::PlanError;
 use crate::ladder::{Ladder, Rate};
 use crate::profile::Profile;
-use crate::sensitivity::{self, Sensitivity, decode, diverge, encode, load_all};
+use crate::sensitivity::{self, Point, Sensitivity, decode, diverge, encode, load_all};
 use crate::subject::{Context, Subject, fingerprint, key};
 
 /// The size to reach.
@@ -118,7 +119,7 @@ pub fn plan(
         Target::Bytes(bytes) => serde_json::json!(["bytes", bytes]),
         Target::Like(codec) => serde_json::json!(["like", codec.name(), codec.formats()]),
     };
-    let key = key(&serde_json::json!(["plan", fingerprint(subject), rungs, size, profile, rounds, measurable]));
+    let key = key(&serde_json::json!(["plan", VERSION, fingerprint(subject), rungs, size, profile, rounds, measurable]));
     let saved = context.remember(&key, || {
         let search = Search::start(subject, ladder, &sensitivity, profile, context)?;
         search.run(target, if measurable { rounds } else { 0 })
@@ -157,6 +158,8 @@ struct Search<'a> {
     free: &'a [usize],
     /// Candidates of each free part, with interpolated or measured bytes and costs.
     curves: Vec<Vec<Candidate>>,
+    /// The same with the costs of a profile.
+    guessed: Vec<Vec<Candidate>>,
     /// Records of all parts as `raw` stores them where they are kept, `None` for free ones.
     kept: Vec<Option<Record>>,
     /// What was encoded: record and its length, by free part and codec name.
@@ -166,6 +169,25 @@ struct Search<'a> {
     /// Measurements of the whole model so far, and expected.
     steps: (usize, usize),
 }
+
+/// The candidates of each free part.
+fn curves(
+    subject: &dyn Subject,
+    ladder: &Ladder,
+    sensitivity: &Sensitivity,
+    profile: Option<Profile>,
+    context: &Context<'_>,
+) -> Result<Vec<Vec<Candidate>>, PlanError> {
+    let curve = |(free, points): (usize, &Vec<Point>)| {
+        let cost = |rung: usize| sensitivity.cost(subject, profile, free, rung);
+        let measured: Vec<_> = points.iter().enumerate().map(|(rung, point)| (point.bytes, cost(rung))).collect();
+        Ok(candidates(&ladder.rungs, &measured, context.registry)?)
+    };
+    sensitivity.points.iter().enumerate().map(curve).collect()
+}
+
+/// Changes when the search does: kept plans are then made anew, from the measurements that stay.
+const VERSION: u32 = 1;
 
 /// Times a file is encoded anew to meet its target.
 const ATTEMPTS: usize = 24;
@@ -188,20 +210,18 @@ impl<'a> Search<'a> {
                 None
             });
         }
-        let mut curves = Vec::with_capacity(sensitivity.free.len());
-        for (free, points) in sensitivity.points.iter().enumerate() {
-            let cost = |rung: usize| sensitivity.cost(subject, profile, free, rung);
-            let measured: Vec<_> = points.iter().enumerate().map(|(rung, point)| (point.bytes, cost(rung))).collect();
-            curves.push(candidates(&ladder.rungs, &measured, context.registry)?);
-        }
+        let curves = curves(subject, ladder, sensitivity, profile, context)?;
+        // Relative errors alone come close to the optimum, and sometimes nearer than single tensors can tell.
+        let guess = Profile::guess(subject.parts());
+        let guessed = self::curves(subject, ladder, sensitivity, Some(guess), context)?;
         let measurable = profile.is_none();
         let free = &sensitivity.free;
-        Ok(Self { subject, context, free, curves, kept, coded: HashMap::new(), measurable, steps: (0, 0) })
+        Ok(Self { subject, context, free, curves, guessed, kept, coded: HashMap::new(), measurable, steps: (0, 0) })
     }
 
     fn run(mut self, target: &Target, rounds: usize) -> Result<Saved, PlanError> {
         let weights: u64 = self.subject.parts().iter().map(|part| part.weights).sum();
-        self.steps.1 = 2 + rounds * (2 * self.free.len() + 1);
+        self.steps.1 = 3 + rounds * (2 * self.free.len() + 1);
         let mut uniform = None;
         let size = match target {
             Target::Bits(bits) => (bits * weights as f64 / 8.0) as u64,
@@ -231,6 +251,10 @@ impl<'a> Search<'a> {
         let mut plain = None;
         if self.measurable {
             self.join(&mut best)?;
+            let mut guess = self.guess(size, &ones)?;
+            if self.join(&mut guess)? < best.joint.unwrap_or(f64::INFINITY) {
+                best = guess;
+            }
             if let Some(uniform) = &mut uniform {
                 self.join(uniform)?;
                 plain = uniform.joint;
@@ -312,6 +336,20 @@ impl<'a> Search<'a> {
             budget += left;
         }
         best.map(|(_, settled)| settled).ok_or(PlanError::OutOfReach { target: size, least: smallest })
+    }
+
+    /// What a profile would choose, at the costs that were measured.
+    fn guess(&mut self, size: u64, scales: &[f64]) -> Result<Settled, PlanError> {
+        std::mem::swap(&mut self.curves, &mut self.guessed);
+        let settled = self.fit(size, scales);
+        std::mem::swap(&mut self.curves, &mut self.guessed);
+        let mut settled = settled?;
+        for (candidate, curve) in settled.chosen.iter_mut().zip(&self.curves) {
+            if let Some(measured) = curve.iter().find(|other| other.name == candidate.name) {
+                candidate.cost = measured.cost;
+            }
+        }
+        Ok(settled)
     }
 
     /// A candidate as the allocator sees it: real bytes where they are known.
