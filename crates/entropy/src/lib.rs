@@ -1,12 +1,9 @@
-//! Entropy stages: integer probability models, ANS, zstd and lossless float coding;
-//! and what codecs share that is coded with them: column weights ([`columns`]).
+//! Entropy stages: integer probability models, ANS, zstd and lossless float coding.
 
 pub mod ans;
 pub mod binary;
-pub mod columns;
 pub mod frequencies;
 pub mod layout;
-pub mod math;
 pub mod rans;
 pub mod stages;
 

@@ -1,6 +1,6 @@
 //! From weights to layers.
 //!
-//! 1. Columns are scaled by their weights, if there are any; the mean and a power of two are taken out, the gain track is chosen.
+//! 1. The mean and a power of two are taken out, the gain track is chosen.
 //! 2. A pilot of [`PILOT`] blocks finds how loud the residual is before each stage of *this* tensor, which sets the stages' gains.
 //! 3. Every block is coded on its own by a beam search over the stages: each alternative's residual is searched exactly
 //!    ([`search`](crate::search)), the best few results of all alternatives go on. A prefix counts by its weighted error.
@@ -13,7 +13,6 @@ use seedpress_codec::packing::pack_bits;
 use seedpress_codec::wire::Put;
 use seedpress_codec::{EncodeContext, EncodeError, Encoded, Layer, Role, Segment, Symbols, TensorView};
 use seedpress_entropy::binary::log2;
-use seedpress_entropy::columns::Weights;
 use seedpress_lfsr_basis::Path as SearchPath;
 
 use crate::codebook::{Codebook, DECIMATIONS, UNIT};
@@ -95,26 +94,14 @@ pub fn encode_with(
     context: &EncodeContext<'_>,
 ) -> Result<Encoded, EncodeError> {
     let shape = config.shape();
-    let calibration = context.calibration.filter(|_| config.weighted && unit(tensor.values()).1.is_some());
-    let columns = calibration.and_then(|calibration| Weights::from_calibration(calibration, tensor.columns()));
-    let scaled = columns.as_ref().map(|columns| {
-        let mut values = tensor.values().to_vec();
-        columns.apply(&mut values);
-        values
-    });
-    // Scaled, weights may have become equal.
-    let (columns, scaled) = match scaled {
-        Some(scaled) if unit(&scaled).1.is_some() => (columns, Some(scaled)),
-        _ => (None, None),
-    };
-    let weights = scaled.as_deref().unwrap_or(tensor.values());
-    let (mean, exponent) = unit(weights);
-    let params = Params::new(&shape, config.values, columns.is_some(), exponent, mean).to_bytes();
+    let (mean, exponent) = unit(tensor.values());
+    let params = Params::new(&shape, config.values, exponent, mean).to_bytes();
     let Some(exponent) = exponent else {
         return Ok(Encoded { params, layers: vec![Layer::default()] });
     };
     let factor = power(-exponent);
-    let values: Vec<f32> = weights.iter().map(|&w| ((f64::from(w) - f64::from(mean)) * factor) as f32).collect();
+    let values: Vec<f32> =
+        tensor.values().iter().map(|&w| ((f64::from(w) - f64::from(mean)) * factor) as f32).collect();
     let energies: Vec<(f64, usize)> = values.chunks(shape.block).map(|block| (energy(block), block.len())).collect();
     let mean_square = energies.iter().map(|e| e.0).sum::<f64>() / values.len() as f64;
     let levels = gain::track(&energies, mean_square);
@@ -153,7 +140,7 @@ pub fn encode_with(
         context.advance(last.values.len());
     }
     let scales = multipliers(&shape, &codebooks, &blocks, &codes);
-    Ok(Encoded { params, layers: layers(&shape, &codes, &levels, columns.as_ref(), &scales) })
+    Ok(Encoded { params, layers: layers(&shape, &codes, &levels, &scales) })
 }
 
 /// Mean and exponent of the unit of a tensor: its deviation from the mean is between one and two units.
@@ -409,7 +396,7 @@ fn multipliers(shape: &Shape, codebooks: &[Arc<Codebook>], blocks: &[Block<'_>],
     (1..=shape.layers).map(|layers| fit.solve(layers * shape.terms).iter().map(|&a| a as f32).collect()).collect()
 }
 
-fn layers(shape: &Shape, codes: &[Codes], levels: &[i8], columns: Option<&Weights>, scales: &[Vec<f32>]) -> Vec<Layer> {
+fn layers(shape: &Shape, codes: &[Codes], levels: &[i8], scales: &[Vec<f32>]) -> Vec<Layer> {
     let count = codes.len() * shape.terms;
     (0..shape.layers)
         .map(|layer| {
@@ -424,7 +411,6 @@ fn layers(shape: &Shape, codes: &[Codes], levels: &[i8], columns: Option<&Weight
             ];
             if layer == 0 {
                 segments.push(Segment::new(Role::Coefficients, Symbols::OPAQUE, gain::write(levels)));
-                segments.extend(columns.map(|c| Segment::new(Role::Scales, Symbols::OPAQUE, c.to_bytes())));
             }
             let mut bytes = Vec::new();
             scales[layer].iter().for_each(|&scale| bytes.put_f32(scale));

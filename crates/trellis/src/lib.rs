@@ -13,23 +13,24 @@
 //! | [`viterbi`] | the search |
 //! | [`symbols`] | from indices to binary decisions |
 //! | [`classes`] | row and column scales as contexts |
-//! | [`columns`](weights) | column weights from calibration |
+//! | [`weights`] | column weights from calibration |
 //! | [`encoder`] | statistics, rate search |
 //! | [`stream`] | the bytes and the decoder |
 
 pub mod classes;
 pub mod code;
 pub mod encoder;
+mod math;
 pub mod stream;
 pub mod symbols;
 pub mod viterbi;
+pub mod weights;
 
 use schemars::JsonSchema;
 use seedpress_codec::{
     Capabilities, Codec, DecodeError, EncodeContext, EncodeError, Encoded, EncodedView, Limits, Number, Registry,
     TensorView,
 };
-use seedpress_entropy::{columns as weights, math};
 use serde::{Deserialize, Serialize};
 
 /// How hard the encoder searches. The decoder's speed is the same for all.
