@@ -31,6 +31,7 @@ pub mod classifier;
 pub mod convolution;
 pub mod error;
 pub mod fashion;
+pub mod language;
 pub mod metric;
 pub mod model;
 pub mod random;
