@@ -2,7 +2,7 @@
 
 use seedpress_checkpoint::{Checkpoint, Content, Entry};
 use seedpress_codec::{DType, Tensor};
-use seedpress_zoo::Metric;
+use seedpress_zoo::{Metric, ZooError};
 use wildmatch::WildMatch;
 
 use crate::config::{ModelSpec, Origin};
@@ -48,17 +48,35 @@ enum Weights {
     One(Tensor),
 }
 
+/// Why a model cannot be opened, in one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OpenError {
+    /// The config is right but this machine lacks the weights: the models at hand can still be measured.
+    Absent(String),
+    /// The config, or the file it names, is wrong.
+    Wrong(String),
+}
+
+impl From<String> for OpenError {
+    fn from(message: String) -> Self {
+        Self::Wrong(message)
+    }
+}
+
 impl Source {
     /// Opens a model, reads it once and hashes its tensors.
     ///
     /// # Errors
-    /// One line that says what is wrong with it.
-    pub fn open(spec: &ModelSpec) -> Result<Self, String> {
+    /// What is wrong with it.
+    pub fn open(spec: &ModelSpec) -> Result<Self, OpenError> {
         let mut synthetic = false;
         let weights = match &spec.origin {
             Origin::Zoo(name) => {
                 synthetic = seedpress_zoo::info(name).is_some_and(|info| info.synthetic);
-                Weights::Zoo(seedpress_zoo::load(name).map_err(|error| error.to_string())?)
+                Weights::Zoo(seedpress_zoo::load(name).map_err(|error| match error {
+                    ZooError::NotFetched { .. } => OpenError::Absent(error.to_string()),
+                    _ => OpenError::Wrong(error.to_string()),
+                })?)
             }
             Origin::File(path) => Weights::File(Checkpoint::open(path).map_err(|error| error.to_string())?),
             Origin::Synthetic { source, shape, seed } => {
@@ -95,7 +113,7 @@ impl Source {
             });
         }
         if opened.tensors.is_empty() {
-            return Err("no tensor is left to measure: see `include` and `exclude`".to_owned());
+            return Err(OpenError::Wrong("no tensor is left to measure: see `include` and `exclude`".to_owned()));
         }
         Ok(opened)
     }

@@ -1,9 +1,14 @@
 //! The two image classifiers: their layers and their forward pass, the same for training, evaluation and calibration.
 
 use candle_core::{Device, Result, Tensor};
+use seedpress_codec::Calibration;
 
+use crate::architecture::{self, Architecture, Baseline};
+use crate::calibrate;
 use crate::convolution::{convolve, max_pool, patches};
+use crate::error::ZooError;
 use crate::fashion::Images;
+use crate::metric::Metric;
 
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,4 +158,42 @@ pub fn classify(classifier: Classifier, weights: &[Tensor], images: &Images) -> 
         classes.extend(scores.argmax(1)?.to_vec1::<u32>()?.into_iter().map(|class| class as u8));
     }
     Ok(classes)
+}
+
+impl Architecture for Classifier {
+    fn slots(&self) -> Vec<architecture::Slot> {
+        let slots = Classifier::slots(*self).iter();
+        slots.map(|slot| architecture::Slot::new(slot.name, slot.shape, slot.layer_type)).collect()
+    }
+
+    fn baseline(&self, own: &[&seedpress_codec::Tensor]) -> std::result::Result<Box<dyn Baseline>, ZooError> {
+        let held_out = Images::held_out()?;
+        let classes = classify(*self, &to_candle(own)?, &held_out)?;
+        Ok(Box::new(HeldOutImages { classifier: *self, held_out, classes }))
+    }
+
+    fn calibrate(&self, own: &[&seedpress_codec::Tensor]) -> std::result::Result<Vec<Option<Calibration>>, ZooError> {
+        calibrate::collect(*self, &to_candle(own)?, &Images::calibration()?)
+    }
+}
+
+/// Images with the classes the uncompressed model gives them.
+#[derive(Debug)]
+struct HeldOutImages {
+    classifier: Classifier,
+    held_out: Images,
+    classes: Vec<u8>,
+}
+
+impl Baseline for HeldOutImages {
+    fn evaluate(&self, given: &[&seedpress_codec::Tensor]) -> std::result::Result<Vec<Metric>, ZooError> {
+        let found = classify(self.classifier, &to_candle(given)?, &self.held_out)?;
+        let hits = |truth: &[u8]| -> Vec<f64> {
+            found.iter().zip(truth).map(|(class, label)| f64::from(u8::from(class == label))).collect()
+        };
+        Ok(vec![
+            Metric::mean("accuracy", true, &hits(&self.held_out.labels)),
+            Metric::mean("agreement", true, &hits(&self.classes)),
+        ])
+    }
 }

@@ -15,6 +15,7 @@
 //! | module | idea |
 //! | --- | --- |
 //! | [`catalogue`] | what there is: summaries, licences, metrics, hashes |
+//! | `architecture` | what a kind of model must say of itself: tensors, task, inputs; a new kind is one module and one line there |
 //! | [`assets`] | where the files are, and that they are the files we mean |
 //! | [`model`] | named tensors that can be evaluated and calibrated |
 //! | [`metric`] | a figure with its direction and its uncertainty |
@@ -24,6 +25,7 @@
 //! | [`silero`] | Silero VAD's forward pass and recordings |
 //! | [`train`] | how the committed weights were made |
 
+mod architecture;
 pub mod assets;
 mod calibrate;
 pub mod catalogue;

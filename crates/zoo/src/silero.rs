@@ -6,10 +6,15 @@
 use std::collections::HashMap;
 
 use rayon::prelude::*;
-use seedpress_codec::Tensor;
+use seedpress_checkpoint::Checkpoint;
+use seedpress_codec::{Calibration, Tensor};
 
+use crate::architecture::{Architecture, Baseline, Slot};
 use crate::assets;
+use crate::calibrate;
 use crate::error::ZooError;
+use crate::metric::Metric;
+use crate::model::weight_file;
 use crate::random::Random;
 
 /// The tensors in the order of execution.
@@ -157,6 +162,53 @@ impl<'a> Network<'a> {
     }
 }
 
+/// The architecture.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SileroVad;
+
+impl Architecture for SileroVad {
+    fn slots(&self) -> Vec<Slot> {
+        SLOTS.iter().map(|&(name, layer_type)| Slot::of_any_shape(name, layer_type)).collect()
+    }
+
+    fn baseline(&self, own: &[&Tensor]) -> Result<Box<dyn Baseline>, ZooError> {
+        let fourier = fourier()?;
+        let recordings = recordings(&HELD_OUT_CLIPS)?;
+        let trace = Network::new(&fourier, own).trace(&recordings);
+        Ok(Box::new(HeldOutSpeech { fourier, recordings, trace }))
+    }
+
+    fn calibrate(&self, own: &[&Tensor]) -> Result<Vec<Option<Calibration>>, ZooError> {
+        let recordings = recordings(&CALIBRATION_CLIPS)?;
+        Ok(calibrate::collect_silero(&Network::new(&fourier()?, own), &recordings))
+    }
+}
+
+/// The part of the network that is no weight.
+fn fourier() -> Result<Tensor, ZooError> {
+    Ok(Checkpoint::open(&weight_file("silero-vad"))?.load_float(FOURIER)?)
+}
+
+/// Recordings with what the uncompressed model hears in them.
+#[derive(Debug)]
+struct HeldOutSpeech {
+    fourier: Tensor,
+    recordings: Vec<Vec<f32>>,
+    trace: Vec<Vec<f32>>,
+}
+
+impl Baseline for HeldOutSpeech {
+    fn evaluate(&self, given: &[&Tensor]) -> Result<Vec<Metric>, ZooError> {
+        let given = Network::new(&self.fourier, given).trace(&self.recordings);
+        let [alike, differences, frames] = compare(&self.trace, &given);
+        let count = frames.iter().sum::<f64>() as u64;
+        Ok(vec![
+            Metric::ratio("frame agreement", true, &alike, &frames, count),
+            Metric::ratio("probability error", false, &differences, &frames, count),
+        ])
+    }
+}
+
 /// What the original and a compressed model say of the recordings, compared: per recording the frames on which both decide alike at
 /// a threshold of one half, the sum of absolute differences, and the number of frames.
 pub(crate) fn compare(original: &[Vec<f32>], given: &[Vec<f32>]) -> [Vec<f64>; 3] {
@@ -231,8 +283,7 @@ mod tests {
     #[test]
     fn probabilities_are_those_of_the_reference_implementation() {
         let model = crate::load("silero-vad").unwrap();
-        let path = assets::asset("silero-vad/model.safetensors");
-        let fourier = seedpress_checkpoint::Checkpoint::open(&path).unwrap().load_float(FOURIER).unwrap();
+        let fourier = fourier().unwrap();
         let tensors: Vec<&Tensor> = model.tensors.iter().map(|named| &named.tensor).collect();
         let ours = Network::new(&fourier, &tensors).probabilities(&clip("0880").unwrap());
         for (frame, (ours, theirs)) in ours.iter().zip(REFERENCE).enumerate() {

@@ -1,0 +1,61 @@
+//! What the zoo needs to know of a kind of model: its tensors, its task, its inputs.
+
+use std::fmt::Debug;
+
+use seedpress_codec::{Calibration, Tensor};
+
+use crate::classifier::Classifier;
+use crate::error::ZooError;
+use crate::metric::Metric;
+use crate::silero::SileroVad;
+
+/// A tensor of an architecture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    /// Name in the checkpoint.
+    pub name: String,
+    /// Shape, outputs first; `None` where the checkpoint alone decides.
+    pub shape: Option<Vec<usize>>,
+    /// See [`crate::NamedTensor::layer_type`].
+    pub layer_type: &'static str,
+}
+
+impl Slot {
+    /// A tensor of known shape.
+    pub fn new(name: impl Into<String>, shape: &[usize], layer_type: &'static str) -> Self {
+        Self { name: name.into(), shape: Some(shape.to_vec()), layer_type }
+    }
+
+    /// A tensor whose shape the checkpoint decides.
+    pub fn of_any_shape(name: impl Into<String>, layer_type: &'static str) -> Self {
+        Self { name: name.into(), shape: None, layer_type }
+    }
+}
+
+/// A kind of model. Tensors are always handed over in the order of [`slots`](Self::slots).
+pub(crate) trait Architecture: Send + Sync {
+    /// The tensors worth measuring, in the order of execution.
+    fn slots(&self) -> Vec<Slot>;
+
+    /// Reads the held-out data and asks the uncompressed model.
+    fn baseline(&self, own: &[&Tensor]) -> Result<Box<dyn Baseline>, ZooError>;
+
+    /// Input statistics of each tensor, `None` for tensors that multiply no inputs, over data that no baseline uses.
+    fn calibrate(&self, own: &[&Tensor]) -> Result<Vec<Option<Calibration>>, ZooError>;
+}
+
+/// Held-out data with the uncompressed model's answers.
+pub(crate) trait Baseline: Debug + Send + Sync {
+    /// What the model achieves with the given tensors. The first metric is the task's; the others compare with the uncompressed model.
+    fn evaluate(&self, given: &[&Tensor]) -> Result<Vec<Metric>, ZooError>;
+}
+
+/// The architecture of a model of the catalogue; `None` where nothing is known but weights.
+pub(crate) fn of(name: &str) -> Option<Box<dyn Architecture>> {
+    match name {
+        "fashion-mlp" => Some(Box::new(Classifier::Mlp)),
+        "fashion-cnn" => Some(Box::new(Classifier::Cnn)),
+        "silero-vad" => Some(Box::new(SileroVad)),
+        _ => None,
+    }
+}
