@@ -22,6 +22,7 @@
 //! | [`synthetic`] | seeded sources with the same bits on every machine |
 //! | [`classifier`], [`convolution`] | the image classifiers' forward pass |
 //! | [`fashion`] | Fashion-MNIST |
+//! | [`language`] | the language models: text, networks forward and backward, evaluation, calibration |
 //! | [`silero`] | Silero VAD's forward pass and recordings |
 //! | [`train`] | how the committed weights were made |
 

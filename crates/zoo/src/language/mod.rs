@@ -1,9 +1,18 @@
 //! Language models over bytes, trained on State of the Union addresses: a transformer and a recurrent network.
 
+mod calibrate;
 pub mod data;
+mod evaluate;
 mod kernel;
 pub(crate) mod lstm;
 pub(crate) mod transformer;
+
+use seedpress_codec::{Calibration, Tensor};
+
+use crate::architecture::{Architecture, Baseline, Slot};
+use crate::error::ZooError;
+use crate::metric::Metric;
+use crate::model::Model;
 
 pub(crate) use kernel::{cross_entropy, sum};
 
@@ -19,17 +28,6 @@ pub enum Language {
     Lstm,
 }
 
-/// A tensor of a language model.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Slot {
-    /// Name in the checkpoint.
-    pub name: String,
-    /// Shape, outputs first.
-    pub shape: Vec<usize>,
-    /// See [`crate::NamedTensor::layer_type`].
-    pub layer_type: &'static str,
-}
-
 impl Language {
     /// The network of this model name.
     pub fn from_name(name: &str) -> Option<Self> {
@@ -40,13 +38,12 @@ impl Language {
         }
     }
 
-    /// Its tensors in the order of execution.
-    pub fn slots(self) -> Vec<Slot> {
-        let slots = match self {
+    /// Names, shapes and layer types of its tensors in the order of execution.
+    pub(crate) fn slots(self) -> Vec<(String, Vec<usize>, &'static str)> {
+        match self {
             Self::Transformer => transformer::slots(),
             Self::Lstm => lstm::slots(),
-        };
-        slots.into_iter().map(|(name, shape, layer_type)| Slot { name, shape, layer_type }).collect()
+        }
     }
 
     /// Scores for the byte after each byte of `windows` windows of equal length, `[windows * length, VOCABULARY]`; every window
@@ -77,6 +74,33 @@ impl Language {
             }
         }
     }
+}
+
+impl Architecture for Language {
+    fn slots(&self) -> Vec<Slot> {
+        Language::slots(*self).iter().map(|(name, shape, layer_type)| Slot::new(name, shape, layer_type)).collect()
+    }
+
+    fn baseline(&self, own: &[&Tensor]) -> Result<Box<dyn Baseline>, ZooError> {
+        Ok(Box::new(evaluate::HeldOutText::new(*self, own)?))
+    }
+
+    fn calibrate(&self, own: &[&Tensor]) -> Result<Vec<Option<Calibration>>, ZooError> {
+        let weights: Vec<&[f32]> = own.iter().map(|tensor| tensor.values()).collect();
+        calibrate::collect(*self, &weights)
+    }
+}
+
+/// Bits per byte of a language model on every byte of the held-out addresses; [`Model::evaluate`] reads a fixed sample of them.
+/// Takes minutes.
+///
+/// # Errors
+/// [`ZooError::Unsupported`] for other models, and where the committed text cannot be read.
+pub fn whole(model: &Model) -> Result<Metric, ZooError> {
+    let language = Language::from_name(&model.name)
+        .ok_or_else(|| ZooError::Unsupported { name: model.name.clone(), what: "text to read" })?;
+    let tensors: Vec<&Tensor> = model.tensors.iter().map(|named| &named.tensor).collect();
+    Ok(evaluate::whole(language, &tensors, &data::held_out()?))
 }
 
 #[cfg(test)]
@@ -121,15 +145,15 @@ mod tests {
         let text: Vec<u8> = (0..2 * 81).map(|_| b'a' + random.below(20) as u8).collect();
         for language in [Language::Transformer, Language::Lstm] {
             let mut weights: Vec<Vec<f32>> = Vec::new();
-            for slot in language.slots() {
-                let count = slot.shape.iter().product::<usize>();
-                let centre = if slot.layer_type == "norm" { 1.0 } else { 0.0 };
-                let spread = if slot.layer_type == "embedding" { 1.0 } else { 0.05 };
+            for (_, shape, layer_type) in language.slots() {
+                let count = shape.iter().product::<usize>();
+                let centre = if layer_type == "norm" { 1.0 } else { 0.0 };
+                let spread = if layer_type == "embedding" { 1.0 } else { 0.05 };
                 weights.push((0..count).map(|_| (centre + spread * random.normal()) as f32).collect());
             }
             let mut gradients: Vec<Vec<f32>> = weights.iter().map(|weight| vec![0.0; weight.len()]).collect();
             loss(language, &weights, &text, Some(&mut gradients));
-            for (index, slot) in language.slots().iter().enumerate() {
+            for (index, (name, _, _)) in language.slots().iter().enumerate() {
                 // Along the gradient itself the change is largest against rounding.
                 let square: f64 = gradients[index].iter().map(|&g| f64::from(g) * f64::from(g)).sum();
                 let step = 2e-2 / square.sqrt();
@@ -141,7 +165,7 @@ mod tests {
                 };
                 let measured = (moved(1.0) - moved(-1.0)) / (2.0 * step);
                 weights[index] = own;
-                assert!((measured / square - 1.0).abs() < 2e-2, "{}: {measured} {square}", slot.name);
+                assert!((measured / square - 1.0).abs() < 2e-2, "{name}: {measured} {square}");
             }
         }
     }

@@ -2,14 +2,19 @@
 //!
 //! The transformer sees windows in random order, one pass over the text with random borders after another; the recurrent network
 //! reads many stretches of the text in parallel and keeps its state from step to step. Addresses set apart for calibration tell how
-//! it goes and decide nothing. State is saved every few minutes and taken up again.
+//! it goes and decide nothing. Weights are saved every few minutes.
+//!
+//! Everything runs on one processor core. Where buffers are mapped anew for every step (glibc's default for large ones), setting
+//! `MALLOC_MMAP_THRESHOLD_` and `MALLOC_TRIM_THRESHOLD_` high saves the page faults.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
+use seedpress_checkpoint::Checkpoint;
 
 use super::{TrainOptions, TrainReport, schedule};
+use crate::architecture::Architecture;
 use crate::assets;
 use crate::error::ZooError;
 use crate::language::{Language, VOCABULARY, cross_entropy, data, lstm, sum, transformer};
@@ -56,7 +61,7 @@ impl Parameters {
         let weights: Vec<Vec<f32>> = slots.iter().map(|slot| initial(language, slot, random)).collect();
         let zeros = || weights.iter().map(|weight| vec![0f32; weight.len()]).collect::<Vec<_>>();
         let (gradients, means, squares) = (zeros(), zeros(), zeros());
-        let decays = slots.iter().map(|slot| slot.shape.len() > 1 && slot.layer_type != "embedding").collect();
+        let decays = slots.iter().map(|(_, shape, layer_type)| shape.len() > 1 && *layer_type != "embedding").collect();
         Self { weights, gradients, means, squares, decays }
     }
 
@@ -90,12 +95,16 @@ fn squares(values: &[f32]) -> f64 {
 
 /// Transformer: deviation 0.02, less for layers that end on the residual stream (Radford et al. 2019). Recurrent network: deviation
 /// of one over the root of the hidden width, forget gates open.
-fn initial(language: Language, slot: &crate::language::Slot, random: &mut Random) -> Vec<f32> {
-    let count: usize = slot.shape.iter().product();
-    let ends = slot.name.ends_with("output.weight") || slot.name.ends_with("down.weight");
-    let deviation = match (language, slot.layer_type) {
+fn initial(
+    language: Language,
+    (name, shape, layer_type): &(String, Vec<usize>, &str),
+    random: &mut Random,
+) -> Vec<f32> {
+    let count: usize = shape.iter().product();
+    let ends = name.ends_with("output.weight") || name.ends_with("down.weight");
+    let deviation = match (language, *layer_type) {
         (_, "norm") => return vec![1.0; count],
-        (Language::Lstm, "bias") if slot.name.starts_with("lstm") => {
+        (Language::Lstm, "bias") if name.starts_with("lstm") => {
             return (0..count).map(|at| f32::from(u8::from(at / lstm::HIDDEN == 1))).collect();
         }
         (_, "bias") => return vec![0.0; count],
@@ -236,19 +245,30 @@ pub(super) fn train(
         }
     }
     let seconds = start.elapsed().as_secs_f64();
-    Ok(TrainReport { path, metrics: Vec::new(), seconds })
+    let checkpoint = Checkpoint::open(&path)?;
+    let slots = language.slots();
+    let written = slots.iter().map(|(name, _, _)| checkpoint.load_float(name)).collect::<Result<Vec<_>, _>>()?;
+    let written: Vec<&seedpress_codec::Tensor> = written.iter().collect();
+    let mut metrics = language.baseline(&written)?.evaluate(&written)?;
+    metrics.truncate(1);
+    Ok(TrainReport { path, metrics, seconds })
 }
 
+/// Writes the weights; those of the recurrent network as f16, for half the file.
 fn save(language: Language, weights: &[Vec<f32>], path: &Path) -> Result<(), ZooError> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(ZooError::io(folder))?;
     }
     let slots = language.slots();
-    let tensor = |values: &[f32], shape: &[usize]| Tensor::from_slice(values, shape, &Device::Cpu);
+    let dtype = match language {
+        Language::Transformer => DType::F32,
+        Language::Lstm => DType::F16,
+    };
+    let tensor = |values: &[f32], shape: &[usize]| Tensor::from_slice(values, shape, &Device::Cpu)?.to_dtype(dtype);
     let named = slots
         .iter()
         .zip(weights)
-        .map(|(slot, values)| Ok((slot.name.as_str(), tensor(values, &slot.shape)?)))
+        .map(|((name, shape, _), values)| Ok((name.as_str(), tensor(values, shape)?)))
         .collect::<candle_core::Result<std::collections::HashMap<_, _>>>()?;
     let partial = PathBuf::from(format!("{}.partial", path.display()));
     candle_core::safetensors::save(&named, &partial)?;
