@@ -14,7 +14,7 @@ pub struct SeedlmProgressive {
 
 impl Codec for SeedlmProgressive {
     const ID: &'static str = "seedlm-progressive";
-    const FORMAT: u32 = 1;
+    const FORMAT: u32 = 2;
     const SUMMARY: &'static str = "layers of signed windows of decimated register sequences, each on the residual of the layers before (after SeedLM)";
     type Config = Config;
 
@@ -27,7 +27,12 @@ impl Codec for SeedlmProgressive {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { progressive: self.config.shape().layers > 1, targets_bits: true, ..Capabilities::default() }
+        Capabilities {
+            progressive: self.config.shape().layers > 1,
+            targets_bits: true,
+            uses_calibration: self.config.weighted,
+            ..Capabilities::default()
+        }
     }
 
     fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {

@@ -42,6 +42,8 @@ pub struct Config {
     pub candidates: Int<16, 262_143>,
     /// Distribution of the values of a codeword.
     pub values: Values,
+    /// Weigh the error of a column by the mean square of its input, where calibration data is given: better outputs, larger plain error.
+    pub weighted: bool,
 }
 
 impl Default for Config {
@@ -50,13 +52,14 @@ impl Default for Config {
             bits: None,
             level: None,
             layers: Int::of(3),
-            block: Int::of(32),
+            block: Int::of(28),
             terms: Int::of(2),
-            k: Int::of(16),
-            beam: Int::of(8),
+            k: Int::of(14),
+            beam: Int::of(12),
             prefix: Number::of(0.5),
             candidates: Int::of(262_143),
             values: Values::Gaussian,
+            weighted: false,
         }
     }
 }

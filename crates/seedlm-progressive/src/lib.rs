@@ -19,13 +19,16 @@
 //!
 //! | options | prefix of 1 layer | 2 layers | 3 layers | 4 layers |
 //! | --- | --- | --- | --- | --- |
-//! | defaults | 1.068 bits, 0.92 dB | 2.131 bits, 1.42 dB | 3.193 bits, 1.85 dB | |
-//! | `bits = 3` | 1.005 bits, 0.87 dB | 2.005 bits, 1.34 dB | 3.005 bits, 1.74 dB | |
-//! | `bits = 4` | 1.005 bits, 0.89 dB | 2.005 bits, 1.36 dB | 3.005 bits, 1.84 dB | 4.006 bits, 2.26 dB |
+//! | defaults | 1.078 bits, 1.04 dB | 2.149 bits, 1.51 dB | 3.221 bits, 1.92 dB | |
+//! | `layers = 4` | 1.078 bits, 1.07 dB | 2.149 bits, 1.55 dB | 3.221 bits, 2.05 dB | 4.293 bits, 2.49 dB |
+//! | `bits = 3` | 1.006 bits, 0.98 dB | 2.006 bits, 1.42 dB | 3.006 bits, 1.78 dB | |
+//! | `bits = 4` | 1.006 bits, 1.01 dB | 2.006 bits, 1.46 dB | 3.006 bits, 1.91 dB | 4.007 bits, 2.29 dB |
 //!
 //! The paper's single stages are 4.7 dB (3 bits) and 5.4 dB (4 bits) away.
 //!
-//! # Format 1
+//! # Format 2
+//!
+//! Format 1 is the same without column weights.
 //!
 //! Parameters:
 //!
@@ -34,7 +37,7 @@
 //! | 1 | `K`, bits of the registers, 8..=18 |
 //! | 1 | `n`, weights in a block, 4..=64 |
 //! | 1 | stages in a layer, 1..=4 |
-//! | 1 | map from states to values: 0 uniform, 1 Gaussian |
+//! | 1 | bit 0, map from states to values: 0 uniform, 1 Gaussian; bit 1: column weights |
 //! | 2 | exponent `e` (i16): values are coded in units of `2^e`; -32768: nothing but the mean, and one layer without segments |
 //! | 4 | mean (f32), added to every value |
 //!
@@ -45,11 +48,13 @@
 //! | seeds | `t * b` symbols of `K` bits, stage by stage: positions in the stage's sequence; `2^K - 1` is the zero codeword |
 //! | signs | `t * b` bits in the same order, 1 is negative |
 //! | coefficients | layer 0 only: the gain track, range coded ([`gain`]) |
+//! | scales | layer 0 only, with column weights: an exponent `c` from 0 to 31 for every column ([`seedpress_entropy::columns`]) |
 //! | scales | `(l + 1) t` multipliers (f32) for all stages up to this layer, in units of the codebook's integers |
 //!
 //! A position names the state reached from state 1 by that many steps of `d`: it is the seed, counted along the cycle, so that a decoder
 //! reads windows where they lie. Weight `i` of block `j` is
-//! `mean + 2^e * 2^(level_j / 4) * sum over stages s of multiplier_s * sign_sj * V_s[position_sj + i]`.
+//! `mean + 2^e * 2^(level_j / 4) * sum over stages s of multiplier_s * sign_sj * V_s[position_sj + i]`, divided by the factor
+//! `2^((c - 16) / 4)` of its column where there are column weights.
 
 pub mod codebook;
 mod codec;

@@ -13,25 +13,31 @@
 //! | [`viterbi`] | the search |
 //! | [`symbols`] | from indices to binary decisions |
 //! | [`classes`] | row and column scales as contexts |
-//! | [`weights`] | column weights from calibration |
+//! | [`columns`](weights) | column weights from calibration |
+//! | [`hessian`] | the output error as a quadratic form |
+//! | [`pass`], [`sweep`] | choosing all weights once: as they lie, or column by column with errors fed forward |
 //! | [`encoder`] | statistics, rate search |
 //! | [`stream`] | the bytes and the decoder |
 
 pub mod classes;
 pub mod code;
 pub mod encoder;
-mod math;
+pub mod hessian;
+pub mod pass;
 pub mod stream;
+pub mod sweep;
 pub mod symbols;
 pub mod viterbi;
-pub mod weights;
 
 use schemars::JsonSchema;
 use seedpress_codec::{
     Capabilities, Codec, DecodeError, EncodeContext, EncodeError, Encoded, EncodedView, Limits, Number, Registry,
     TensorView,
 };
+use seedpress_entropy::{columns as weights, math};
 use serde::{Deserialize, Serialize};
+
+use crate::encoder::{Aim, Weighing};
 
 /// How hard the encoder searches. The decoder's speed is the same for all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -57,13 +63,31 @@ pub struct Config {
     pub bits: Number<100, 12000>,
     /// How hard to search: `fast`, `default`, `high` or `best`.
     pub effort: Effort,
-    /// Weigh the error of a column by the mean square of its input, where calibration data is given: better outputs, larger plain error.
-    pub weighted: bool,
+    /// What errors count, where calibration data is given: `none` takes them all alike (least plain error), `diagonal` weighs those of
+    /// a column by the mean square of its input, `full` minimises the error of the layer's output, errors of some columns making up for
+    /// those of others. Without calibration data all three are `none`.
+    pub hessian: Hessian,
+    /// Where not 0, each tensor gets the rate at which one more bit for all of it would lower its relative error (that of the output with
+    /// `hessian`) by `2^-slope`, instead of `bits`. One slope for a whole model shares its bits among the tensors.
+    pub slope: Number<0, 64_000>,
+}
+
+/// How much of the second moment of a layer's inputs the encoder uses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Hessian {
+    /// Nothing.
+    #[default]
+    None,
+    /// Its diagonal.
+    Diagonal,
+    /// All of it.
+    Full,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { bits: Number::of(3.0), effort: Effort::Default, weighted: false }
+        Self { bits: Number::of(3.0), effort: Effort::Default, hessian: Hessian::None, slope: Number::of(0.0) }
     }
 }
 
@@ -75,7 +99,7 @@ pub struct Trellis {
 
 impl Codec for Trellis {
     const ID: &'static str = "trellis";
-    const FORMAT: u32 = 1;
+    const FORMAT: u32 = 2;
     const SUMMARY: &'static str = "entropy-coded trellis quantisation, 4 to 256 states, any fractional rate";
     type Config = Config;
 
@@ -88,13 +112,17 @@ impl Codec for Trellis {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { targets_bits: true, uses_calibration: self.config.weighted, ..Capabilities::default() }
+        Capabilities {
+            targets_bits: self.config.slope.get() == 0.0,
+            uses_calibration: self.config.hessian != Hessian::None,
+            ..Capabilities::default()
+        }
     }
 
     fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
         let memory = match self.config.effort {
             Effort::Fast => 3,
-            Effort::Default if self.config.bits.get() < 2.75 => 4,
+            Effort::Default if self.config.bits.get() < 2.75 || self.config.slope.get() > 0.0 => 4,
             Effort::Default => 5,
             Effort::High => 6,
             Effort::Best => 8,
@@ -106,11 +134,19 @@ impl Codec for Trellis {
             Effort::High | Effort::Best => (1 << 16, 0.004),
         };
         let search = encoder::Search { memory, passes, sample, tolerance };
-        let weights = context
-            .calibration
-            .filter(|_| self.config.weighted)
-            .and_then(|calibration| weights::Weights::from_calibration(calibration, tensor.columns()));
-        encoder::encode(tensor, context, weights.as_ref(), self.config.bits.get(), search)
+        let (columns, values) = (tensor.columns(), tensor.values());
+        let calibration = context.calibration;
+        let full = calibration.filter(|_| self.config.hessian == Hessian::Full);
+        let form = full.and_then(|calibration| Weighing::form(calibration, values, columns));
+        let weights = calibration
+            .filter(|_| self.config.hessian != Hessian::None && form.is_none())
+            .and_then(|calibration| weights::Weights::from_calibration(calibration, columns));
+        let weighing = form.or(weights.as_ref().map(Weighing::Columns)).unwrap_or(Weighing::Plain);
+        let aim = match self.config.slope.get() {
+            0.0 => Aim::Bits(self.config.bits.get()),
+            slope => Aim::Slope(slope),
+        };
+        encoder::encode(tensor, context, weighing, aim, search)
     }
 
     fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {

@@ -8,6 +8,7 @@ use crate::classifier::Classifier;
 use crate::error::ZooError;
 use crate::language::Language;
 use crate::metric::Metric;
+use crate::outputs::Outputs;
 use crate::silero::SileroVad;
 
 /// A tensor of an architecture.
@@ -43,6 +44,17 @@ pub(crate) trait Architecture: Send + Sync {
 
     /// Input statistics of each tensor, `None` for tensors that multiply no inputs, over data that no baseline uses.
     fn calibrate(&self, own: &[&Tensor]) -> Result<Vec<Option<Calibration>>, ZooError>;
+
+    /// Something that asks the model about the calibration data; `None` where nobody has said what its answers are.
+    fn probe(&self) -> Result<Option<Box<dyn Probe>>, ZooError> {
+        Ok(None)
+    }
+}
+
+/// Calibration data to ask a model about: how far its answers move decides which tensor deserves how many bits.
+pub(crate) trait Probe: Debug + Send + Sync {
+    /// What the model says with the given tensors.
+    fn outputs(&self, given: &[&Tensor]) -> Result<Outputs, ZooError>;
 }
 
 /// Held-out data with the uncompressed model's answers.

@@ -58,7 +58,7 @@ static MODELS: &[ModelInfo] = &[
         embedded: true,
         synthetic: false,
         trainable: true,
-        metrics: &["accuracy", "agreement"],
+        metrics: &["accuracy", "agreement", "KL divergence"],
         sha256: "3fe2935252e2574f1b362cf4b2c8bae56c82343da57e42a211bb9a812fdb5ad6",
     },
     ModelInfo {
@@ -69,7 +69,7 @@ static MODELS: &[ModelInfo] = &[
         embedded: true,
         synthetic: false,
         trainable: true,
-        metrics: &["accuracy", "agreement"],
+        metrics: &["accuracy", "agreement", "KL divergence"],
         sha256: "33b8957e19f90c5fe4a962883ca360bd8d80d2b1e25715732b3f7fedbfcefd9b",
     },
     ModelInfo {
@@ -102,7 +102,7 @@ static MODELS: &[ModelInfo] = &[
         embedded: true,
         synthetic: false,
         trainable: false,
-        metrics: &["frame agreement", "probability error"],
+        metrics: &["frame agreement", "probability error", "KL divergence"],
         sha256: "c59271c284ae9c8335d795d60e0bfdb71aaaceec578d9bd9ffc1b8153c319ea1",
     },
     ModelInfo {

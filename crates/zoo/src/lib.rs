@@ -19,6 +19,7 @@
 //! | [`assets`] | where the files are, and that they are the files we mean |
 //! | [`model`] | named tensors that can be evaluated and calibrated |
 //! | [`metric`] | a figure with its direction and its uncertainty |
+//! | [`outputs`] | what a model says, and how far two of its answers are apart |
 //! | [`synthetic`] | seeded sources with the same bits on every machine |
 //! | [`classifier`], [`convolution`] | the image classifiers' forward pass |
 //! | [`fashion`] | Fashion-MNIST |
@@ -37,6 +38,7 @@ pub mod fashion;
 pub mod language;
 pub mod metric;
 pub mod model;
+pub mod outputs;
 pub mod random;
 pub mod silero;
 pub mod synthetic;
@@ -46,4 +48,5 @@ pub use catalogue::{ModelInfo, info, models};
 pub use error::ZooError;
 pub use metric::Metric;
 pub use model::{Model, NamedTensor, calibration, load};
+pub use outputs::Outputs;
 pub use synthetic::{Source, report_shapes, synthetic};

@@ -49,7 +49,10 @@ fn classifiers_reach_their_accuracy_and_lose_it_without_weights() {
     for (name, floor) in [("fashion-mlp", 0.88), ("fashion-cnn", 0.91)] {
         let model = load(name).unwrap();
         let metrics = model.evaluate(&tensors(&model)).unwrap();
-        assert_eq!(metrics.iter().map(|metric| metric.name).collect::<Vec<_>>(), ["accuracy", "agreement"]);
+        assert_eq!(
+            metrics.iter().map(|metric| metric.name).collect::<Vec<_>>(),
+            ["accuracy", "agreement", "KL divergence"]
+        );
         let accuracy = &metrics[0];
         assert!(accuracy.value >= floor, "{name}: {}", accuracy.value);
         assert!(accuracy.samples == 10_000 && accuracy.higher_is_better);
@@ -71,7 +74,10 @@ fn classifiers_reach_their_accuracy_and_lose_it_without_weights() {
 fn speech_detection_tells_good_weights_from_bad() {
     let model = load("silero-vad").unwrap();
     let exact = model.evaluate(&tensors(&model)).unwrap();
-    assert_eq!(exact.iter().map(|metric| metric.name).collect::<Vec<_>>(), ["frame agreement", "probability error"]);
+    assert_eq!(
+        exact.iter().map(|metric| metric.name).collect::<Vec<_>>(),
+        ["frame agreement", "probability error", "KL divergence"]
+    );
     assert_eq!((exact[0].value, exact[1].value), (1.0, 0.0));
     let narrow = mapped(&model, |tensor| tensor.values().iter().map(|&value| DType::BF16.round(value)).collect());
     assert!(model.evaluate(&narrow).unwrap()[0].value > 0.99);

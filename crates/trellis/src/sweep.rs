@@ -1,0 +1,302 @@
+//! A pass column by column, with errors fed forward: what minimises the error of the layer's *output*.
+//!
+//! The trellis runs down the columns; between two columns, the errors made so far move the aims of the columns to come
+//! (see [`hessian`](crate::hessian)).
+//!
+//! One thing keeps this sound at low rates, where most weights become zero: *a price for later columns*. What a column leaves to its
+//! successors is not free there, as the plain sweep believes: a weight of size `q` adds about `lambda q^2 / (2 ln 2 sigma^2)` to the cost
+//! of its bits. So the sweep minimises `e^T H e + mu |q|^2` over the later columns, with `mu = lambda / (2 ln 2 sigma^2)`, and leaves the
+//! price of the current one to the entropy code. The result is a Wiener filter `H (H + mu)^-1` before the quantiser: the pre-filter of
+//! R. Zamir, Y. Kochman, U. Erez, "Achieving the Gaussian rate-distortion function by prediction", IEEE Trans. Inf. Theory 54 (7), 2008.
+//! Directions that inputs hardly excite get no bits. Measured at 1 bit on the classifiers of the zoo it lowers the output error by a
+//! sixth and up to half; choosing every column again afterwards with all others fixed gained nothing, so that is not done.
+
+use rayon::prelude::*;
+
+use crate::classes::Classes;
+use crate::code::Code;
+use crate::hessian::{BLOCK, Factor, add_scaled, transpose};
+use crate::pass::{Choice, Outcome, Pass, Tally};
+use crate::stream::CHUNK;
+use crate::viterbi::{Scratch, Start, Tables, search};
+use crate::weights::Weights;
+
+/// Some rows of a matrix, column-major.
+struct Part {
+    height: usize,
+    /// What the sweep aims at: the Wiener-filtered weights.
+    filtered: Vec<f32>,
+    classes: Classes,
+}
+
+/// A matrix ready to be swept.
+pub struct Sweep {
+    code: Code,
+    columns: usize,
+    factor: Factor,
+    /// The column steps' exponents, as written.
+    pub weights: Weights,
+    /// Column `i` is multiplied by this.
+    scales: Vec<f64>,
+    /// What a squared error of column `i` counts in the sweep, relative to the square of its scale.
+    forward: Vec<f32>,
+    /// From the conditional optimum with the price of column `i` to the one without.
+    raise: Vec<f32>,
+    /// Squared steps times this are units of the quadratic form.
+    pub unit: f64,
+    whole: Part,
+    sample: Option<Part>,
+}
+
+/// What a sweep is prepared from.
+pub struct Problem<'a> {
+    /// Row-major weights.
+    pub values: &'a [f32],
+    /// Their matrix's rows.
+    pub rows: usize,
+    /// Their matrix's columns.
+    pub columns: usize,
+    /// Row-major, damped.
+    pub hessian: Vec<f64>,
+}
+
+impl Problem<'_> {
+    /// The quadratic form of the weights themselves.
+    pub fn output_power(&self) -> f64 {
+        let forms: Vec<f64> = self
+            .values
+            .par_chunks(self.columns)
+            .map(|row| {
+                let products = self.hessian.chunks(self.columns).zip(row).filter(|&(_, &w)| w != 0.0);
+                let inner = |h: &[f64]| h.iter().zip(row).map(|(&h, &w)| h * f64::from(w)).sum::<f64>();
+                products.map(|(h, &w)| f64::from(w) * inner(h)).sum()
+            })
+            .collect();
+        forms.iter().sum()
+    }
+
+    /// The mean square of the weights.
+    pub fn power(&self) -> f64 {
+        self.values.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>() / self.values.len() as f64
+    }
+
+    /// A price to start from: that of reverse water-filling over independent columns at a rate.
+    pub fn first_price(&self, rate: f64) -> f64 {
+        let power = self.power();
+        let diagonal: Vec<f64> = self.hessian.iter().step_by(self.columns + 1).copied().collect();
+        let (mut low, mut high) = (-100f64, 100f64);
+        let top = diagonal.iter().copied().fold(f64::MIN_POSITIVE, f64::max) * power;
+        for _ in 0..60 {
+            let middle = 0.5 * (low + high);
+            let level = top * crate::math::exp2(middle);
+            let sum: f64 = diagonal
+                .iter()
+                .map(|&d| (0.5 * seedpress_entropy::binary::log2((d * power / level).max(1.0))).max(0.0))
+                .sum();
+            if sum / self.columns as f64 > rate { low = middle } else { high = middle }
+        }
+        top * crate::math::exp2(low) / power
+    }
+}
+
+impl Sweep {
+    /// Prepares a sweep with price `mu` and a sample of about `sample` weights.
+    pub fn new(problem: &Problem<'_>, mu: f64, code: Code, sample: usize) -> Self {
+        let (rows, columns) = (problem.rows, problem.columns);
+        let factor = Factor::new(&problem.hessian, columns, mu);
+        let original = transpose(problem.values, rows, columns);
+        let mut filtered = original.clone();
+        factor.solve(&mut filtered, rows);
+        let mu32 = mu as f32;
+        filtered.iter_mut().zip(&original).for_each(|(f, &w)| *f = w - mu32 * *f);
+        // The price of the column itself is the entropy code's business.
+        let curvature: Vec<f64> = factor.diagonal.iter().map(|&d| (d - mu).max(1e-3 * d)).collect();
+        let raise: Vec<f32> = factor.diagonal.iter().zip(&curvature).map(|(d, c)| (d / c) as f32).collect();
+        let (weights, unit) = Weights::from_sensitivities(&curvature);
+        let scales = weights.factors_of_columns();
+        let relative = |sensitivity: f64, scale: f64| (sensitivity / (unit * scale * scale)) as f32;
+        let forward: Vec<f32> = curvature.iter().zip(&scales).map(|(&c, &s)| relative(c, s)).collect();
+        let scaled: Vec<f32> = (0..columns)
+            .flat_map(|i| {
+                let factor = scales[i] * f64::from(raise[i]);
+                filtered[i * rows..][..rows].iter().map(move |&w| (f64::from(w) * factor) as f32)
+            })
+            .collect();
+        let classes = Classes::choose(&scaled, 0.0, columns, rows);
+        let height = (sample / columns).max(24);
+        let sample = (rows > 2 * height).then(|| {
+            let chosen: Vec<usize> = (0..height).map(|at| at * rows / height).collect();
+            let gather = |from: &[f32]| -> Vec<f32> {
+                (0..columns).flat_map(|i| chosen.iter().map(move |&row| from[i * rows + row])).collect()
+            };
+            let side = match classes.columns.is_empty() {
+                true => Vec::new(),
+                false => chosen.iter().map(|&row| classes.columns[row]).collect(),
+            };
+            Part { height, filtered: gather(&filtered), classes: Classes { columns: side, ..classes.clone() } }
+        });
+        Self {
+            code,
+            columns,
+            factor,
+            weights,
+            scales,
+            forward,
+            raise,
+            unit,
+            whole: Part { height: rows, filtered, classes },
+            sample,
+        }
+    }
+
+    /// Mean magnitude and largest magnitude of what the trellis sees.
+    pub fn magnitudes(&self) -> (f64, f64) {
+        let (mut sum, mut largest) = (0.0, 0f64);
+        for (i, column) in self.whole.filtered.chunks_exact(self.whole.height).enumerate() {
+            let factor = self.scales[i] * f64::from(self.raise[i]);
+            for &w in column {
+                let magnitude = f64::from(w.abs()) * factor;
+                sum += magnitude;
+                largest = largest.max(magnitude);
+            }
+        }
+        (sum / self.whole.filtered.len() as f64, largest)
+    }
+}
+
+/// A path through one part.
+struct Walk<'a> {
+    sweep: &'a Sweep,
+    part: &'a Part,
+    tables: &'a Tables,
+    step: f32,
+    scratch: Scratch,
+    indices: Vec<u32>,
+    negative: Vec<bool>,
+    /// Magnitudes aimed at, in steps.
+    u: Vec<f32>,
+    /// What was chosen, as weights.
+    chosen: Vec<f32>,
+    /// The state each column starts in.
+    starts: Vec<usize>,
+    classes: Vec<u8>,
+}
+
+impl Walk<'_> {
+    /// Chooses column `i` for these aims; returns the state after it.
+    fn column(&mut self, i: usize, aims: &[f32]) -> usize {
+        let height = self.part.height;
+        let base = i * height;
+        let scale = self.sweep.scales[i] / f64::from(self.step);
+        for (u, &aim) in self.u[base..].iter_mut().zip(aims) {
+            *u = (f64::from(aim.abs()) * scale) as f32;
+        }
+        for (negative, &aim) in self.negative[base..].iter_mut().zip(aims) {
+            *negative = aim < 0.0;
+        }
+        self.part.classes.fill(base, height, &mut self.classes);
+        let (mut at, mut state) = (0, self.starts[i]);
+        while at < height {
+            let stop = height.min(at + CHUNK - (base + at) % CHUNK);
+            let start = Start { state, weight: self.sweep.forward[i] };
+            let (u, classes) = (&self.u[base + at..base + stop], &self.classes[at..stop]);
+            let indices = &mut self.indices[base + at..base + stop];
+            state = search(self.sweep.code, self.tables, u, classes, start, &mut self.scratch, indices);
+            // A chunk knows nothing of the one before.
+            if (base + stop).is_multiple_of(CHUNK) {
+                state = 0;
+            }
+            at = stop;
+        }
+        let inverse = 1.0 / scale;
+        let mut walking = self.starts[i];
+        for r in 0..height {
+            let k = self.indices[base + r] as usize;
+            let magnitude = (f64::from(self.tables.point(walking & 1, k)) * inverse) as f32;
+            self.chosen[base + r] = if self.negative[base + r] { -magnitude } else { magnitude };
+            walking = self.sweep.code.next(walking, k & 1);
+            if (base + r + 1).is_multiple_of(CHUNK) {
+                walking = 0;
+            }
+        }
+        state
+    }
+
+    fn forward(&mut self) {
+        let (sweep, height) = (self.sweep, self.part.height);
+        // Row sums of what earlier errors call for.
+        let mut feedback = vec![0f32; self.indices.len()];
+        let mut aims = vec![0f32; height];
+        for start in (0..sweep.columns).step_by(BLOCK) {
+            let end = (start + BLOCK).min(sweep.columns);
+            let mut errors = vec![0f32; (end - start) * height];
+            for i in start..end {
+                let column = i * height..(i + 1) * height;
+                let wanted = self.part.filtered[column.clone()].iter().zip(&feedback[column.clone()]);
+                aims.iter_mut().zip(wanted).for_each(|(aim, (&w, &f))| *aim = (w + f) * sweep.raise[i]);
+                let state = self.column(i, &aims);
+                if let Some(next) = self.starts.get_mut(i + 1) {
+                    *next = state;
+                }
+                let error = &mut errors[(i - start) * height..][..height];
+                let pairs = self.part.filtered[column.clone()].iter().zip(&self.chosen[column]);
+                error.iter_mut().zip(pairs).for_each(|(error, (&w, &q))| *error = w - q);
+                for j in i + 1..end {
+                    add_scaled(&mut feedback[j * height..][..height], sweep.factor.entry(j, i), error);
+                }
+            }
+            feedback[end * height..].par_chunks_exact_mut(height).enumerate().for_each(|(offset, target)| {
+                for i in start..end {
+                    add_scaled(target, sweep.factor.entry(end + offset, i), &errors[(i - start) * height..][..height]);
+                }
+            });
+        }
+    }
+}
+
+impl Pass for Sweep {
+    fn pass(&self, whole: bool, tables: &Tables, step: f32, shift: u32) -> Outcome {
+        let part = if whole { &self.whole } else { self.sample.as_ref().unwrap_or(&self.whole) };
+        let count = part.filtered.len();
+        let mut walk = Walk {
+            sweep: self,
+            part,
+            tables,
+            step,
+            scratch: Scratch::default(),
+            indices: vec![0; count],
+            negative: vec![false; count],
+            u: vec![0.0; count],
+            chosen: vec![0.0; count],
+            starts: vec![0; self.columns],
+            classes: vec![0; part.height],
+        };
+        walk.forward();
+        let mut tally = Tally::new(2 * usize::from(part.classes.count), shift);
+        let mut classes = vec![0u8; count];
+        part.classes.fill(0, part.height, &mut classes);
+        let mut state = 0;
+        for (at, ((&k, &u), &class)) in walk.indices.iter().zip(&walk.u).zip(&classes).enumerate() {
+            if at.is_multiple_of(CHUNK) {
+                state = 0;
+            }
+            let quantizer = state & 1;
+            tally.index(2 * usize::from(class) + quantizer, k);
+            tally.centroid(quantizer, k, u);
+            let miss = f64::from(u - tables.point(quantizer, k as usize));
+            tally.error(f64::from(self.forward[at / part.height]) * miss * miss);
+            state = self.code.next(state, k as usize & 1);
+        }
+        let choices = walk.indices.chunks(CHUNK).zip(walk.negative.chunks(CHUNK));
+        let choices = choices.map(|(i, n)| Choice { indices: i.to_vec(), negative: n.to_vec() }).collect();
+        tally.finish(choices)
+    }
+
+    fn sampled(&self) -> usize {
+        self.sample.as_ref().unwrap_or(&self.whole).filtered.len()
+    }
+
+    fn classes(&self) -> &Classes {
+        &self.whole.classes
+    }
+}
