@@ -6,6 +6,7 @@ use seedpress_codec::{Calibration, Tensor};
 
 use crate::classifier::Classifier;
 use crate::error::ZooError;
+use crate::language::Language;
 use crate::metric::Metric;
 use crate::outputs::Outputs;
 use crate::silero::SileroVad;
@@ -67,6 +68,8 @@ pub(crate) fn of(name: &str) -> Option<Box<dyn Architecture>> {
     match name {
         "fashion-mlp" => Some(Box::new(Classifier::Mlp)),
         "fashion-cnn" => Some(Box::new(Classifier::Cnn)),
+        "sotu-transformer" => Some(Box::new(Language::Transformer)),
+        "sotu-lstm" => Some(Box::new(Language::Lstm)),
         "silero-vad" => Some(Box::new(SileroVad)),
         _ => None,
     }

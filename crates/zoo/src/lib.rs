@@ -23,6 +23,7 @@
 //! | [`synthetic`] | seeded sources with the same bits on every machine |
 //! | [`classifier`], [`convolution`] | the image classifiers' forward pass |
 //! | [`fashion`] | Fashion-MNIST |
+//! | [`language`] | the language models: text, networks forward and backward, evaluation, calibration |
 //! | [`silero`] | Silero VAD's forward pass and recordings |
 //! | [`train`] | how the committed weights were made |
 
@@ -34,6 +35,7 @@ pub mod classifier;
 pub mod convolution;
 pub mod error;
 pub mod fashion;
+pub mod language;
 pub mod metric;
 pub mod model;
 pub mod outputs;
