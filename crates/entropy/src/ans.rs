@@ -185,6 +185,11 @@ pub fn decode(bytes: &[u8], count: usize, limits: &mut Limits) -> Result<Vec<u16
     let tokens = decode_bytes(reader.take(coded)?, count, limits)?;
     let mut symbols = limits.vec(count)?;
     let (mut held, mut filled) = (0u64, 0u32);
+    if tokens.iter().all(|&token| token < 128) {
+        reader.finish()?;
+        symbols.extend(tokens.into_iter().map(u16::from));
+        return Ok(symbols);
+    }
     for token in tokens {
         let token = u32::from(token);
         if token < 128 {
