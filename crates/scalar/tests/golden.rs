@@ -46,7 +46,11 @@ fn bytes(hex: &str) -> Vec<u8> {
 fn decode(codec: &str, view: &EncodedView<'_>) -> Vec<f32> {
     let registry = seedpress_scalar::register(Registry::default());
     let mut out = vec![0f32; view.shape.iter().product()];
-    registry.parse(codec).unwrap().decode_raw(view, &mut out, &mut Limits::new(1 << 20)).unwrap();
+    registry
+        .codec(codec.split(':').next().unwrap())
+        .unwrap()
+        .decode_raw(view, &mut out, &mut Limits::new(1 << 20))
+        .unwrap();
     out
 }
 
