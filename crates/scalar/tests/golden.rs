@@ -71,7 +71,7 @@ fn frozen_streams_decode() {
             error += f64::from(a - b) * f64::from(a - b);
             power += f64::from(*a) * f64::from(*a);
         }
-        let expected = [0.7, 0.1, 0.1, 1e-5][CASES.iter().position(|case| case.0 == name).unwrap()];
+        let expected = [0.7, 0.1, 0.1, 1e-4][CASES.iter().position(|case| case.0 == name).unwrap()];
         assert!(error / power < expected, "{name}: {}", error / power);
     }
 }
