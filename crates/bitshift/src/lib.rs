@@ -65,7 +65,8 @@ pub struct BitShift {
 impl Codec for BitShift {
     const ID: &'static str = "bitshift";
     const FORMAT: u32 = 1;
-    const SUMMARY: &'static str = "fixed-rate bit-shift trellis with a computed code (QTIP), 1 to 4 bits, random access";
+    const SUMMARY: &'static str =
+        "fixed-rate bit-shift trellis with a computed code (QTIP), 1 to 4 bits, random access";
     type Config = Config;
 
     fn new(config: Config) -> Self {

@@ -47,11 +47,12 @@ impl Search {
 
     /// The circular stream of states for `samples`; `bits x samples` is at least a state's length.
     pub fn tail_biting(&mut self, samples: &[f32]) -> Vec<u16> {
-        let half = samples.len() / 2;
-        let turned: Vec<f32> = (0..samples.len()).map(|at| samples[(at + half) % samples.len()]).collect();
-        // A first search with free ends finds what the window at the seam should be when it is far from the ends.
-        let free = self.search(&turned, None);
-        let at_seam = usize::from(free[samples.len() - half]);
+        // A first search, with free ends, finds what the window at the seam should be. Some lengths of the register on either side
+        // are as good as the whole block.
+        let half = (samples.len() / 2).min(4 * self.state_bits.div_ceil(self.bits) as usize);
+        let (tail, head) = (&samples[samples.len() - half..], &samples[..half]);
+        let free = self.search(&[tail, head].concat(), None);
+        let at_seam = usize::from(free[half]);
         let overlap = at_seam & (self.least.len() - 1);
         self.search(samples, Some(overlap))
     }
@@ -191,13 +192,15 @@ mod tests {
         let samples = [0.3f32, -1.2, 0.9, 2.0, -0.1];
         let mut search = Search::new(10, 2, 1.0 / DEVIATION);
         let error = |states: &[u16]| -> f64 {
-            let squares = states.iter().zip(&samples).map(|(&s, &x)| {
-                (f64::from(value(u32::from(s))) / f64::from(DEVIATION) - f64::from(x)).powi(2)
-            });
+            let squares = states
+                .iter()
+                .zip(&samples)
+                .map(|(&s, &x)| (f64::from(value(u32::from(s))) / f64::from(DEVIATION) - f64::from(x)).powi(2));
             squares.sum()
         };
         let all = (0..1u32 << 10).map(|stream| {
-            let states: Vec<u16> = (0..5).map(|at| ((stream >> (2 * at) | stream << (10 - 2 * at)) & 1023) as u16).collect();
+            let states: Vec<u16> =
+                (0..5).map(|at| ((stream >> (2 * at) | stream << (10 - 2 * at)) & 1023) as u16).collect();
             error(&states)
         });
         let least = all.fold(f64::INFINITY, f64::min);

@@ -1,13 +1,10 @@
-//! Entropy stages: integer probability models, ANS, zstd and lossless float coding;
-//! and what codecs share that is coded with them: column weights ([`columns`]).
+//! Entropy stages: integer probability models, ANS, zstd and lossless float coding.
 
 pub mod ans;
 pub mod binary;
-pub mod columns;
 pub mod floats;
 pub mod frequencies;
 pub mod layout;
-pub mod math;
 pub mod mixing;
 pub mod rans;
 pub mod stages;

@@ -1,8 +1,10 @@
 //! What a tensor is worth where nothing can be measured: a user's own checkpoint without data.
 //!
 //! The assumption is the same for all: noise that a layer adds to its outputs is its weights' relative squared error, whatever the
-//! layer's size, and layers add up. A large layer therefore gets fewer bits a weight than a small one. A profile multiplies by what
-//! layers of each kind were measured to be worth.
+//! layer's size, and layers add up. A large layer therefore gets fewer bits a weight than a small one. For the three hidden layers of
+//! `fashion-mlp` that is what measuring shows: divergence over relative squared error is .05 to .08 from 2.6 bits on, whatever the size.
+//! A profile multiplies by what layers of a kind are worth beside the others of such a model; a profile is a guess all the same, and a
+//! plan for a model that can run should be measured.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,13 +14,13 @@ use crate::subject::Part;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
-    /// Linear layers, with embeddings at the ends.
+    /// Linear layers and embeddings: all relative errors count alike.
     Transformer,
-    /// Convolutions.
+    /// Convolutions with a linear head, whose errors count four times.
     Cnn,
-    /// Recurrent layers, whose errors return at every step.
+    /// Recurrent layers behind others; convolutions before them count four times.
     Recurrent,
-    /// Mostly one table of vectors.
+    /// Mostly one table of vectors: all relative errors count alike.
     Embedding,
 }
 
@@ -60,9 +62,16 @@ impl Profile {
         }
     }
 
-    /// What a relative squared error in a layer of this kind is worth, against one in a linear layer.
+    /// What a relative squared error in a layer of this kind is worth, against one in the layers that give the profile its name.
     pub fn factor(self, layer_type: &str) -> f64 {
-        let _ = layer_type;
-        1.0
+        match (self, layer_type) {
+            // The classifying layer of `fashion-mlp`, .28 to .36, against .05 to .08 for those before it. In a CNN the linear layers are
+            // the head; in a transformer most linear layers are not, so its profile knows no head.
+            (Self::Cnn, "linear") => 4.0,
+            // The convolutions of `silero-vad`, .2 to 3.6 at 2.6 bits, against .1 and .4 for its recurrent layers: what they lose is lost
+            // before the state sees it.
+            (Self::Recurrent, kind) if kind.starts_with("conv") => 4.0,
+            _ => 1.0,
+        }
     }
 }

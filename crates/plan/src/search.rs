@@ -2,7 +2,8 @@
 //!
 //! 1. Allocate over the sensitivities; encode what was chosen; put the real sizes in place of the interpolated ones and repeat until
 //!    the file, index and kept tensors included, fits its target closely.
-//! 2. Compare on calibration data with the uniform choice of the same size (one rate for all tensors), and go on from the better one.
+//! 2. Compare on calibration data with the uniform choice of the same size (one rate for all tensors) and with what a profile would
+//!    choose, and go on from the best.
 //! 3. Sensitivities were measured one tensor at a time; with everything compressed a tensor may matter more or less. Each round
 //!    measures the whole model with one tensor a little larger, then a little smaller, scales its curve to that slope, and allocates
 //!    again. A plan is only replaced by one that is better on the calibration data.
@@ -19,9 +20,9 @@ use serde::{Deserialize, Serialize};
 use crate::allocate::{Choice, allocate, least};
 use crate::curve::{Candidate, candidates};
 use crate::error::PlanError;
-use crate::ladder::Ladder;
+use crate::ladder::{Ladder, Rate};
 use crate::profile::Profile;
-use crate::sensitivity::{self, Sensitivity, decode, diverge, encode, load_all};
+use crate::sensitivity::{self, Point, Sensitivity, decode, diverge, encode, load_all};
 use crate::subject::{Context, Subject, fingerprint, key};
 
 /// The size to reach.
@@ -118,7 +119,7 @@ pub fn plan(
         Target::Bytes(bytes) => serde_json::json!(["bytes", bytes]),
         Target::Like(codec) => serde_json::json!(["like", codec.name(), codec.formats()]),
     };
-    let key = key(&serde_json::json!(["plan", fingerprint(subject), rungs, size, profile, rounds, measurable]));
+    let key = key(&serde_json::json!(["plan", VERSION, fingerprint(subject), rungs, size, profile, rounds, measurable]));
     let saved = context.remember(&key, || {
         let search = Search::start(subject, ladder, &sensitivity, profile, context)?;
         search.run(target, if measurable { rounds } else { 0 })
@@ -157,6 +158,8 @@ struct Search<'a> {
     free: &'a [usize],
     /// Candidates of each free part, with interpolated or measured bytes and costs.
     curves: Vec<Vec<Candidate>>,
+    /// The same with the costs of a profile.
+    guessed: Vec<Vec<Candidate>>,
     /// Records of all parts as `raw` stores them where they are kept, `None` for free ones.
     kept: Vec<Option<Record>>,
     /// What was encoded: record and its length, by free part and codec name.
@@ -166,6 +169,25 @@ struct Search<'a> {
     /// Measurements of the whole model so far, and expected.
     steps: (usize, usize),
 }
+
+/// The candidates of each free part.
+fn curves(
+    subject: &dyn Subject,
+    ladder: &Ladder,
+    sensitivity: &Sensitivity,
+    profile: Option<Profile>,
+    context: &Context<'_>,
+) -> Result<Vec<Vec<Candidate>>, PlanError> {
+    let curve = |(free, points): (usize, &Vec<Point>)| {
+        let cost = |rung: usize| sensitivity.cost(subject, profile, free, rung);
+        let measured: Vec<_> = points.iter().enumerate().map(|(rung, point)| (point.bytes, cost(rung))).collect();
+        Ok(candidates(&ladder.rungs, &measured, context.registry)?)
+    };
+    sensitivity.points.iter().enumerate().map(curve).collect()
+}
+
+/// Changes when the search does: kept plans are then made anew, from the measurements that stay.
+const VERSION: u32 = 1;
 
 /// Times a file is encoded anew to meet its target.
 const ATTEMPTS: usize = 24;
@@ -188,20 +210,18 @@ impl<'a> Search<'a> {
                 None
             });
         }
-        let mut curves = Vec::with_capacity(sensitivity.free.len());
-        for (free, points) in sensitivity.points.iter().enumerate() {
-            let cost = |rung: usize| sensitivity.cost(subject, profile, free, rung);
-            let measured: Vec<_> = points.iter().enumerate().map(|(rung, point)| (point.bytes, cost(rung))).collect();
-            curves.push(candidates(&ladder.rungs, &measured, context.registry)?);
-        }
+        let curves = curves(subject, ladder, sensitivity, profile, context)?;
+        // Relative errors alone come close to the optimum, and sometimes nearer than single tensors can tell.
+        let guess = Profile::guess(subject.parts());
+        let guessed = self::curves(subject, ladder, sensitivity, Some(guess), context)?;
         let measurable = profile.is_none();
         let free = &sensitivity.free;
-        Ok(Self { subject, context, free, curves, kept, coded: HashMap::new(), measurable, steps: (0, 0) })
+        Ok(Self { subject, context, free, curves, guessed, kept, coded: HashMap::new(), measurable, steps: (0, 0) })
     }
 
     fn run(mut self, target: &Target, rounds: usize) -> Result<Saved, PlanError> {
         let weights: u64 = self.subject.parts().iter().map(|part| part.weights).sum();
-        self.steps.1 = 2 + rounds * (2 * self.free.len() + 1);
+        self.steps.1 = 3 + rounds * (2 * self.free.len() + 1);
         let mut uniform = None;
         let size = match target {
             Target::Bits(bits) => (bits * weights as f64 / 8.0) as u64,
@@ -231,6 +251,10 @@ impl<'a> Search<'a> {
         let mut plain = None;
         if self.measurable {
             self.join(&mut best)?;
+            let mut guess = self.guess(size, &ones)?;
+            if self.join(&mut guess)? < best.joint.unwrap_or(f64::INFINITY) {
+                best = guess;
+            }
             if let Some(uniform) = &mut uniform {
                 self.join(uniform)?;
                 plain = uniform.joint;
@@ -281,54 +305,51 @@ impl<'a> Search<'a> {
 
     /// The best choice for a size, each curve scaled by a factor.
     fn fit(&mut self, size: u64, scales: &[f64]) -> Result<Settled, PlanError> {
-        let mut best: Option<Settled> = None;
+        let mut best: Option<(f64, Settled)> = None;
         let mut smallest = u64::MAX;
-        // Index, headers and kept tensors beside the free records: known exactly once there is a file.
-        let mut beside: i64 = 0;
         // A file a thousandth below its target leaves nothing worth another encode.
-        let close = size / 1000;
-        let mut shrink = 1.0;
+        let close = size as i64 / 1000;
+        // What may be spent on records: corrected by how far the last file was from its target.
+        let mut budget = size as i64;
         for _ in 0..ATTEMPTS {
-            let items: Vec<Vec<Choice>> = self
-                .curves
-                .iter()
-                .zip(scales)
-                .enumerate()
-                .map(|(free, (curve, scale))| {
-                    curve.iter().map(|candidate| self.choice(free, candidate, *scale)).collect()
-                })
-                .collect();
-            let budget = ((size as i64 - beside).max(0) as f64 * shrink) as u64;
-            let indices =
-                allocate(&items, budget).or_else(|| allocate(&items, least(&items))).ok_or(PlanError::Nothing)?;
+            let choices = |free: usize, curve: &[Candidate]| {
+                curve.iter().map(|candidate| self.choice(free, candidate, scales[free])).collect()
+            };
+            let items: Vec<Vec<Choice>> =
+                self.curves.iter().enumerate().map(|(free, curve)| choices(free, curve)).collect();
+            let floor = least(&items);
+            let indices = allocate(&items, floor.max(budget.max(0) as u64)).ok_or(PlanError::Nothing)?;
             let chosen = indices.iter().zip(&self.curves).map(|(&index, curve)| curve[index].clone()).collect();
             let settled = self.settled(chosen)?;
-            let records: u64 = settled.chosen.iter().map(|candidate| candidate.bytes).sum();
-            let known = beside;
-            beside = settled.bytes as i64 - records as i64;
+            let left = size as i64 - settled.bytes as i64;
             smallest = smallest.min(settled.bytes);
-            if settled.bytes > size {
-                // Interpolated sizes were too small: ask for a little less.
-                shrink *= 1.0 - (1.2 * (settled.bytes - size) as f64 / size as f64).clamp(1e-4, 0.02);
-                if known == beside && budget <= least(&items) {
-                    break;
+            if left >= 0 {
+                let pairs = settled.chosen.iter().zip(scales);
+                let cost: f64 = pairs.map(|(candidate, scale)| candidate.cost * scale).sum();
+                if best.as_ref().is_none_or(|(least, _)| cost < *least) {
+                    best = Some((cost, settled));
                 }
-                continue;
             }
-            let done = size - settled.bytes <= close;
-            let cost = |settled: &Settled| -> f64 {
-                settled.chosen.iter().zip(scales).map(|(candidate, scale)| candidate.cost * scale).sum()
-            };
-            let stuck = best.as_ref().is_some_and(|best| best.bytes == settled.bytes) && known == beside;
-            if best.as_ref().is_none_or(|best| cost(&settled) < cost(best)) {
-                best = Some(settled);
-            }
-            if done || stuck {
+            if (0..=close).contains(&left) || (left < 0 && budget <= floor as i64) {
                 break;
             }
-            shrink = (shrink * 1.002).min(1.0);
+            budget += left;
         }
-        best.ok_or(PlanError::OutOfReach { target: size, least: smallest })
+        best.map(|(_, settled)| settled).ok_or(PlanError::OutOfReach { target: size, least: smallest })
+    }
+
+    /// What a profile would choose, at the costs that were measured.
+    fn guess(&mut self, size: u64, scales: &[f64]) -> Result<Settled, PlanError> {
+        std::mem::swap(&mut self.curves, &mut self.guessed);
+        let settled = self.fit(size, scales);
+        std::mem::swap(&mut self.curves, &mut self.guessed);
+        let mut settled = settled?;
+        for (candidate, curve) in settled.chosen.iter_mut().zip(&self.curves) {
+            if let Some(measured) = curve.iter().find(|other| other.name == candidate.name) {
+                candidate.cost = measured.cost;
+            }
+        }
+        Ok(settled)
     }
 
     /// A candidate as the allocator sees it: real bytes where they are known.
@@ -339,39 +360,20 @@ impl<'a> Search<'a> {
 
     /// The same rate for every tensor, in the first family of the ladder; `None` where there is none or its lowest rate is too large.
     fn uniform(&mut self, size: u64) -> Result<Option<Settled>, PlanError> {
-        let Some(family) = self.curves[0].iter().find_map(|candidate| candidate.rate.clone()) else { return Ok(None) };
-        let at = |curve: &[Candidate], bits: f64| {
-            let same = |c: &&Candidate| c.rate.as_ref().is_some_and(|r| r.family == family.family && r.bits <= bits);
-            let place = |c: &Candidate| c.rate.as_ref().map_or(0.0, |rate| rate.bits);
-            curve.iter().filter(same).max_by(|a, b| place(a).total_cmp(&place(b))).cloned()
-        };
-        let rates = |low: i64, high: i64| (low..=high).rev().map(|step| step as f64 / 32.0);
-        let (first, last) = (
-            16,
-            self.curves[0]
-                .iter()
-                .filter_map(|c| c.rate.as_ref())
-                .map(|rate| (rate.bits * 32.0) as i64)
-                .max()
-                .unwrap_or(16),
-        );
-        let bytes_at = |search: &Self, bits: f64| -> Option<u64> {
-            search
-                .curves
-                .iter()
-                .enumerate()
-                .map(|(free, curve)| at(curve, bits).map(|candidate| search.choice(free, &candidate, 1.0).bytes))
-                .sum()
-        };
+        let mut rates: Vec<Rate> = self.curves[0].iter().filter_map(|candidate| candidate.rate.clone()).collect();
+        let Some(family) = rates.first().map(|rate| rate.family.clone()) else { return Ok(None) };
+        rates.retain(|rate| rate.family == family);
+        rates.sort_by(|a, b| b.bits.total_cmp(&a.bits));
         let kept: u64 = self.kept.iter().flatten().map(|record| record.to_bytes().len() as u64).sum();
-        for bits in rates(first, last) {
+        for rate in rates {
+            // One ladder for all: every curve has the same rates.
+            let at = |curve: &Vec<Candidate>| curve.iter().find(|other| other.rate.as_ref() == Some(&rate)).cloned();
+            let chosen: Vec<Candidate> = self.curves.iter().filter_map(at).collect();
+            let expected = chosen.iter().enumerate().map(|(free, candidate)| self.choice(free, candidate, 1.0).bytes);
             // Interpolated sizes rule out most rates without encoding anything.
-            if bytes_at(self, bits).is_none_or(|bytes| bytes + kept > size + size / 50) {
+            if expected.sum::<u64>() + kept > size + size / 50 {
                 continue;
             }
-            let Some(chosen) = self.curves.iter().map(|curve| at(curve, bits)).collect::<Option<Vec<_>>>() else {
-                return Ok(None);
-            };
             let settled = self.settled(chosen)?;
             if settled.bytes <= size {
                 return Ok(Some(settled));

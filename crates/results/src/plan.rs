@@ -80,6 +80,12 @@ impl PlanRow {
         };
         (plan, model.clone(), tensor.clone(), codec.clone())
     }
+
+    /// A plan by profile measures no divergence: its sensitivities do not replace those of a plan that did.
+    fn knows_more_than(&self, later: &Self) -> bool {
+        let divergence = |row: &Self| if let Self::Sensitivity(row) = row { row.divergence } else { None };
+        divergence(self).is_some() && divergence(later).is_none()
+    }
 }
 
 /// Appends rows to `plans.jsonl` in `folder`.
@@ -102,7 +108,7 @@ pub fn append_plans(folder: &Path, rows: &[PlanRow]) -> Result<(), ResultsError>
 }
 
 /// All rows of `plans.jsonl`, none where there is no such file. A torn last line is dropped; of rows about the same thing the last
-/// one counts.
+/// one counts, except that a sensitivity without divergence replaces none with it.
 ///
 /// # Errors
 /// A complete line that is no row.
@@ -121,6 +127,7 @@ pub fn read_plans(folder: &Path) -> Result<Vec<PlanRow>, ResultsError> {
             source,
         })?;
         match places.get(&row.identity()) {
+            Some(&place) if rows[place].knows_more_than(&row) => {}
             Some(&place) => rows[place] = row,
             None => {
                 places.insert(row.identity(), rows.len());
@@ -152,6 +159,10 @@ mod tests {
         let rows = read_plans(&folder).unwrap();
         assert_eq!(rows[..2], [row("a", 3), row("b", 2)]);
         assert_eq!(rows.len(), 3);
+        std::fs::remove_file(folder.join("plans.jsonl")).unwrap();
+        let measured = SensitivityRow { divergence: Some(1.0), ..SensitivityRow::default() };
+        append_plans(&folder, &[PlanRow::Sensitivity(measured.clone()), row("", 7)]).unwrap();
+        assert_eq!(read_plans(&folder).unwrap(), [PlanRow::Sensitivity(measured)]);
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -66,7 +66,7 @@ fn search(criterion: &mut Criterion) {
         group.bench_function(format!("{path:?}").to_lowercase(), |b| {
             b.iter(|| {
                 let mut best = Best { bars: vec![1; targets.len()] };
-                index.screen(black_box(&targets), &mut best);
+                index.screen(index.penalties(), black_box(&targets), &mut best);
                 best.bars
             })
         });

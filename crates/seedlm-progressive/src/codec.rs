@@ -14,7 +14,7 @@ pub struct SeedlmProgressive {
 
 impl Codec for SeedlmProgressive {
     const ID: &'static str = "seedlm-progressive";
-    const FORMAT: u32 = 2;
+    const FORMAT: u32 = 1;
     const SUMMARY: &'static str = "layers of signed windows of decimated register sequences, each on the residual of the layers before (after SeedLM)";
     type Config = Config;
 

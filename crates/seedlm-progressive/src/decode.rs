@@ -2,10 +2,8 @@
 
 use rayon::prelude::*;
 use seedpress_codec::packing::{BitReader, exact_len};
-use seedpress_codec::tensor::matrix_shape;
 use seedpress_codec::wire::Reader;
 use seedpress_codec::{DecodeError, EncodedView, Limits, Role, SegmentView};
-use seedpress_entropy::columns::Weights;
 use seedpress_lfsr_basis::Sequence;
 
 use crate::codebook::Codebook;
@@ -40,9 +38,8 @@ pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -
     let count = blocks.checked_mul(params.terms).ok_or(DecodeError::corrupt("block count overflows"))?;
     let mut stages = Vec::with_capacity(layers * params.terms);
     let mut levels = Vec::new();
-    let mut columns = None;
     for (index, layer) in encoded.layers.iter().enumerate() {
-        let segments = segments(&layer.segments, index, params.weighted)?;
+        let segments = segments(&layer.segments, index)?;
         let seeds = BitReader::new(segments.seeds, params.width as u8, count).map_err(|e| e.at(index, 0))?;
         let signs = BitReader::new(segments.signs, 1, count).map_err(|e| e.at(index, 1))?;
         exact_len(segments.scales, 4 * (index + 1) * params.terms)
@@ -50,10 +47,6 @@ pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -
         if let Some(bytes) = segments.gains {
             levels = limits.filled(blocks, 0i8)?;
             gain::read(bytes, &mut levels).map_err(|e| e.at(index, 2))?;
-        }
-        if let Some(bytes) = segments.columns {
-            let count = matrix_shape(encoded.shape).1;
-            columns = Some(Weights::from_bytes(bytes, count, limits).map_err(|e| e.at(index, 3))?);
         }
         for term in 0..params.terms {
             let memory = Codebook::memory(params.width) + Sequence::memory(params.width);
@@ -90,9 +83,6 @@ pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -
         if exponent > 60 || params.mean.abs() > 1e30 {
             out.iter_mut().for_each(|value| *value = value.clamp(f32::MIN, f32::MAX));
         }
-        if let Some(columns) = &columns {
-            columns.undo(out, first * params.block);
-        }
     });
     Ok(())
 }
@@ -106,32 +96,24 @@ struct Segments<'a> {
     seeds: &'a [u8],
     signs: &'a [u8],
     gains: Option<&'a [u8]>,
-    columns: Option<&'a [u8]>,
     scales: &'a [u8],
 }
 
-fn segments<'a>(segments: &[SegmentView<'a>], layer: usize, weighted: bool) -> Result<Segments<'a>, DecodeError> {
-    let found = match (layer, weighted, segments) {
-        (0, false, [seeds, signs, gains, scales]) if gains.role == Role::Coefficients => {
-            Some((seeds, signs, Some(gains.bytes), None, scales))
+fn segments<'a>(segments: &[SegmentView<'a>], layer: usize) -> Result<Segments<'a>, DecodeError> {
+    let found = match (layer, segments) {
+        (0, [seeds, signs, gains, scales]) if gains.role == Role::Coefficients => {
+            Some((seeds, signs, Some(gains.bytes), scales))
         }
-        (0, true, [seeds, signs, gains, columns, scales])
-            if (gains.role, columns.role) == (Role::Coefficients, Role::Scales) =>
-        {
-            Some((seeds, signs, Some(gains.bytes), Some(columns.bytes), scales))
-        }
-        (1.., _, [seeds, signs, scales]) => Some((seeds, signs, None, None, scales)),
+        (1.., [seeds, signs, scales]) => Some((seeds, signs, None, scales)),
         _ => None,
     };
     match found {
-        Some((seeds, signs, gains, columns, scales))
+        Some((seeds, signs, gains, scales))
             if (seeds.role, signs.role, scales.role) == (Role::Seeds, Role::Signs, Role::Scales) =>
         {
-            Ok(Segments { seeds: seeds.bytes, signs: signs.bytes, gains, columns, scales: scales.bytes })
+            Ok(Segments { seeds: seeds.bytes, signs: signs.bytes, gains, scales: scales.bytes })
         }
-        _ => Err(DecodeError::corrupt(
-            "a layer's segments are not seeds, signs, gains and column weights of the first, and scales",
-        )
-        .at(layer, 0)),
+        _ => Err(DecodeError::corrupt("a layer's segments are not seeds, signs, gains of the first, and scales")
+            .at(layer, 0)),
     }
 }

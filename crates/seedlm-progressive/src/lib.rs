@@ -26,9 +26,7 @@
 //!
 //! The paper's single stages are 4.7 dB (3 bits) and 5.4 dB (4 bits) away.
 //!
-//! # Format 2
-//!
-//! Format 1 is the same without column weights.
+//! # Format 1
 //!
 //! Parameters:
 //!
@@ -37,7 +35,7 @@
 //! | 1 | `K`, bits of the registers, 8..=18 |
 //! | 1 | `n`, weights in a block, 4..=64 |
 //! | 1 | stages in a layer, 1..=4 |
-//! | 1 | bit 0, map from states to values: 0 uniform, 1 Gaussian; bit 1: column weights |
+//! | 1 | map from states to values: 0 uniform, 1 Gaussian |
 //! | 2 | exponent `e` (i16): values are coded in units of `2^e`; -32768: nothing but the mean, and one layer without segments |
 //! | 4 | mean (f32), added to every value |
 //!
@@ -48,13 +46,11 @@
 //! | seeds | `t * b` symbols of `K` bits, stage by stage: positions in the stage's sequence; `2^K - 1` is the zero codeword |
 //! | signs | `t * b` bits in the same order, 1 is negative |
 //! | coefficients | layer 0 only: the gain track, range coded ([`gain`]) |
-//! | scales | layer 0 only, with column weights: an exponent `c` from 0 to 31 for every column ([`seedpress_entropy::columns`]) |
 //! | scales | `(l + 1) t` multipliers (f32) for all stages up to this layer, in units of the codebook's integers |
 //!
 //! A position names the state reached from state 1 by that many steps of `d`: it is the seed, counted along the cycle, so that a decoder
 //! reads windows where they lie. Weight `i` of block `j` is
-//! `mean + 2^e * 2^(level_j / 4) * sum over stages s of multiplier_s * sign_sj * V_s[position_sj + i]`, divided by the factor
-//! `2^((c - 16) / 4)` of its column where there are column weights.
+//! `mean + 2^e * 2^(level_j / 4) * sum over stages s of multiplier_s * sign_sj * V_s[position_sj + i]`.
 
 pub mod codebook;
 mod codec;

@@ -16,16 +16,14 @@ pub struct Params {
     pub block: usize,
     pub terms: usize,
     pub values: Values,
-    /// Whether column weights were sent.
-    pub weighted: bool,
     /// Values are coded in units of two to this power; `None` where there is nothing to code.
     pub exponent: Option<i32>,
     pub mean: f32,
 }
 
 impl Params {
-    pub fn new(shape: &Shape, values: Values, weighted: bool, exponent: Option<i32>, mean: f32) -> Self {
-        Self { width: shape.width, block: shape.block, terms: shape.terms, values, weighted, exponent, mean }
+    pub fn new(shape: &Shape, values: Values, exponent: Option<i32>, mean: f32) -> Self {
+        Self { width: shape.width, block: shape.block, terms: shape.terms, values, exponent, mean }
     }
 
     pub fn to_bytes(self) -> Vec<u8> {
@@ -33,8 +31,7 @@ impl Params {
             Values::Uniform => 0,
             Values::Gaussian => 1,
         };
-        let map = values | u8::from(self.weighted) << 1;
-        let mut bytes = vec![self.width as u8, self.block as u8, self.terms as u8, map];
+        let mut bytes = vec![self.width as u8, self.block as u8, self.terms as u8, values];
         bytes.extend_from_slice(&self.exponent.map_or(NOTHING, |e| e as i16).to_le_bytes());
         bytes.put_f32(self.mean);
         bytes
@@ -50,9 +47,10 @@ impl Params {
         let width = u32::from(field(8..=18, "register width outside 8..=18")?);
         let block = usize::from(field(4..=64, "block outside 4..=64")?);
         let terms = usize::from(field(1..=4, "stages in a layer outside 1..=4")?);
-        let map = field(0..=3, "unknown map from states to values")?;
-        let values = if map & 1 == 0 { Values::Uniform } else { Values::Gaussian };
-        let weighted = map & 2 != 0;
+        let values = match field(0..=1, "unknown map from states to values")? {
+            0 => Values::Uniform,
+            _ => Values::Gaussian,
+        };
         let exponent = match reader.u16()? as i16 {
             NOTHING => None,
             e @ -160..=130 => Some(i32::from(e)),
@@ -60,7 +58,7 @@ impl Params {
         };
         let mean = reader.finite_f32()?;
         reader.finish()?;
-        Ok(Self { width, block, terms, values, weighted, exponent, mean })
+        Ok(Self { width, block, terms, values, exponent, mean })
     }
 
     /// Fails where a stream has more stages than there are sequences.

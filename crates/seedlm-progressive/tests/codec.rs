@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)] // Helpers of tests are tests.
 
 use seedpress_codec::{
-    AnyCodec, Calibration, DType, EncodeContext, EncodedView, Int, LayerView, Limits, RecordView, Registry,
+    AnyCodec, Calibration, DType, EncodeContext, Encoded, EncodedView, Int, LayerView, Limits, RecordView, Registry,
     SegmentView, Tensor,
 };
 use seedpress_lfsr_basis::Path;
@@ -284,14 +284,20 @@ fn calibration_moves_error_to_columns_that_matter_less() {
     }
     assert!(weighted.windows(2).all(|pair| pair[1].1 < pair[0].1), "{weighted:?}");
     assert!(codec("weighted=true").capabilities().uses_calibration);
-    // Without statistics, or with those of another shape, the option changes nothing.
+    // Without statistics, or with those of another shape, the option changes nothing; the bytes are as many in any case.
     let encode = |options: &str, calibration| {
         let context = EncodeContext { calibration, ..EncodeContext::default() };
-        codec(options).encode_raw(&tensor.view("t"), &context).unwrap().params
+        codec(options).encode_raw(&tensor.view("t"), &context).unwrap()
     };
     let other = Calibration { columns: 7, mean_square: vec![1.0; 7], ..calibration.clone() };
-    assert_eq!(encode("k=9", None), encode("k=9,weighted=true", None));
-    assert_eq!(encode("k=9", None), encode("k=9,weighted=true", Some(&other)));
+    let bytes = |encoded: Encoded| -> Vec<Vec<u8>> {
+        encoded.layers.into_iter().flat_map(|layer| layer.segments).map(|segment| segment.bytes).collect()
+    };
+    let plain = bytes(encode("k=9", None));
+    assert_eq!(plain, bytes(encode("k=9,weighted=true", None)));
+    assert_eq!(plain, bytes(encode("k=9,weighted=true", Some(&other))));
+    let weighted = bytes(encode("k=9,weighted=true", Some(&calibration)));
+    assert!(plain != weighted && plain[0].len() == weighted[0].len());
 }
 
 /// Every layer lowers the error of every tensor of a trained model, by its written bytes; large ones by their first rows.

@@ -13,7 +13,7 @@
 //! | [`viterbi`] | the search |
 //! | [`symbols`] | from indices to binary decisions |
 //! | [`classes`] | row and column scales as contexts |
-//! | [`columns`](weights) | column weights from calibration |
+//! | [`weights`] | column weights from calibration |
 //! | [`hessian`] | the output error as a quadratic form |
 //! | [`pass`], [`sweep`] | choosing all weights once: as they lie, or column by column with errors fed forward |
 //! | [`encoder`] | statistics, rate search |
@@ -23,18 +23,19 @@ pub mod classes;
 pub mod code;
 pub mod encoder;
 pub mod hessian;
+mod math;
 pub mod pass;
 pub mod stream;
 pub mod sweep;
 pub mod symbols;
 pub mod viterbi;
+pub mod weights;
 
 use schemars::JsonSchema;
 use seedpress_codec::{
     Capabilities, Codec, DecodeError, EncodeContext, EncodeError, Encoded, EncodedView, Limits, Number, Registry,
     TensorView,
 };
-use seedpress_entropy::{columns as weights, math};
 use serde::{Deserialize, Serialize};
 
 use crate::encoder::{Aim, Weighing};

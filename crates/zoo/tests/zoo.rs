@@ -70,6 +70,28 @@ fn classifiers_reach_their_accuracy_and_lose_it_without_weights() {
     assert!(metrics[1].value > 0.99 && metrics[1].value <= 1.0);
 }
 
+/// What plans are made by: nothing for the model itself, little for little harm, much for much.
+#[test]
+fn divergence_grows_with_the_harm_done() {
+    for name in ["fashion-mlp", "fashion-cnn", "silero-vad"] {
+        let model = load(name).unwrap();
+        assert!(model.has_divergence().unwrap());
+        let with_bits = |bits: u32| {
+            mapped(&model, |tensor| {
+                let keep = u32::MAX << (23 - bits);
+                tensor.values().iter().map(|value| f32::from_bits(value.to_bits() & keep)).collect()
+            })
+        };
+        let divergences = [23, 7, 4, 1].map(|bits| model.divergence(&with_bits(bits)).unwrap());
+        assert!(divergences[0] == 0.0 && divergences.windows(2).all(|pair| pair[0] < pair[1]), "{name}: {divergences:?}");
+        assert!(divergences[1] < 1e-3, "{name}: {divergences:?}");
+        assert!(matches!(model.divergence(&[]), Err(ZooError::TensorMismatch { .. })));
+    }
+    let shapes = load("report-shapes").unwrap();
+    assert!(!shapes.has_divergence().unwrap());
+    assert!(matches!(shapes.divergence(&tensors(&shapes)), Err(ZooError::Unsupported { .. })));
+}
+
 #[test]
 fn speech_detection_tells_good_weights_from_bad() {
     let model = load("silero-vad").unwrap();

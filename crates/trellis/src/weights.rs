@@ -1,13 +1,12 @@
 //! Column weights: inputs that matter more get a finer step.
 //!
 //! The error of a layer's output is `sum_j h_j (w_j - w'_j)^2` where `h_j` is the mean square of input `j`. Columns are multiplied by
-//! `sqrt(h_j)`, quantised to a quarter octave, before a codec codes them and divided after it, so that its plain squared error is that
-//! sum.
+//! `sqrt(h_j)`, quantised to a quarter octave, before the trellis and divided after it, so that its plain squared error is that sum.
 
 use rayon::prelude::*;
 use seedpress_codec::{Calibration, DecodeError, Limits};
+use seedpress_entropy::binary::{Bit, Decoder, Encoder, log2};
 
-use crate::binary::{Bit, Decoder, Encoder, log2};
 use crate::math::exp2;
 
 const WIDTH: u32 = 5;
