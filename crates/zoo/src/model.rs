@@ -37,8 +37,11 @@ pub struct Model {
     /// What the uncompressed model achieves.
     own: OnceLock<Vec<Metric>>,
     /// Calibration data with the uncompressed model's answers, where its kind has any.
-    probe: OnceLock<Option<(Box<dyn Probe>, Outputs)>>,
+    probe: OnceLock<Option<Asked>>,
 }
+
+/// Calibration data with what the uncompressed model says of it.
+type Asked = (Box<dyn Probe>, Outputs);
 
 /// Loads a model by name.
 ///
@@ -154,7 +157,7 @@ impl Model {
         Ok(own.divergence(&probe.outputs(&tensors.iter().collect::<Vec<_>>())?))
     }
 
-    fn probe(&self) -> Result<&Option<(Box<dyn Probe>, Outputs)>, ZooError> {
+    fn probe(&self) -> Result<&Option<Asked>, ZooError> {
         if let Some(probe) = self.probe.get() {
             return Ok(probe);
         }

@@ -45,19 +45,52 @@ impl Moments {
     }
 }
 
+/// Windows spread over the text, some at a time.
+fn batches(text: &[u8]) -> Vec<Vec<u8>> {
+    let starts: Vec<usize> = (0..WINDOWS).map(|index| index * (text.len() - LENGTH) / (WINDOWS - 1)).collect();
+    let batch = |starts: &[usize]| starts.iter().flat_map(|&start| &text[start..start + LENGTH]).copied().collect();
+    starts.chunks(TOGETHER).map(batch).collect()
+}
+
 /// Statistics of each tensor, `None` for tensors that multiply nothing.
 pub(super) fn collect(language: Language, weights: &[&[f32]]) -> Result<Vec<Option<Calibration>>, ZooError> {
-    let text = data::calibration()?.concat();
     let slots = language.slots();
     let mut moments: Vec<Option<Moments>> = slots.iter().map(|_| None).collect();
-    let starts: Vec<usize> = (0..WINDOWS).map(|index| index * (text.len() - LENGTH) / (WINDOWS - 1)).collect();
-    for starts in starts.chunks(TOGETHER) {
-        let bytes: Vec<u8> = starts.iter().flat_map(|&start| &text[start..start + LENGTH]).copied().collect();
-        language.scores(weights, &bytes, starts.len(), &mut |slot, inputs| {
+    for bytes in batches(&data::calibration()?.concat()) {
+        language.scores(weights, &bytes, TOGETHER, &mut |slot, inputs| {
             let columns = slots[slot].1[1];
             let new = || Moments { count: 0, outer: vec![0.0; columns * columns], magnitude: vec![0.0; columns] };
             moments[slot].get_or_insert_with(new).add(inputs);
         });
     }
     Ok(moments.into_iter().map(|moments| moments.map(Moments::finish)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The mean square of the outputs is a quadratic form in the Hessian: it is of the inputs that the matrix really multiplies.
+    #[test]
+    fn hessian_predicts_the_outputs() {
+        let model = crate::load("sotu-transformer").unwrap();
+        let weights: Vec<&[f32]> = model.tensors.iter().map(|named| named.tensor.values()).collect();
+        let statistics = collect(Language::Transformer, &weights).unwrap();
+        // The output layer has no bias, so the scores are its outputs.
+        let (matrix, calibration) = (weights.last().unwrap(), statistics.last().unwrap().as_ref().unwrap());
+        let (columns, hessian) = (calibration.columns, calibration.hessian.as_ref().unwrap());
+        let form = |row: &[f32]| -> f64 {
+            let along =
+                |i: usize| (0..columns).map(|j| f64::from(hessian[i * columns + j]) * f64::from(row[j])).sum::<f64>();
+            (0..columns).map(|i| f64::from(row[i]) * along(i)).sum()
+        };
+        let predicted: f64 = matrix.chunks_exact(columns).map(form).sum();
+        let mut measured = 0.0;
+        for bytes in batches(&data::calibration().unwrap().concat()) {
+            let scores = Language::Transformer.scores(&weights, &bytes, TOGETHER, &mut |_, _| ());
+            measured += scores.iter().map(|&score| f64::from(score) * f64::from(score)).sum::<f64>();
+        }
+        measured /= calibration.samples as f64;
+        assert!((predicted / measured - 1.0).abs() < 1e-3, "{predicted} {measured}");
+    }
 }

@@ -5,9 +5,10 @@ use seedpress_codec::Tensor;
 
 use super::kernel::sum;
 use super::{Language, VOCABULARY, data};
-use crate::architecture::Baseline;
+use crate::architecture::{Baseline, Probe};
 use crate::error::ZooError;
 use crate::metric::Metric;
+use crate::outputs::Outputs;
 
 /// A stretch of text that is read without what comes before it.
 #[derive(Debug, Clone)]
@@ -26,18 +27,22 @@ type Logarithms = Vec<Vec<f32>>;
 /// Windows read together: enough rows for efficient products, few enough to share among processors.
 const TOGETHER: usize = 12;
 
-fn read(language: Language, weights: &[&[f32]], windows: &[Window]) -> Logarithms {
+/// Scores of every next byte that counts, `[window][place * VOCABULARY + byte]`.
+fn scores(language: Language, weights: &[&[f32]], windows: &[Window]) -> Vec<Vec<f32>> {
     let groups = windows.par_chunks(TOGETHER).map(|group| {
         let length = group[0].bytes.len() - 1;
         let bytes: Vec<u8> = group.iter().flat_map(|window| &window.bytes[..length]).copied().collect();
         let scores = language.scores(weights, &bytes, group.len(), &mut |_, _| ());
         let counted = |(window, scores): (&Window, &[f32])| scores[window.skip * VOCABULARY..].to_vec();
-        let mut parts: Vec<Vec<f32>> =
-            group.iter().zip(scores.chunks_exact(length * VOCABULARY)).map(counted).collect();
-        parts.iter_mut().for_each(|part| part.chunks_exact_mut(VOCABULARY).for_each(to_logarithms));
-        parts
+        group.iter().zip(scores.chunks_exact(length * VOCABULARY)).map(counted).collect::<Vec<_>>()
     });
     groups.collect::<Vec<_>>().into_iter().flatten().collect()
+}
+
+fn read(language: Language, weights: &[&[f32]], windows: &[Window]) -> Logarithms {
+    let mut rows = scores(language, weights, windows);
+    rows.par_iter_mut().for_each(|rows| rows.chunks_exact_mut(VOCABULARY).for_each(to_logarithms));
+    rows
 }
 
 /// Scores to base-2 logarithms of their softmax.
@@ -60,7 +65,7 @@ fn line(address: &[u8]) -> Vec<u8> {
     [b"\n", address].concat()
 }
 
-/// Windows of each held-out address for the comparison of codecs.
+/// Windows of each address for the comparison of codecs.
 const WINDOWS: usize = 5;
 const LENGTH: usize = 256;
 const SKIP: usize = 64;
@@ -171,6 +176,26 @@ impl Baseline for HeldOutText {
             Metric::quantile("kl 99th percentile", false, &divergences, 0.99),
             Metric::ratio("top-1 agreement", true, &alike, &counts, samples),
         ])
+    }
+}
+
+/// Windows of the addresses that calibrate.
+#[derive(Debug)]
+pub(super) struct CalibrationText {
+    language: Language,
+    windows: Vec<Window>,
+}
+
+impl CalibrationText {
+    pub(super) fn new(language: Language) -> Result<Self, ZooError> {
+        Ok(Self { language, windows: sample(&data::calibration()?) })
+    }
+}
+
+impl Probe for CalibrationText {
+    fn outputs(&self, given: &[&Tensor]) -> Result<Outputs, ZooError> {
+        let values = scores(self.language, &weights(given), &self.windows).concat();
+        Ok(Outputs::Logits { width: VOCABULARY, values })
     }
 }
 

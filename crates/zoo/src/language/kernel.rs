@@ -181,7 +181,7 @@ pub(crate) fn tanh(x: f32) -> f32 {
 }
 
 /// Twice `sqrt(2 / pi)`.
-const SLOPE: f32 = 1.595_769_1;
+const SLOPE: f32 = 1.595_769;
 const CUBIC: f32 = 0.044_715;
 
 /// The Gaussian error linear unit, in the hyperbolic form (Hendrycks, Gimpel 2016).

@@ -9,7 +9,7 @@ pub(crate) mod transformer;
 
 use seedpress_codec::{Calibration, Tensor};
 
-use crate::architecture::{Architecture, Baseline, Slot};
+use crate::architecture::{Architecture, Baseline, Probe, Slot};
 use crate::error::ZooError;
 use crate::metric::Metric;
 use crate::model::Model;
@@ -89,6 +89,10 @@ impl Architecture for Language {
         let weights: Vec<&[f32]> = own.iter().map(|tensor| tensor.values()).collect();
         calibrate::collect(*self, &weights)
     }
+
+    fn probe(&self) -> Result<Option<Box<dyn Probe>>, ZooError> {
+        Ok(Some(Box::new(evaluate::CalibrationText::new(*self)?)))
+    }
 }
 
 /// Bits per byte of a language model on every byte of the held-out addresses; [`Model::evaluate`] reads a fixed sample of them.
@@ -138,19 +142,47 @@ mod tests {
         }
     }
 
+    fn random_weights(language: Language, random: &mut Random) -> Vec<Vec<f32>> {
+        let weight = |(_, shape, layer_type): (String, Vec<usize>, &str)| -> Vec<f32> {
+            let centre = if layer_type == "norm" { 1.0 } else { 0.0 };
+            let spread = if layer_type == "embedding" { 1.0 } else { 0.05 };
+            (0..shape.iter().product()).map(|_| (centre + spread * random.normal()) as f32).collect()
+        };
+        language.slots().into_iter().map(weight).collect()
+    }
+
+    /// A prediction that saw its answer, or another window, would make every figure worthless.
+    #[test]
+    fn scores_depend_on_the_past_of_their_window_alone() {
+        let mut random = Random::new(8);
+        let length = 150;
+        let text: Vec<u8> = (0..2 * length).map(|_| random.below(VOCABULARY) as u8).collect();
+        for language in [Language::Transformer, Language::Lstm] {
+            let weights = random_weights(language, &mut random);
+            let weights: Vec<&[f32]> = weights.iter().map(Vec::as_slice).collect();
+            let scores = |bytes: &[u8], windows: usize| language.scores(&weights, bytes, windows, &mut |_, _| ());
+            let both = scores(&text, 2);
+            let alone = scores(&text[length..], 1);
+            let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-3);
+            assert!(close(&both[length * VOCABULARY..], &alone), "{language:?}");
+            for changed in [0, 63, 64, 100, length - 1] {
+                let mut other = text[length..].to_vec();
+                other[changed] ^= 1;
+                let other = scores(&other, 1);
+                let (before, after) = (&other[..changed * VOCABULARY], &other[changed * VOCABULARY..]);
+                assert!(close(before, &alone), "{language:?}: {changed}");
+                assert!(!close(after, &alone[changed * VOCABULARY..]), "{language:?}: {changed}");
+            }
+        }
+    }
+
     /// Gradients against differences of the loss along a random direction, one tensor at a time.
     #[test]
     fn gradients_are_those_of_the_loss() {
         let mut random = Random::new(7);
         let text: Vec<u8> = (0..2 * 81).map(|_| b'a' + random.below(20) as u8).collect();
         for language in [Language::Transformer, Language::Lstm] {
-            let mut weights: Vec<Vec<f32>> = Vec::new();
-            for (_, shape, layer_type) in language.slots() {
-                let count = shape.iter().product::<usize>();
-                let centre = if layer_type == "norm" { 1.0 } else { 0.0 };
-                let spread = if layer_type == "embedding" { 1.0 } else { 0.05 };
-                weights.push((0..count).map(|_| (centre + spread * random.normal()) as f32).collect());
-            }
+            let mut weights = random_weights(language, &mut random);
             let mut gradients: Vec<Vec<f32>> = weights.iter().map(|weight| vec![0.0; weight.len()]).collect();
             loss(language, &weights, &text, Some(&mut gradients));
             for (index, (name, _, _)) in language.slots().iter().enumerate() {
