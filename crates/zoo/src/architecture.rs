@@ -5,9 +5,13 @@ use std::fmt::Debug;
 use seedpress_codec::{Calibration, Tensor};
 
 use crate::classifier::Classifier;
+use crate::crepe::Crepe;
 use crate::error::ZooError;
 use crate::metric::Metric;
+use crate::minilm::MiniLm;
 use crate::silero::SileroVad;
+use crate::textgenrnn::TextGenRnn;
+use crate::wordllama::WordLlama;
 
 /// A tensor of an architecture.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +60,11 @@ pub(crate) fn of(name: &str) -> Option<Box<dyn Architecture>> {
         "fashion-mlp" => Some(Box::new(Classifier::Mlp)),
         "fashion-cnn" => Some(Box::new(Classifier::Cnn)),
         "silero-vad" => Some(Box::new(SileroVad)),
+        "minilm" => Some(Box::new(MiniLm)),
+        "crepe-tiny" => Some(Box::new(Crepe::Tiny)),
+        "crepe-full" => Some(Box::new(Crepe::Full)),
+        "wordllama" => Some(Box::new(WordLlama)),
+        "textgenrnn" => Some(Box::new(TextGenRnn)),
         _ => None,
     }
 }

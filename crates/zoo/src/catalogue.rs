@@ -1,6 +1,9 @@
 //! What the zoo holds.
 
+use std::path::PathBuf;
+
 use crate::error::ZooError;
+use crate::model::weight_file;
 
 /// A model of the zoo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +26,13 @@ pub struct ModelInfo {
     pub metrics: &'static [&'static str],
     /// SHA-256 of the weight file, hexadecimal; empty for synthetic models.
     pub sha256: &'static str,
+}
+
+impl ModelInfo {
+    /// The file that holds the weights, whether it is there or not; `None` where they are generated.
+    pub fn file(&self) -> Option<PathBuf> {
+        (!self.synthetic).then(|| weight_file(self.name))
+    }
 }
 
 /// Every model, in the order tables show them.
@@ -79,6 +89,61 @@ static MODELS: &[ModelInfo] = &[
         trainable: false,
         metrics: &["frame agreement", "probability error"],
         sha256: "c59271c284ae9c8335d795d60e0bfdb71aaaceec578d9bd9ffc1b8153c319ea1",
+    },
+    ModelInfo {
+        name: "minilm",
+        summary: "all-MiniLM-L6-v2: a sentence encoder, BERT of 6 layers and width 384 (without its untrained pooler)",
+        licence: "Apache-2.0 (weights), MIT (package)",
+        weights: 0,
+        embedded: false,
+        synthetic: false,
+        trainable: false,
+        metrics: &["labelled similarity", "similarity rank", "cosine to original"],
+        sha256: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    },
+    ModelInfo {
+        name: "crepe-tiny",
+        summary: "CREPE tiny: six convolutions that find the pitch of a tone",
+        licence: "MIT",
+        weights: 0,
+        embedded: false,
+        synthetic: false,
+        trainable: false,
+        metrics: &["pitch accuracy", "cents error", "agreement"],
+        sha256: "?tiny",
+    },
+    ModelInfo {
+        name: "crepe-full",
+        summary: "CREPE full: the same; its second convolution has as many weights as a linear layer of 2048 x 4096",
+        licence: "MIT",
+        weights: 0,
+        embedded: false,
+        synthetic: false,
+        trainable: false,
+        metrics: &["pitch accuracy", "cents error", "agreement"],
+        sha256: "?full",
+    },
+    ModelInfo {
+        name: "wordllama",
+        summary: "WordLlama: 32,000 token vectors of 256, stored as f16",
+        licence: "MIT (distilled from Llama 2's embeddings, whose own terms may apply)",
+        weights: 8_192_000,
+        embedded: false,
+        synthetic: false,
+        trainable: false,
+        metrics: &["labelled similarity", "neighbour overlap", "similarity rank"],
+        sha256: "64b47a2dc493cb8e85944076601189739852d7b64e0e1eedcb1937a251cd9fd5",
+    },
+    ModelInfo {
+        name: "textgenrnn",
+        summary: "textgenrnn: two LSTMs and attention that continue text by characters",
+        licence: "MIT",
+        weights: 0,
+        embedded: false,
+        synthetic: false,
+        trainable: false,
+        metrics: &["bits per character", "KL divergence", "agreement"],
+        sha256: "?textgenrnn",
     },
     ModelInfo {
         name: "report-shapes",
