@@ -5,7 +5,7 @@ use seedpress_codec::{AnyCodec, Registry};
 use crate::config::{CodecRow, Config, Problem, Problems, RunSettings};
 use crate::filter::Filter;
 use crate::key;
-use crate::source::{Source, TensorInfo};
+use crate::source::{OpenError, Source, TensorInfo};
 
 /// A checked config with its models opened.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub struct Matrix {
     pub codecs: Vec<CodecRow>,
     /// Models.
     pub models: Vec<Source>,
+    /// Models whose weights are not on this machine, each with what to do about it: their cells fail, the others run.
+    pub absent: Vec<(String, String)>,
     /// What stores the tensors that the small-tensor policy keeps; absent where no such codec is registered.
     raw: Option<AnyCodec>,
 }
@@ -26,24 +28,31 @@ impl Matrix {
     /// Opens every model of a config.
     ///
     /// # Errors
-    /// Models that cannot be opened, each with its place in the config.
+    /// Models that cannot be opened, each with its place in the config; those whose weights are not on this machine only where no
+    /// model is left without them.
     pub fn new(config: Config, registry: &Registry) -> Result<Self, Problems> {
         let mut problems = Vec::new();
-        let mut models = Vec::new();
+        let (mut models, mut absent) = (Vec::new(), Vec::new());
         for spec in &config.models {
+            let problem =
+                |message| Problem { at: spec.at.clone(), message: format!("model `{}`: {message}", spec.name) };
             match Source::open(spec) {
                 Ok(model) => models.push(model),
-                Err(message) => {
-                    problems
-                        .push(Problem { at: spec.at.clone(), message: format!("model `{}`: {message}", spec.name) });
-                }
+                Err(OpenError::Absent(message)) => absent.push((spec.name.clone(), message)),
+                Err(OpenError::Wrong(message)) => problems.push(problem(message)),
             }
+        }
+        if models.is_empty() {
+            let at = |name: &str| config.models.iter().find(|spec| spec.name == name).map(|spec| spec.at.clone());
+            problems.extend(absent.iter().filter_map(|(name, message)| {
+                Some(Problem { at: at(name)?, message: format!("model `{name}`: {message}") })
+            }));
         }
         if !problems.is_empty() {
             return Err(Problems(problems));
         }
         let raw = registry.codec("raw").ok().map(|entry| entry.default_codec());
-        Ok(Self { run: config.run, text: config.text, codecs: config.codecs, models, raw })
+        Ok(Self { run: config.run, text: config.text, codecs: config.codecs, models, absent, raw })
     }
 
     /// The codec that really stores a tensor: the row's own, or `raw` by the small-tensor policy.
@@ -64,11 +73,12 @@ impl Matrix {
         key::key(&serde_json::json!(["tensor", parts, model.name, info.name, info.layer_type, info.hash, settings]))
     }
 
-    /// The key of the record a tensor compresses to: what it is measured with plays no part.
-    pub fn record_key(&self, row: &CodecRow, info: &TensorInfo) -> String {
+    /// The key of the record a tensor compresses to: what it is measured with plays no part. The model does where its inputs do.
+    pub fn record_key(&self, row: &CodecRow, model: &Source, info: &TensorInfo) -> String {
         let (stored, _) = self.stored_by(row, info);
         let version = env!("CARGO_PKG_VERSION");
-        key::key(&serde_json::json!(["record", version, stored.name(), stored.formats(), info.name, info.hash]))
+        let inputs = stored.capabilities().uses_calibration.then_some(&model.name);
+        key::key(&serde_json::json!(["record", version, stored.name(), stored.formats(), info.name, info.hash, inputs]))
     }
 
     /// The key of a model's row.
@@ -77,10 +87,15 @@ impl Matrix {
         key::key(&serde_json::json!(["model", tensors, self.run.evaluate]))
     }
 
+    /// The key of the row that says a model is absent.
+    pub fn absent_key(&self, row: &CodecRow, model: &str) -> String {
+        key::key(&serde_json::json!(["absent", row.codec.name(), row.label, model]))
+    }
+
     /// Rows of the whole matrix: one per tensor and one per model, for every codec.
     pub fn cells(&self) -> u64 {
         let per_codec: usize = self.models.iter().map(|model| model.tensors.len() + 1).sum();
-        (per_codec * self.codecs.len()) as u64
+        ((per_codec + self.absent.len()) * self.codecs.len()) as u64
     }
 
     /// The codecs a filter admits.
@@ -121,6 +136,9 @@ impl Matrix {
                 cells += tensors.len();
                 weights += count;
             }
+        }
+        for (name, message) in &self.absent {
+            text.push_str(&format!("model {name} cannot be measured: {message}\n"));
         }
         let (codecs, models) = (self.codecs(filter).count(), self.models(filter).count());
         text.push_str(&format!(

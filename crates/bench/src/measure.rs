@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use rayon::ThreadPool;
-use seedpress_codec::{AnyCodec, DecodeError, Decoded, EncodeContext, EncodeError, RecordView, Registry, Tensor};
+use seedpress_codec::{AnyCodec, Calibration, DecodeError, Decoded, EncodeContext, EncodeError, RecordView, Registry, Tensor};
 use seedpress_results::{Prefix, Status, TensorRow};
 
 use crate::memory;
@@ -42,6 +42,8 @@ pub struct Bench<'a> {
     pub encode_runs: usize,
     /// Decodes to time.
     pub decode_runs: usize,
+    /// What the encoder is told of the tensor's inputs.
+    pub calibration: Option<&'a Calibration>,
 }
 
 /// Squared sums of one reconstruction.
@@ -106,7 +108,11 @@ fn measure_unguarded(
     for _ in 0..bench.encode_runs {
         let start = Instant::now();
         let encode = || {
-            let context = EncodeContext { registry: Some(bench.registry), ..EncodeContext::default() };
+            let context = EncodeContext {
+                calibration: bench.calibration,
+                registry: Some(bench.registry),
+                ..EncodeContext::default()
+            };
             let record = codec.encode(&tensor.view(name), &context)?;
             let bytes = record.to_bytes();
             Ok::<_, EncodeError>((record, bytes))

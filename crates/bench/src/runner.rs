@@ -1,6 +1,6 @@
 //! Runs a matrix: resumes by key, appends rows as cells finish, and never lets one cell's failure stop the others.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use seedpress_checkpoint::{Container, ContainerView, Entry, Order};
-use seedpress_codec::{EncodeContext, Layer, Limits, Record, RecordHeader, Registry, Segment, Symbols, Tensor};
+use seedpress_codec::{AnyCodec, Calibration, EncodeContext, Layer, Limits, Record, RecordHeader, Registry, Segment, Symbols, Tensor};
 use seedpress_results::{ModelRow, ResultsError, Row, Run, Status, TensorRow};
 use seedpress_zoo::Metric;
 
@@ -179,20 +179,42 @@ impl<'a> Runner<'a> {
                 }
             }
         }
+        self.absent_cells()?;
         self.progress.finish();
-        let keys = matrix.models.iter().flat_map(|model| {
-            matrix.codecs.iter().flat_map(move |row| {
-                let tensors = model.tensors.iter().map(move |info| matrix.tensor_key(row, model, info));
-                tensors.chain([matrix.model_key(row, model)])
-            })
-        });
-        self.outcome.complete = keys.clone().all(|key| self.rows.contains_key(&key));
+        let keys = keys(matrix);
+        self.outcome.complete = keys.iter().all(|key| self.rows.contains_key(key));
         self.record.failed =
-            keys.filter(|key| self.rows.get(key).is_some_and(|rows| rows.iter().any(failed))).count() as u64;
+            keys.iter().filter(|key| self.rows.get(*key).is_some_and(|rows| rows.iter().any(failed))).count() as u64;
         self.record.complete = self.outcome.complete;
         self.record.finished = if self.outcome.complete { unix_seconds() } else { 0 };
         seedpress_results::write_run(&self.options.out, &self.record)?;
         Ok(self.outcome)
+    }
+
+    /// Models that are not on this machine stay visible: one failed row per codec.
+    fn absent_cells(&mut self) -> Result<(), RunError> {
+        let (matrix, filter) = (self.matrix, &self.options.filter);
+        for (model, message) in matrix.absent.iter().filter(|(model, _)| filter.model(model)) {
+            for codec in matrix.codecs(filter) {
+                let row = ModelRow {
+                    key: matrix.absent_key(codec, model),
+                    codec: codec.codec.name(),
+                    label: codec.label.clone(),
+                    model: model.clone(),
+                    status: Status::Failed,
+                    error: Some(one_line(message)),
+                    ..ModelRow::default()
+                };
+                let what = format!("{} on {model}", codec.codec.name());
+                if self.rows.contains_key(&row.key) {
+                    // Still absent: the row is there, and the run still failed.
+                    self.outcome.failed += 1;
+                } else {
+                    self.store(row.key.clone(), &what, vec![Row::Model(row)])?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn stopped(&mut self) -> bool {
@@ -242,18 +264,23 @@ impl<'a> Runner<'a> {
             stored_by,
             ..TensorRow::default()
         };
+        let calibration = calibration(model, stored, info);
+        row.calibrated = matches!(calibration, Ok(Some(_)));
         let bench = Bench {
             registry: self.registry,
             encode_pool: &self.encode_pool,
             decode_pool: &self.decode_pool,
             encode_runs: self.matrix.run.encode_runs.size(),
             decode_runs: self.matrix.run.decode_runs.size(),
+            calibration: None,
         };
-        let measured = model.load(info).and_then(|tensor| {
+        let measured = calibration.and_then(|calibration| {
+            let bench = Bench { calibration, ..bench };
+            let tensor = model.load(info)?;
             measure(bench, stored, &info.name, &tensor, &mut row).map_err(|error| error.to_string())
         });
         match measured {
-            Ok(bytes) => self.options.cache.put(&self.matrix.record_key(codec, info), &bytes),
+            Ok(bytes) => self.options.cache.put(&self.matrix.record_key(codec, model, info), &bytes),
             Err(error) => {
                 row.status = Status::Failed;
                 row.error = Some(one_line(&error));
@@ -352,16 +379,23 @@ impl<'a> Runner<'a> {
 
     /// A tensor's record: from the cache, or encoded again where the cache was cleared between runs.
     fn record(&self, model: &Source, codec: &CodecRow, info: &TensorInfo) -> Result<Record, String> {
-        let key = self.matrix.record_key(codec, info);
+        let key = self.matrix.record_key(codec, model, info);
         if let Some(record) = self.options.cache.get(&key).and_then(|bytes| split_record(&bytes)) {
             return Ok(record);
         }
         let tensor = model.load(info)?;
-        let context = EncodeContext { registry: Some(self.registry), ..EncodeContext::default() };
         let (stored, _) = self.matrix.stored_by(codec, info);
+        let calibration = calibration(model, stored, info)?;
+        let context = EncodeContext { calibration, registry: Some(self.registry), ..EncodeContext::default() };
         let record = self.encode_pool.install(|| stored.encode(&tensor.view(&info.name), &context));
         record.map_err(|error| error.to_string())
     }
+}
+
+/// What an encoder is told of a tensor's inputs: nothing, unless it uses that.
+fn calibration<'m>(model: &'m Source, codec: &AnyCodec, info: &TensorInfo) -> Result<Option<&'m Calibration>, String> {
+    let capabilities = codec.capabilities();
+    if capabilities.uses_calibration || capabilities.needs_calibration { model.calibration(info) } else { Ok(None) }
 }
 
 /// A record from its written bytes; `None` where they are damaged.
@@ -391,15 +425,7 @@ fn stored_rows(matrix: &Matrix, options: &Options) -> Result<HashMap<String, Vec
     if !path.exists() {
         return Ok(rows);
     }
-    let asked: std::collections::HashSet<String> = matrix
-        .models
-        .iter()
-        .flat_map(|model| matrix.codecs.iter().map(move |row| (model, row)))
-        .flat_map(|(model, row)| {
-            let tensors = model.tensors.iter().map(move |info| matrix.tensor_key(row, model, info));
-            tensors.chain([matrix.model_key(row, model)])
-        })
-        .collect();
+    let asked: HashSet<String> = keys(matrix).into_iter().collect();
     let stored = seedpress_results::read_rows(&options.out)?;
     let (kept, superseded): (Vec<Row>, Vec<Row>) =
         stored.into_iter().partition(|row| !options.fresh && asked.contains(key_of(row)));
@@ -420,6 +446,19 @@ fn stored_rows(matrix: &Matrix, options: &Options) -> Result<HashMap<String, Vec
         rows.entry(key_of(&row).to_owned()).or_default().push(row);
     }
     Ok(rows)
+}
+
+/// The key of every cell.
+fn keys(matrix: &Matrix) -> Vec<String> {
+    let of_model = |row| {
+        let absent = matrix.absent.iter().map(move |(model, _)| matrix.absent_key(row, model));
+        let cells = matrix.models.iter().flat_map(move |model| {
+            let tensors = model.tensors.iter().map(move |info| matrix.tensor_key(row, model, info));
+            tensors.chain([matrix.model_key(row, model)])
+        });
+        cells.chain(absent)
+    };
+    matrix.codecs.iter().flat_map(of_model).collect()
 }
 
 fn key_of(row: &Row) -> &str {

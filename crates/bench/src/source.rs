@@ -1,8 +1,10 @@
 //! The models of a run: names, shapes and hashes up front, weights one tensor at a time.
 
+use std::sync::OnceLock;
+
 use seedpress_checkpoint::{Checkpoint, Content, Entry};
-use seedpress_codec::{DType, Tensor};
-use seedpress_zoo::Metric;
+use seedpress_codec::{Calibration, DType, Tensor};
+use seedpress_zoo::{Metric, ZooError};
 use wildmatch::WildMatch;
 
 use crate::config::{ModelSpec, Origin};
@@ -39,6 +41,8 @@ pub struct Source {
     /// Tensors that hold no weights (integers, booleans): places in the file. They count in the model's bytes.
     opaque: Vec<usize>,
     weights: Weights,
+    /// Input statistics of every tensor in the listing, collected when a codec first asks for them.
+    calibrations: OnceLock<Result<Vec<Option<Calibration>>, String>>,
 }
 
 #[derive(Debug)]
@@ -48,17 +52,35 @@ enum Weights {
     One(Tensor),
 }
 
+/// Why a model cannot be opened, in one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OpenError {
+    /// The config is right but this machine lacks the weights: the models at hand can still be measured.
+    Absent(String),
+    /// The config, or the file it names, is wrong.
+    Wrong(String),
+}
+
+impl From<String> for OpenError {
+    fn from(message: String) -> Self {
+        Self::Wrong(message)
+    }
+}
+
 impl Source {
     /// Opens a model, reads it once and hashes its tensors.
     ///
     /// # Errors
-    /// One line that says what is wrong with it.
-    pub fn open(spec: &ModelSpec) -> Result<Self, String> {
+    /// What is wrong with it.
+    pub fn open(spec: &ModelSpec) -> Result<Self, OpenError> {
         let mut synthetic = false;
         let weights = match &spec.origin {
             Origin::Zoo(name) => {
                 synthetic = seedpress_zoo::info(name).is_some_and(|info| info.synthetic);
-                Weights::Zoo(seedpress_zoo::load(name).map_err(|error| error.to_string())?)
+                Weights::Zoo(seedpress_zoo::load(name).map_err(|error| match error {
+                    ZooError::NotFetched { .. } => OpenError::Absent(error.to_string()),
+                    _ => OpenError::Wrong(error.to_string()),
+                })?)
             }
             Origin::File(path) => Weights::File(Checkpoint::open(path).map_err(|error| error.to_string())?),
             Origin::Synthetic { source, shape, seed } => {
@@ -66,7 +88,14 @@ impl Source {
                 Weights::One(seedpress_zoo::synthetic(*source, shape, *seed))
             }
         };
-        let mut opened = Self { name: spec.name.clone(), synthetic, tensors: Vec::new(), opaque: Vec::new(), weights };
+        let mut opened = Self {
+            name: spec.name.clone(),
+            synthetic,
+            tensors: Vec::new(),
+            opaque: Vec::new(),
+            weights,
+            calibrations: OnceLock::new(),
+        };
         let patterns = |texts: &[String]| texts.iter().map(|text| WildMatch::new(text)).collect::<Vec<_>>();
         let (include, exclude) = (patterns(&spec.include), patterns(&spec.exclude));
         let wanted = |name: &str| {
@@ -95,7 +124,7 @@ impl Source {
             });
         }
         if opened.tensors.is_empty() {
-            return Err("no tensor is left to measure: see `include` and `exclude`".to_owned());
+            return Err(OpenError::Wrong("no tensor is left to measure: see `include` and `exclude`".to_owned()));
         }
         Ok(opened)
     }
@@ -127,6 +156,21 @@ impl Source {
     /// A file that changed since it was opened.
     pub fn load(&self, info: &TensorInfo) -> Result<Tensor, String> {
         self.read(info.place)
+    }
+
+    /// Statistics of what a tensor multiplies, over calibration data disjoint from the held-out data; `None` where the model has no
+    /// such data or the tensor no inputs.
+    ///
+    /// # Errors
+    /// Calibration data that cannot be read.
+    pub fn calibration(&self, info: &TensorInfo) -> Result<Option<&Calibration>, String> {
+        let Weights::Zoo(model) = &self.weights else { return Ok(None) };
+        let collected = self.calibrations.get_or_init(|| match seedpress_zoo::calibration(&model.name) {
+            Err(ZooError::Unsupported { .. }) => Ok(Vec::new()),
+            other => other.map_err(|error| error.to_string()),
+        });
+        let collected = collected.as_ref().map_err(String::clone)?;
+        Ok(collected.get(info.place).and_then(Option::as_ref))
     }
 
     /// The tensors without weights, as a container keeps them.

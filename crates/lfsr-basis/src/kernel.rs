@@ -1,7 +1,7 @@
 //! The two loops of screening, written once over eight lanes and compiled for plain Rust and for AVX2 with fused multiply-add.
 #![allow(unsafe_code)]
 
-use crate::subspace::Path;
+use crate::path::Path;
 
 /// Windows side by side.
 pub const LANES: usize = 8;
@@ -35,7 +35,7 @@ pub fn screen(path: Path, columns: usize, pass: &Pass<'_>, thresholds: &mut [[f3
     match path {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the features the function is compiled for were detected on this machine.
-        Path::Avx2 if path.is_supported() => unsafe { avx2::screen(columns, pass, thresholds, sink) },
+        Path::Avx2 | Path::Avx512 if path.is_supported() => unsafe { avx2::screen(columns, pass, thresholds, sink) },
         _ => by_columns::<Portable>(columns, pass, thresholds, sink),
     }
 }

@@ -10,6 +10,7 @@
 //! | [`subspace`] | how much of a vector every window captures: exhaustive screening with a proven margin |
 //! | [`factors`] | one window as an orthonormal basis and a triangle |
 //! | [`expansion`] | a window from its seed, for decoding |
+//! | [`path`] | which instructions a kernel uses |
 //! | [`cache`] | tables that are built once a process, within a budget |
 //!
 //! # The map from seed to basis
@@ -31,12 +32,14 @@ pub mod cache;
 pub mod expansion;
 pub mod factors;
 mod kernel;
+pub mod path;
 pub mod register;
 pub mod sequence;
 pub mod subspace;
 
 pub use expansion::Expansion;
 pub use factors::{Factors, dot};
+pub use path::Path;
 pub use register::{BasisError, PAPER_TAPS, Register};
 pub use sequence::Sequence;
-pub use subspace::{Path, Subspaces, Survivors};
+pub use subspace::{Subspaces, Survivors};

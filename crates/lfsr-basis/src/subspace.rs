@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use crate::factors::Factors;
 use crate::kernel::{self, LANES, Pass, QUAD};
+pub use crate::path::Path;
 use crate::sequence::Sequence;
 
 /// Vectors that pass over the table together.
@@ -265,32 +266,5 @@ impl Subspaces {
             }
             survivors.threshold
         });
-    }
-}
-
-/// Which instructions screening uses. Results differ within the margin, choices never.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Path {
-    /// Plain Rust for any machine.
-    Portable,
-    /// AVX2 with fused multiply-add.
-    Avx2,
-}
-
-impl Path {
-    /// The fastest path of this machine.
-    pub fn fastest() -> Self {
-        if Self::Avx2.is_supported() { Self::Avx2 } else { Self::Portable }
-    }
-
-    /// Whether this machine has it.
-    pub fn is_supported(self) -> bool {
-        match self {
-            Path::Portable => true,
-            #[cfg(target_arch = "x86_64")]
-            Path::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
-            #[cfg(not(target_arch = "x86_64"))]
-            Path::Avx2 => false,
-        }
     }
 }

@@ -89,15 +89,12 @@ pub fn render(folder: &Path) -> Result<Rendered, ReportError> {
     Ok(Rendered { files })
 }
 
-/// The Markdown tables of the README: for every real model the codecs worth naming, with bits, ratio, error, metric and speed.
+/// The Markdown table of the README: the codecs worth naming over all real models, with bits, ratio, error, metrics and speed.
 ///
 /// # Errors
 /// Rows that cannot be read.
 pub fn results_table(folder: &Path) -> Result<String, ReportError> {
-    let study = study(folder)?;
-    let real = study.model_names.iter().filter(|model| !study.is_synthetic(model));
-    let tables = real.map(|model| tables::model(&study, model, true)).filter(|table| !table.rows.is_empty());
-    Ok(tables.map(|table| markdown::table(&table)).collect::<Vec<_>>().join("\n"))
+    Ok(markdown::table(&tables::overview(&study(folder)?, true)))
 }
 
 /// Through a temporary file beside it, so that a reader never sees half a file.

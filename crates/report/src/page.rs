@@ -89,11 +89,12 @@ fn curves(study: &Study) -> Section {
 
 fn models(study: &Study) -> Section {
     let mut section = Section::new("models", "Models");
+    section.table(tables::overview(study, false));
     for model in &study.model_names {
         for chart in charts::metrics(study, model) {
             section.chart(Some(chart));
         }
-        section.table(tables::model(study, model, false));
+        section.table(tables::model(study, model));
     }
     section
 }

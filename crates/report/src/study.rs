@@ -156,6 +156,17 @@ impl Study {
         self.models.iter().filter(move |row| row.codec == contender.codec && row.model == model)
     }
 
+    /// The names of a model's metrics, the headline first.
+    pub fn metrics(&self, model: &str) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for row in self.models.iter().filter(|row| row.model == model && !row.metric.is_empty()) {
+            if !names.contains(&row.metric.as_str()) {
+                names.push(&row.metric);
+            }
+        }
+        names
+    }
+
     /// Aggregates of all contenders over a scope.
     pub fn points(&self, scope: Scope) -> Vec<Point<'_>> {
         self.points_where(|row| scope.holds(row))

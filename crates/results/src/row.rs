@@ -99,6 +99,8 @@ pub struct TensorRow {
     pub peak_memory: u64,
     /// Codec that stored the tensor instead, where the small-tensor policy applied.
     pub stored_by: Option<String>,
+    /// Whether the encoder was given statistics of the tensor's inputs.
+    pub calibrated: bool,
     /// How it ended.
     pub status: Status,
     /// Why it failed.

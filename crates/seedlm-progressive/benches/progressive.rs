@@ -4,8 +4,9 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use seedpress_codec::{Codec, DType, EncodeContext, Limits, Tensor};
+use seedpress_lfsr_basis::Path;
 use seedpress_seedlm_progressive::codebook::Codebook;
-use seedpress_seedlm_progressive::search::{BUCKETS, Index, Target, Winner, target};
+use seedpress_seedlm_progressive::search::{Index, Judge, Target, target};
 use seedpress_seedlm_progressive::{Config, SeedlmProgressive, Values};
 
 fn noise(count: usize) -> Vec<f32> {
@@ -35,9 +36,23 @@ fn brute_force(codebook: &Codebook, block: &[f32]) -> (usize, f32) {
     best
 }
 
+/// Keeps the best score of every target.
+struct Best {
+    bars: Vec<i32>,
+}
+
+impl Judge for Best {
+    fn bar(&self, target: usize) -> i32 {
+        self.bars[target]
+    }
+
+    fn offer(&mut self, target: usize, _: u32, score: i32) {
+        self.bars[target] = score;
+    }
+}
+
 fn search(criterion: &mut Criterion) {
     let codebook = Codebook::new(16, 0, Values::Gaussian);
-    let index = Index::new(&codebook, 16, usize::MAX);
     let weights: Vec<f32> = noise(16 * 8).iter().map(|v| v * 148.0).collect();
     let targets: Vec<Target> = weights.chunks(16).map(|block| target(block.iter().copied())).collect();
     let mut group = criterion.benchmark_group("search of 65,535 codewords of 16");
@@ -45,14 +60,16 @@ fn search(criterion: &mut Criterion) {
     group.bench_function("brute force", |b| {
         b.iter(|| weights.chunks(16).map(|block| brute_force(&codebook, black_box(block)).0).sum::<usize>())
     });
-    group.bench_function("portable", |b| {
-        let mut winners = vec![Winner { score: i32::MIN, position: 0 }; targets.len() * BUCKETS];
-        b.iter(|| index.portable(black_box(&targets), &mut winners))
-    });
-    group.bench_function("dispatched", |b| {
-        let mut winners = Vec::new();
-        b.iter(|| index.winners(black_box(&targets), &mut winners))
-    });
+    for path in Path::supported() {
+        let index = Index::with_path(path, &codebook, 16, usize::MAX);
+        group.bench_function(format!("{path:?}").to_lowercase(), |b| {
+            b.iter(|| {
+                let mut best = Best { bars: vec![1; targets.len()] };
+                index.screen(black_box(&targets), &mut best);
+                best.bars
+            })
+        });
+    }
     group.finish();
 }
 

@@ -50,7 +50,7 @@ impl Codebook {
         4 * ((1 << width) + PADDING)
     }
 
-    fn build(width: u32, stage: usize, values: Values) -> Self {
+    pub(crate) fn build(width: u32, stage: usize, values: Values) -> Self {
         #[allow(clippy::expect_used)] // The table of decimations is checked by a test against every width.
         let sequence = Sequence::new(width, None, DECIMATIONS[stage]).expect("decimation coprime to the period");
         let map = |&state: &u32| value(state, width, values) as f32;

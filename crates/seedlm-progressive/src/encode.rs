@@ -13,6 +13,7 @@ use seedpress_codec::packing::pack_bits;
 use seedpress_codec::wire::Put;
 use seedpress_codec::{EncodeContext, EncodeError, Encoded, Layer, Role, Segment, Symbols, TensorView};
 use seedpress_entropy::binary::log2;
+use seedpress_lfsr_basis::Path as SearchPath;
 
 use crate::codebook::{Codebook, DECIMATIONS, UNIT};
 use crate::config::{Config, Shape};
@@ -20,7 +21,8 @@ use crate::decode::power;
 use crate::gain;
 use crate::least_squares::Fit;
 use crate::params::Params;
-use crate::search::{BUCKETS, FINE, Index, LONGEST, Target, Winner, target};
+use crate::search::shortlist::{Continuation, Shortlist};
+use crate::search::{FINE, Index, Judge, LONGEST, Target, target};
 
 /// Blocks that set the stages' gains.
 const PILOT: usize = 128;
@@ -78,6 +80,19 @@ struct Coder {
 /// # Errors
 /// Cancellation.
 pub fn encode(config: &Config, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
+    encode_with(SearchPath::fastest(), config, tensor, context)
+}
+
+/// [`encode`] with a search on a path of one's choice.
+///
+/// # Errors
+/// Cancellation.
+pub fn encode_with(
+    path: SearchPath,
+    config: &Config,
+    tensor: &TensorView<'_>,
+    context: &EncodeContext<'_>,
+) -> Result<Encoded, EncodeError> {
     let shape = config.shape();
     let (mean, exponent) = unit(tensor.values());
     let params = Params::new(&shape, config.values, exponent, mean).to_bytes();
@@ -98,7 +113,7 @@ pub fn encode(config: &Config, tensor: &TensorView<'_>, context: &EncodeContext<
 
     let codebooks: Vec<_> = (0..shape.stages()).map(|stage| Codebook::new(shape.width, stage, config.values)).collect();
     let whole = values.len() / shape.block;
-    let mut coder = Coder::new(config, shape, codebooks.clone(), shape.block);
+    let mut coder = Coder::new(path, config, shape, codebooks.clone(), shape.block);
     if whole > 0 {
         coder.steer(config, &blocks[..whole], context)?;
     }
@@ -117,7 +132,7 @@ pub fn encode(config: &Config, tensor: &TensorView<'_>, context: &EncodeContext<
         let tail = Coder {
             indices: codebooks
                 .iter()
-                .map(|book| Index::new(book, last.values.len(), config.candidates.size()))
+                .map(|book| Index::with_path(path, book, last.values.len(), config.candidates.size()))
                 .collect(),
             ..coder
         };
@@ -152,8 +167,9 @@ fn energy(values: &[f32]) -> f64 {
 }
 
 impl Coder {
-    fn new(config: &Config, shape: Shape, codebooks: Vec<Arc<Codebook>>, length: usize) -> Self {
-        let indices = codebooks.par_iter().map(|book| Index::new(book, length, config.candidates.size())).collect();
+    fn new(path: SearchPath, config: &Config, shape: Shape, codebooks: Vec<Arc<Codebook>>, length: usize) -> Self {
+        let index = |book: &Arc<Codebook>| Index::with_path(path, book, length, config.candidates.size());
+        let indices = codebooks.par_iter().map(index).collect();
         let searched = config.candidates.size().min((1 << shape.width) - 1);
         let a_stage = kept(searched, shape.block);
         let mut coder = Self {
@@ -234,8 +250,6 @@ impl Coder {
     /// The best path of each block. All blocks have the length the indices were made for.
     fn code(&self, blocks: &[Block<'_>]) -> Vec<Path> {
         let mut beams: Vec<Vec<Path>> = blocks.iter().map(|block| vec![Path::start(block)]).collect();
-        let mut winners = Vec::new();
-        let mut candidates = Vec::new();
         for stage in 0..self.shape.stages() {
             let targets: Vec<Target> = blocks
                 .iter()
@@ -245,52 +259,62 @@ impl Coder {
                     beam.iter().map(move |path| target(path.residual[..block.values.len()].iter().map(|r| r / step)))
                 })
                 .collect();
-            self.indices[stage].winners(&targets, &mut winners);
-            let mut first = 0;
-            for (block, beam) in blocks.iter().zip(&mut beams) {
-                let own = first..first + beam.len();
-                first = own.end;
-                let found = &winners[own.start * BUCKETS..own.end * BUCKETS];
-                self.advance(stage, block, beam, &targets[own], found, &mut candidates);
+            let continuations = self.continuations(stage, blocks, &beams, &targets);
+            let mut rest = &targets[..];
+            for ((block, beam), best) in blocks.iter().zip(&mut beams).zip(&continuations) {
+                let (own, others) = rest.split_at(beam.len());
+                rest = others;
+                self.advance(stage, block, beam, own, best);
             }
         }
         beams.into_iter().map(|mut beam| beam.swap_remove(0)).collect()
     }
 
-    /// Replaces the paths of a block by the best of their continuations, the best first.
+    /// The best continuations of each block's paths by one more codeword, the best first. One target a path, block by block.
+    fn continuations(
+        &self,
+        stage: usize,
+        blocks: &[Block<'_>],
+        beams: &[Vec<Path>],
+        targets: &[Target],
+    ) -> Vec<Vec<Continuation>> {
+        let index = &self.indices[stage];
+        let nothing = (1u32 << self.shape.width) - 1;
+        let keep = if stage + 1 == self.shape.stages() { 1 } else { self.beam };
+        let starts: Vec<Vec<f64>> =
+            beams.iter().map(|beam| beam.iter().map(|path| path.past + path.error).collect()).collect();
+        let mut lists: Vec<Shortlist<'_>> = blocks
+            .iter()
+            .zip(&starts)
+            .map(|(block, starts)| {
+                let step = f64::from(self.step(stage, block.gain));
+                Shortlist::new(index, starts, 2.0 * step * step / f64::from(FINE), keep, nothing)
+            })
+            .collect();
+        let paths = |block: usize| (0..starts[block].len()).map(move |path| (block, path));
+        let mut owners = Vec::with_capacity(targets.len());
+        owners.extend((0..blocks.len()).flat_map(paths));
+        index.screen(targets, &mut Lists { lists: &mut lists, owners: &owners });
+        lists.into_iter().map(Shortlist::into_best).collect()
+    }
+
+    /// Replaces the paths of a block by their continuations.
     fn advance(
         &self,
         stage: usize,
         block: &Block<'_>,
         beam: &mut Vec<Path>,
         targets: &[Target],
-        winners: &[Winner],
-        candidates: &mut Vec<(f64, u32, u32)>,
+        continuations: &[Continuation],
     ) {
-        let zero = (1u32 << self.shape.width) - 1;
-        let step = f64::from(self.step(stage, block.gain));
-        let worth = 2.0 * step * step / f64::from(FINE);
-        candidates.clear();
-        for (origin, (path, winners)) in beam.iter().zip(winners.chunks(BUCKETS)).enumerate() {
-            let start = path.past + path.error;
-            candidates.push((start, origin as u32, zero));
-            let of = |w: &Winner| (start - worth * f64::from(w.score), origin as u32, w.position);
-            candidates.extend(winners.iter().filter(|w| w.score > 0).map(of));
-        }
-        let keep = if stage + 1 == self.shape.stages() { 1 } else { self.beam.min(candidates.len()) };
-        // A total order: equal costs are told apart by where they come from.
-        let order = |a: &(f64, u32, u32), b: &(f64, u32, u32)| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2)));
-        if keep < candidates.len() {
-            candidates.select_nth_unstable_by(keep, order);
-        }
-        candidates[..keep].sort_unstable_by(order);
+        let nothing = (1u32 << self.shape.width) - 1;
         let length = block.values.len();
-        *beam = candidates[..keep]
+        *beam = continuations
             .iter()
-            .map(|&(_, origin, position)| {
+            .map(|&Continuation { origin, position, .. }| {
                 let mut path = beam[origin as usize].clone();
-                let negative =
-                    position != zero && self.indices[stage].product(&targets[origin as usize], position as usize) < 0;
+                let negative = position != nothing
+                    && self.indices[stage].product(&targets[origin as usize], position as usize) < 0;
                 path.codes[stage] = Code { position, negative };
                 self.subtract(stage, block.gain, path.codes[stage], &mut path.residual[..length]);
                 path.error = energy(&path.residual[..length]);
@@ -298,6 +322,27 @@ impl Coder {
                 path
             })
             .collect();
+    }
+}
+
+/// The shortlists of several blocks.
+struct Lists<'a, 'b> {
+    lists: &'a mut [Shortlist<'b>],
+    /// Block, and path within it, by target.
+    owners: &'a [(usize, usize)],
+}
+
+impl Judge for Lists<'_, '_> {
+    #[inline]
+    fn bar(&self, target: usize) -> i32 {
+        let (block, path) = self.owners[target];
+        self.lists[block].bar(path)
+    }
+
+    #[inline]
+    fn offer(&mut self, target: usize, position: u32, score: i32) {
+        let (block, path) = self.owners[target];
+        self.lists[block].offer(path, position, score);
     }
 }
 

@@ -1,17 +1,26 @@
-//! The exact search: which codewords are nearest to a target.
+//! The exact search: which codewords are near a target.
 //!
 //! Everything is integer. A target is the residual of a block in units of the stage's gain times [`UNIT`](crate::codebook::UNIT) times
 //! [`FINE`], rounded; its squared distance to `+-codeword` is, up to a constant, `-2/FINE` times the *score*
-//! `|<target, codeword>| - FINE |codeword|^2 / 2`. Sums of at most 64 products of 16-bit numbers this small fit 32 bits, so every
-//! instruction set finds the same scores, and the winner is the highest score at the lowest position.
+//! `|<target, codeword>| - FINE |codeword|^2 / 2`. Sums of at most 64 products of 16-bit numbers this small fit 32 bits.
 //!
-//! Positions are cut into [`BUCKETS`] ranges with one winner each: the best of them is the best codeword, the others are alternatives
-//! for a beam, from one pass.
+//! [`Index::screen`] reports every codeword whose score reaches its target's *bar* to a [`Judge`], who raises the bars as better
+//! codewords are found ([`shortlist`]), so that soon nearly all codewords are passed over. To pass over one costs little: kernels
+//! multiply numbers rounded to 8 bits ([`rounded`]) and leave out only what stays below the bar by more than rounding can hide; the
+//! exact score decides about the few others. So every instruction set reports what the definition says, and the bytes depend on none.
+
+use seedpress_lfsr_basis::Path;
 
 use crate::codebook::Codebook;
 
-/// Ranges of positions with a winner each.
-pub const BUCKETS: usize = 64;
+pub mod shortlist;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod rounded;
 
 /// Steps of a target within one step of a codeword's values.
 pub const FINE: i32 = 8;
@@ -22,121 +31,161 @@ pub const LONGEST: usize = 64;
 /// Largest magnitude of a target's component: 64 products with the largest value stay below `2^31`.
 pub const TARGET_LIMIT: f32 = 32_767.0;
 
-/// A target: two components a word, the first in the low half.
-pub type Target = [i32; LONGEST / 2];
+/// Targets that pass over a codebook together.
+pub const GROUP: usize = 8;
 
-/// The best codeword of a bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Winner {
-    /// See the module's description.
-    pub score: i32,
-    /// Where its codeword begins.
-    pub position: u32,
+/// A target, padded with zeros.
+pub type Target = [i16; LONGEST];
+
+/// Who listens to a search.
+pub trait Judge {
+    /// The least score of interest for a target. May rise during the search.
+    fn bar(&self, target: usize) -> i32;
+
+    /// Told of a codeword whose score is at least the target's bar.
+    fn offer(&mut self, target: usize, position: u32, score: i32);
 }
 
 /// Makes a target of components in units of the gain times [`UNIT`](crate::codebook::UNIT).
 pub fn target(components: impl Iterator<Item = f32>) -> Target {
-    let mut target = [0; LONGEST / 2];
-    for (index, component) in components.enumerate() {
-        let rounded = (component * FINE as f32).round().clamp(-TARGET_LIMIT, TARGET_LIMIT) as i32;
-        target[index / 2] |= if index % 2 == 0 { rounded & 0xFFFF } else { rounded << 16 };
+    let mut target = [0; LONGEST];
+    for (slot, component) in target.iter_mut().zip(components) {
+        *slot = (component * FINE as f32).round().clamp(-TARGET_LIMIT, TARGET_LIMIT) as i16;
     }
     target
-}
-
-/// The component `index` of a target.
-#[inline]
-fn component(target: &Target, index: usize) -> i32 {
-    let word = target[index / 2];
-    i32::from((if index.is_multiple_of(2) { word } else { word >> 16 }) as i16)
 }
 
 /// A codebook prepared for blocks of one length.
 #[derive(Debug)]
 pub struct Index {
-    /// The values at a position and the one after it, packed as a [`Target`]'s words are: what multiply-add instructions take.
-    pairs: Box<[i32]>,
-    /// `FINE |codeword|^2 / 2` by position, padded with values that never win.
+    /// The values of the sequence, and [`LONGEST`] more, so that a product may always run over a whole target.
+    values: Box<[i16]>,
+    /// `FINE |codeword|^2 / 2` by position, padded to whole tiles with values that never win.
     penalties: Box<[i32]>,
     /// Positions searched.
     count: usize,
     block: usize,
+    kernel: Kernel,
 }
 
-/// Codewords a kernel takes at once; bucket boundaries are multiples of it.
-const TILE: usize = 16;
+/// What passes over the codewords.
+#[derive(Debug)]
+enum Kernel {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2(avx2::Table),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(avx512::Table),
+}
+
+/// Codewords a kernel takes at once.
+const TILE: usize = 32;
 
 impl Index {
-    /// Prepares the first `candidates` codewords for blocks of `block` values.
+    /// Prepares the first `candidates` codewords for blocks of `block` values, for the fastest path of this machine.
     pub fn new(codebook: &Codebook, block: usize, candidates: usize) -> Self {
-        let values = codebook.values();
-        let pairs = values.windows(2).map(|pair| (pair[0] as i32 & 0xFFFF) | ((pair[1] as i32) << 16)).collect();
-        let count = codebook.len().min(candidates);
-        let squares = |position: usize| codebook.codeword(position, block).iter().map(|&v| (v * v) as i32).sum::<i32>();
-        let mut penalties: Vec<i32> = (0..count).map(|position| squares(position) * (FINE / 2)).collect();
-        penalties.resize(count.next_multiple_of(TILE), i32::MAX);
-        Self { pairs, penalties: penalties.into(), count, block }
+        Self::with_path(Path::fastest(), codebook, block, candidates)
     }
 
-    /// The positions of a bucket; empty for the last buckets of a small codebook.
-    fn bucket(&self, bucket: usize) -> std::ops::Range<usize> {
-        let size = self.count.div_ceil(BUCKETS).next_multiple_of(TILE);
-        (bucket * size).min(self.count)..((bucket + 1) * size).min(self.count)
+    /// [`new`](Self::new) for a path of one's choice; one that this machine lacks is replaced by plain Rust.
+    pub fn with_path(path: Path, codebook: &Codebook, block: usize, candidates: usize) -> Self {
+        assert!((1..=LONGEST).contains(&block), "no blocks of {block}");
+        let values: Box<[i16]> = codebook.values().iter().map(|&value| value as i16).collect();
+        let count = codebook.len().min(candidates);
+        let square = |codeword: &[i16]| codeword.iter().map(|&v| i32::from(v) * i32::from(v)).sum::<i32>();
+        let mut penalties: Vec<i32> = values.windows(block).take(count).map(|w| square(w) * (FINE / 2)).collect();
+        penalties.resize(count.next_multiple_of(TILE), i32::MAX);
+        let kernel = match path {
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx2 if path.is_supported() => Kernel::Avx2(avx2::Table::new(&values, count, block)),
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx512 if path.is_supported() => Kernel::Avx512(avx512::Table::new(&values, count, block)),
+            _ => Kernel::Portable,
+        };
+        Self { values, penalties: penalties.into(), count, block, kernel }
+    }
+
+    /// Codewords searched.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.count
     }
 
     /// The inner product of a target with the codeword at a position.
+    #[inline]
     pub fn product(&self, target: &Target, position: usize) -> i32 {
-        (0..self.block).map(|i| component(target, i) * i32::from(self.pairs[position + i] as i16)).sum()
+        // Over the whole padded target: a length that the compiler knows.
+        let values = &self.values[position..position + LONGEST];
+        target.iter().zip(values).map(|(&t, &v)| i32::from(t) * i32::from(v)).sum()
     }
 
-    /// The score of the codeword at a position, by the definition: the reference for [`winners`](Self::winners).
+    /// The score of the codeword at a position, by the definition.
+    #[inline]
     pub fn score(&self, target: &Target, position: usize) -> i32 {
         self.product(target, position).abs() - self.penalties[position]
     }
 
-    /// The winner of each bucket for each target, `BUCKETS` of them a target. Buckets without positions hold `i32::MIN`.
-    pub fn winners(&self, targets: &[Target], winners: &mut Vec<Winner>) {
-        winners.clear();
-        winners.resize(targets.len() * BUCKETS, Winner { score: i32::MIN, position: 0 });
-        #[cfg(target_arch = "x86_64")]
-        if std::is_x86_feature_detected!("avx2") {
-            avx2::winners(self, targets, winners);
-            return;
+    /// Reports every codeword whose score is at least the bar of its target at that moment; positions come in ascending order for each
+    /// target.
+    pub fn screen(&self, targets: &[Target], judge: &mut impl Judge) {
+        match &self.kernel {
+            Kernel::Portable => self.portable(targets, judge),
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx2(table) => avx2::screen(self, table, targets, judge),
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512(table) => avx512::screen(self, table, targets, judge),
         }
-        self.portable(targets, winners);
     }
 
-    /// [`winners`](Self::winners) without special instructions.
-    pub fn portable(&self, targets: &[Target], winners: &mut [Winner]) {
-        for (target, winners) in targets.iter().zip(winners.chunks_mut(BUCKETS)) {
-            for (bucket, winner) in winners.iter_mut().enumerate() {
-                let range = self.bucket(bucket);
-                for start in range.clone().step_by(TILE) {
+    fn portable(&self, targets: &[Target], judge: &mut impl Judge) {
+        for (first, targets) in (0..).step_by(GROUP).zip(targets.chunks(GROUP)) {
+            for start in (0..self.count).step_by(TILE) {
+                for (number, target) in (first..).zip(targets) {
                     let mut products = [0i32; TILE];
-                    for i in 0..self.block {
-                        let factor = component(target, i);
-                        for (product, &pair) in products.iter_mut().zip(&self.pairs[start + i..start + i + TILE]) {
-                            *product += factor * i32::from(pair as i16);
+                    for (i, &factor) in target[..self.block].iter().enumerate() {
+                        for (product, &value) in products.iter_mut().zip(&self.values[start + i..start + i + TILE]) {
+                            *product += i32::from(factor) * i32::from(value);
                         }
                     }
+                    let mut scores = [0i32; TILE];
                     let penalties = &self.penalties[start..start + TILE];
-                    for (lane, (product, penalty)) in products.iter().zip(penalties).enumerate() {
-                        let score = product.abs() - penalty;
-                        if score > winner.score {
-                            *winner = Winner { score, position: (start + lane) as u32 };
+                    for (score, (product, penalty)) in scores.iter_mut().zip(products.iter().zip(penalties)) {
+                        *score = product.abs() - penalty;
+                    }
+                    // One comparison spares nearly all tiles the others.
+                    if scores.iter().fold(i32::MIN, |best, &score| best.max(score)) < judge.bar(number) {
+                        continue;
+                    }
+                    for (position, &score) in (start..self.count).zip(&scores) {
+                        if score >= judge.bar(number) {
+                            judge.offer(number, position as u32, score);
                         }
                     }
                 }
             }
         }
     }
-}
 
-#[cfg(target_arch = "x86_64")]
-mod avx2;
+    /// Reports those of 32 codewords from `start` on that `marked` has a bit for and whose exact score reaches the bar.
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    fn decide(&self, number: usize, target: &Target, start: usize, mut marked: u32, judge: &mut impl Judge) {
+        while marked != 0 {
+            let position = start + marked.trailing_zeros() as usize;
+            marked &= marked - 1;
+            if position < self.count {
+                let score = self.score(target, position);
+                if score >= judge.bar(number) {
+                    judge.offer(number, position as u32, score);
+                }
+            }
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {
+    use super::shortlist::{BUCKETS, Shortlist};
     use super::*;
     use crate::config::Values;
 
@@ -156,35 +205,125 @@ mod tests {
             .collect()
     }
 
-    #[test]
-    fn every_path_finds_what_brute_force_finds() {
-        for (width, block, candidates, values, count) in [
-            (16, 16, usize::MAX, Values::Gaussian, 500),
-            (12, 17, usize::MAX, Values::Uniform, 200),
-            (14, 64, usize::MAX, Values::Gaussian, 30),
-            (10, 5, 700, Values::Gaussian, 200),
+    /// Codebooks and targets, plain and hostile.
+    fn cases() -> Vec<(Codebook, usize, usize, Vec<Target>)> {
+        [
+            (16, 16, usize::MAX, Values::Gaussian, 12),
+            (12, 17, usize::MAX, Values::Uniform, 40),
+            (14, 64, usize::MAX, Values::Gaussian, 12),
+            (13, 32, 5000, Values::Gaussian, 40),
+            (10, 5, 700, Values::Gaussian, 90),
             (8, 4, 16, Values::Uniform, 50),
-        ] {
-            let index = Index::new(&Codebook::new(width, 1, values), block, candidates);
+        ]
+        .into_iter()
+        .map(|(width, block, candidates, values, count)| {
             let mut targets = targets(count, block, false);
             targets.extend(self::targets(21, block, true));
             targets.push(target(std::iter::repeat_n(1e9, block)));
+            targets.push(target((0..block).map(|i| if i % 2 == 0 { 1e9 } else { -1e9 })));
+            targets.push(target((0..block).map(|i| if i == 2 { 3000.0 } else { 0.3 })));
             targets.push(target(std::iter::repeat_n(0.0, block)));
-            let mut found = Vec::new();
-            index.winners(&targets, &mut found);
-            let mut portable = vec![Winner { score: i32::MIN, position: 0 }; found.len()];
-            index.portable(&targets, &mut portable);
-            assert_eq!(found, portable);
-            for (target, winners) in targets.iter().zip(found.chunks(BUCKETS)) {
-                // Independent of buckets, tiles and packing: the definition over all positions.
-                let best = (0..index.count).max_by_key(|&p| (index.score(target, p), std::cmp::Reverse(p))).unwrap();
-                let mut winner = winners[0];
-                for &other in winners {
-                    if other.score > winner.score {
-                        winner = other;
+            (Codebook::build(width, 1, values), block, candidates, targets)
+        })
+        .collect()
+    }
+
+    /// Fixed bars, and everything that was reported.
+    struct Log {
+        bars: Vec<i32>,
+        seen: Vec<Vec<(u32, i32)>>,
+    }
+
+    impl Judge for Log {
+        fn bar(&self, target: usize) -> i32 {
+            self.bars[target]
+        }
+
+        fn offer(&mut self, target: usize, position: u32, score: i32) {
+            self.seen[target].push((position, score));
+        }
+    }
+
+    #[test]
+    fn every_path_reports_exactly_the_codewords_that_reach_the_bar() {
+        for (codebook, block, candidates, targets) in cases() {
+            for path in Path::supported() {
+                let index = Index::with_path(path, &codebook, block, candidates);
+                let scores = |target| -> Vec<(u32, i32)> {
+                    (0..index.len()).map(|p| (p as u32, index.score(target, p))).collect()
+                };
+                let all: Vec<Vec<(u32, i32)>> = targets.iter().map(scores).collect();
+                // Bars that a few, or a fifth, or all codewords reach, equality included.
+                for share in [3, index.len() / 5, index.len() - 1] {
+                    let bars: Vec<i32> = all
+                        .iter()
+                        .map(|scores| {
+                            let mut ranked: Vec<i32> = scores.iter().map(|s| s.1).collect();
+                            ranked.sort_unstable_by(|a, b| b.cmp(a));
+                            ranked[share]
+                        })
+                        .collect();
+                    let mut log = Log { bars: bars.clone(), seen: vec![Vec::new(); targets.len()] };
+                    index.screen(&targets, &mut log);
+                    for ((seen, scores), bar) in log.seen.iter().zip(&all).zip(bars) {
+                        let expected: Vec<_> = scores.iter().copied().filter(|s| s.1 >= bar).collect();
+                        assert!(*seen == expected, "{path:?}, block {block}, share {share}");
                     }
                 }
-                assert_eq!((winner.position as usize, winner.score), (best, index.score(target, best)));
+            }
+        }
+    }
+
+    /// One block whose paths are the targets.
+    struct Beam<'a>(Shortlist<'a>);
+
+    impl Judge for Beam<'_> {
+        fn bar(&self, target: usize) -> i32 {
+            self.0.bar(target)
+        }
+
+        fn offer(&mut self, target: usize, position: u32, score: i32) {
+            self.0.offer(target, position, score);
+        }
+    }
+
+    /// The definition: of every path the best codeword of every bucket or nothing, then the best of all paths.
+    #[test]
+    fn the_shortlist_is_that_of_the_whole_enumeration() {
+        for (codebook, block, candidates, targets) in cases() {
+            for (first, keep) in [(0, 1), (3, 8), (7, 30), (targets.len() - 9, 12)] {
+                let targets = &targets[first..first + 9];
+                let starts: Vec<f64> = (0..9).map(|i| 900.0 + f64::from(i * i)).collect();
+                let worth = 1.5e-4;
+                let nothing = codebook.len() as u32;
+                let mut lists = Vec::new();
+                for path in Path::supported() {
+                    let index = Index::with_path(path, &codebook, block, candidates);
+                    let mut beam = Beam(Shortlist::new(&index, &starts, worth, keep, nothing));
+                    index.screen(targets, &mut beam);
+                    let found = beam.0.into_best();
+                    lists.push(found.iter().map(|c| (c.cost, c.origin, c.position)).collect::<Vec<_>>());
+                }
+                let index = Index::with_path(Path::Portable, &codebook, block, candidates);
+                let size = index.len().div_ceil(BUCKETS).next_multiple_of(16);
+                let mut expected: Vec<(f64, u32, u32)> = Vec::new();
+                for (origin, (target, start)) in targets.iter().zip(&starts).enumerate() {
+                    expected.push((*start, origin as u32, nothing));
+                    let mut winners = vec![(0i32, 0u32); BUCKETS];
+                    for position in 0..index.len() {
+                        let score = index.score(target, position);
+                        if score > winners[position / size].0 {
+                            winners[position / size] = (score, position as u32);
+                        }
+                    }
+                    let positive = winners.iter().filter(|w| w.0 > 0);
+                    expected.extend(positive.map(|w| (start - worth * f64::from(w.0), origin as u32, w.1)));
+                }
+                expected.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+                expected.truncate(keep);
+                for list in lists {
+                    assert_eq!(list, expected, "block {block}, keep {keep}");
+                }
             }
         }
     }

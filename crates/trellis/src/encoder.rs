@@ -4,16 +4,20 @@
 //! The step is searched on a sample of the tensor, by the secant rule on rate against log step, and corrected on the whole
 //! tensor from bytes really written.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
-use seedpress_codec::{EncodeContext, EncodeError, Encoded, Role, Segment, Symbols, TensorView};
+use seedpress_codec::{Calibration, EncodeContext, EncodeError, Encoded, Role, Segment, Symbols, TensorView};
 use seedpress_entropy::binary::log2;
 
 use crate::classes::Classes;
 use crate::code::Code;
 use crate::math::exp2;
-use crate::stream::{CHUNK, MOST_POINTS, Params, fresh_models, write_chunk, write_models};
-use crate::symbols::{Counts, MOST_SHIFT, raw_bits};
-use crate::viterbi::{Scratch, Tables, search};
+use crate::pass::{Pass, Rows};
+use crate::stream::{CHUNK, Params, fresh_models, write_chunk, write_models};
+use crate::sweep::{Problem, Sweep};
+use crate::symbols::{Counts, MOST_SHIFT};
+use crate::viterbi::Tables;
 use crate::weights::Weights;
 
 /// How hard to search.
@@ -27,130 +31,45 @@ pub struct Search {
     pub sample: usize,
     /// Deviation from the target rate that ends the search, bits per weight.
     pub tolerance: f64,
+    /// Times that every column is chosen again after a sweep.
+    pub refinements: usize,
 }
 
-/// Points with a histogram slot.
-const SLOTS: usize = 64;
-/// Contiguous weights of the sample.
-const PIECE: usize = 2048;
-
-/// What a pass found.
-struct Outcome {
-    counts: Vec<Counts>,
-    raw: u64,
-    /// Squared error in squared steps.
-    error: f64,
-    /// Sum of magnitudes and number, by quantiser and index.
-    centroids: [[(f64, u32); MOST_POINTS + 1]; 2],
-    indices: Vec<Vec<u32>>,
+/// What errors count.
+pub enum Weighing<'a> {
+    /// All the same.
+    Plain,
+    /// By column.
+    Columns(&'a Weights),
+    /// By the quadratic form of the output error: this one, row-major.
+    Form(Vec<f64>),
 }
 
-struct Source<'a> {
-    values: &'a [f32],
-    offset: f32,
-    columns: usize,
-    classes: Classes,
-    code: Code,
-}
-
-impl Source<'_> {
-    /// Runs the trellis over pieces `(start, length)`.
-    fn pass(&self, pieces: &[(usize, usize)], tables: &Tables, step: f32, shift: u32) -> Outcome {
-        let contexts = 2 * usize::from(self.classes.count);
-        let inverse = 1.0 / f64::from(step);
-        let parts: Vec<Outcome> = pieces
-            .par_iter()
-            .map_init(Scratch::default, |scratch, &(start, length)| {
-                let values = &self.values[start..start + length];
-                let offset = f64::from(self.offset);
-                let u: Vec<f32> = values.iter().map(|&v| ((f64::from(v) - offset).abs() * inverse) as f32).collect();
-                let mut classes = vec![0u8; length];
-                self.classes.fill(start, self.columns, &mut classes);
-                let mut indices = vec![0u32; length];
-                search(self.code, tables, &u, &classes, scratch, &mut indices);
-                let mut histogram = vec![[0u32; SLOTS]; contexts];
-                let mut counts = vec![Counts::default(); contexts];
-                let mut centroids = [[(0.0, 0); MOST_POINTS + 1]; 2];
-                let (mut raw, mut error, mut state) = (0, 0.0, 0);
-                for ((&k, &class), &u) in indices.iter().zip(&classes).zip(&u) {
-                    let quantizer = state & 1;
-                    let context = 2 * usize::from(class) + quantizer;
-                    match histogram[context].get_mut(k as usize) {
-                        Some(slot) => *slot += 1,
-                        None => {
-                            counts[context].add(k, 1, shift);
-                            raw += u64::from(raw_bits(k, shift));
-                        }
-                    }
-                    if let Some(centroid) = centroids[quantizer].get_mut(k as usize) {
-                        centroid.0 += f64::from(u);
-                        centroid.1 += 1;
-                    }
-                    let miss = f64::from(u - tables.point(quantizer, k as usize));
-                    error += miss * miss;
-                    state = self.code.next(state, k as usize & 1);
-                }
-                for (counts, histogram) in counts.iter_mut().zip(&histogram) {
-                    for (k, &times) in histogram.iter().enumerate() {
-                        if times > 0 {
-                            counts.add(k as u32, times, shift);
-                            raw += u64::from(times) * u64::from(raw_bits(k as u32, shift));
-                        }
-                    }
-                }
-                Outcome { counts, raw, error, centroids, indices: vec![indices] }
-            })
-            .collect();
-        // Merged in the order of the pieces: the sums must not depend on who finished first.
-        let mut parts = parts.into_iter();
-        let Some(mut total) = parts.next() else {
-            return Outcome {
-                counts: vec![Counts::default(); contexts],
-                raw: 0,
-                error: 0.0,
-                centroids: [[(0.0, 0); MOST_POINTS + 1]; 2],
-                indices: Vec::new(),
-            };
-        };
-        for part in parts {
-            total.counts.iter_mut().zip(&part.counts).for_each(|(own, more)| own.merge(more));
-            total.raw += part.raw;
-            total.error += part.error;
-            for (own, more) in total.centroids.iter_mut().flatten().zip(part.centroids.iter().flatten()) {
-                own.0 += more.0;
-                own.1 += more.1;
-            }
-            total.indices.extend(part.indices);
+impl Weighing<'_> {
+    /// The damped quadratic form of calibrated inputs; `None` where the statistics belong to another shape or say nothing, and for weights of
+    /// absurd magnitude.
+    pub fn form(calibration: &Calibration, values: &[f32], columns: usize) -> Option<Self> {
+        // Products of weights must neither overflow nor vanish.
+        let largest = values.iter().fold(0f32, |largest, value| largest.max(value.abs()));
+        if !(1e-18..1e18).contains(&largest) {
+            return None;
         }
-        total
-    }
-}
-
-impl Outcome {
-    fn bits(&self) -> f64 {
-        self.raw as f64 + self.counts.iter().map(Counts::adaptive_bits).sum::<f64>()
-    }
-
-    /// Centroids as offsets from the lattice, as many as pay for themselves.
-    fn points(&self, most: usize) -> Vec<[i8; 2]> {
-        let mut points: Vec<[i8; 2]> = (1..=most)
-            .map(|k| {
-                [0, 1].map(|quantizer| {
-                    let (sum, count) = self.centroids[quantizer][k];
-                    if count < 16 {
-                        return 0;
-                    }
-                    let offset = sum / f64::from(count) - (2 * k - quantizer) as f64;
-                    (offset * 64.0).round().clamp(-127.0, 127.0) as i8
-                })
-            })
-            .collect();
-        while points.last() == Some(&[0, 0]) {
-            points.pop();
+        let hessian = calibration.hessian.as_ref().filter(|h| h.len() == columns * columns && columns > 1)?;
+        let mean = hessian.iter().step_by(columns + 1).map(|&d| f64::from(d)).sum::<f64>() / columns as f64;
+        if !(mean > 0.0 && mean.is_finite()) || hessian.iter().any(|entry| !entry.is_finite()) {
+            return None;
         }
-        points
+        // Relative to the mean diagonal, so that no magnitude overflows.
+        let mut form: Vec<f64> = hessian.iter().map(|&entry| f64::from(entry) / mean).collect();
+        form.iter_mut().step_by(columns + 1).for_each(|diagonal| *diagonal = diagonal.max(0.0) + DAMPING);
+        Some(Self::Form(form))
     }
 }
+
+/// Added to the diagonal, as a part of its mean: calibration data is finite.
+const DAMPING: f64 = 0.01;
+/// The price of later columns, as a part of what theory says for Gaussian weights.
+const PRICE: f64 = 1.0;
 
 /// Lambda in squared steps per bit at a rate: the slope of the operational curve, measured on Gaussian and Laplacian sources.
 fn lambda(bits: f64) -> f32 {
@@ -205,10 +124,23 @@ fn guess(mean: f64, shift: u32, contexts: usize, zero: f64) -> Vec<Counts> {
 pub fn encode(
     tensor: &TensorView<'_>,
     context: &EncodeContext<'_>,
-    weights: Option<&Weights>,
+    weighing: Weighing<'_>,
     bits: f64,
     effort: Search,
 ) -> Result<Encoded, EncodeError> {
+    let (rows, columns) = (tensor.rows(), tensor.columns());
+    let code = Code::new(effort.memory).ok_or_else(|| EncodeError::Internal("unknown trellis code".into()))?;
+    let blank = Params { memory: effort.memory, ..Params::default() };
+    if tensor.values().iter().all(|&v| v == 0.0) {
+        return Ok(Encoded::single(blank.to_bytes(&Classes::none(), []), Vec::new()));
+    }
+    let count = tensor.len();
+    let hunt = Hunt { context, effort, code, count };
+    let weights = match weighing {
+        Weighing::Form(hessian) => return hunt.form(tensor, hessian, bits, blank),
+        Weighing::Columns(weights) => Some(weights),
+        Weighing::Plain => None,
+    };
     let mut scaled = Vec::new();
     let values = match weights {
         Some(weights) => {
@@ -218,145 +150,225 @@ pub fn encode(
         }
         None => tensor.values(),
     };
-    let (rows, columns) = (tensor.rows(), tensor.columns());
     // An offset would have to be weighted too.
     let offset = if weights.is_some() { 0.0 } else { offset(values) };
-    let weight_bytes = weights.map(Weights::to_bytes);
+    let params = Params { offset, weighted: weights.is_some(), ..blank };
     let magnitude = |v: f32| (f64::from(v) - f64::from(offset)).abs();
     let largest = values.iter().map(|&v| magnitude(v)).fold(0.0, f64::max);
-    let code = Code::new(effort.memory).ok_or_else(|| EncodeError::Internal("unknown trellis code".into()))?;
-    let params = Params { offset, step: 0.0, memory: effort.memory, shift: 0, points: Vec::new(), weighted: false };
-    let classes = Classes::choose(values, offset, rows, columns);
-    // The least step a finite binary32 can hold and whose indices stay within 22 bits.
-    let least = (largest / f64::from(1 << 22)).max(f64::from(f32::MIN_POSITIVE) / f64::from(1 << 22));
     if largest == 0.0 {
-        return Ok(Encoded::single(params.to_bytes(&Classes::none(), []), Vec::new()));
+        return Ok(Encoded::single(Params { weighted: false, ..params }.to_bytes(&Classes::none(), []), Vec::new()));
     }
-    let params = Params { weighted: weights.is_some(), ..params };
-    let mean = values.iter().map(|&v| magnitude(v)).sum::<f64>() / values.len() as f64;
-    let source = Source { values, offset, columns, classes, code };
-    let contexts = 2 * usize::from(source.classes.count);
-    let count = values.len();
-    let chunks: Vec<(usize, usize)> =
-        (0..count).step_by(CHUNK).map(|start| (start, CHUNK.min(count - start))).collect();
-    let sample: Vec<(usize, usize)> = if count <= 2 * effort.sample {
-        chunks.clone()
-    } else {
-        let pieces = effort.sample / PIECE;
-        (0..pieces).map(|piece| (piece * (count / pieces), PIECE)).collect()
-    };
-    let sampled: usize = sample.iter().map(|&(_, length)| length).sum();
-    // Fixed bytes are known ahead and leave the search with what the indices may take.
-    let class_bytes = if source.classes.rows.is_empty() && source.classes.columns.is_empty() {
-        None
-    } else {
-        Some(source.classes.to_bytes())
-    };
-    let most_points = match count {
-        0..1024 => 0,
-        1024..16_384 => 2,
-        16_384..131_072 => 4,
-        _ => 12,
-    };
-    let fixed =
-        (class_bytes.as_ref().map_or(0, Vec::len) + weight_bytes.as_ref().map_or(0, Vec::len) + 10 + 2 * most_points)
-            as f64
-            * 8.0
-            / count as f64;
-    // A tensor too small for its own header gets most of the rate for its weights all the same.
-    let bits = bits.max(0.9 * bits + fixed);
-    let rate = bits - fixed;
-    let lambda = lambda(rate);
-    let floor = log2(least);
-    // Nothing is left above the largest weight; and the step itself must be finite.
-    let ceiling = (log2(largest) + 1.0).min(127.0);
-    let step_of = |log_step: f64| exp2(log_step.clamp(floor.min(ceiling), ceiling)) as f32;
-    let starts: &[f64] = if rate < 2.2 && count >= 1024 { &[0.01, 1.0] } else { &[0.01] };
-    // Low rates converge slowly: the points move far from the lattice.
-    let settled = if rate < 2.2 { 8 } else { 4 };
-    let mut found: Option<(f64, f64, Params, Tables)> = None;
-    for &zero in starts {
-        let mut params = params.clone();
-        // About where a Laplacian ends up; the search does the rest.
-        let mut log_step = log2((mean * 1.3 * exp2(-(rate - 1.2))).max(least)).min(ceiling);
-        params.step = step_of(log_step);
-        params.shift = shift(mean, params.step);
-        let mut state = tables(&params, &guess(mean / f64::from(params.step), params.shift, contexts, zero), lambda);
-        let mut merit = f64::INFINITY;
-        // Step and tables move together: the rate falls by less than one bit an octave, so the iteration contracts, and no
-        // bracket goes stale while the tables still change.
-        for pass in 0..14 {
-            context.check_cancelled()?;
-            let outcome = source.pass(&sample, &state, params.step, params.shift);
-            params.points = outcome.points(most_points);
-            state = tables(&params, &outcome.counts, lambda);
-            let reached = outcome.bits() / sampled as f64;
-            let error = (outcome.error / sampled as f64).max(1e-30);
-            merit = log2(error * f64::from(params.step) * f64::from(params.step)) + 2.0 * reached;
-            let miss = reached - rate;
-            if pass >= settled && miss.abs() < effort.tolerance || log_step <= floor && miss < 0.0 {
+    let mean = values.iter().map(|&v| magnitude(v)).sum::<f64>() / count as f64;
+    let classes = Classes::choose(values, offset, rows, columns);
+    let source = Rows::new(values, offset, columns, classes, code, effort.sample);
+    let goal = hunt.goal(weights.map(Weights::to_bytes), source.classes(), bits, mean, largest);
+    let found = hunt.search(&source, &goal, &params)?;
+    let encoded = hunt.finish(&source, &goal, found, columns)?;
+    context.advance(count);
+    Ok(encoded)
+}
+
+/// What stays the same while a rate is searched for.
+#[derive(Clone, Copy)]
+struct Hunt<'a> {
+    context: &'a EncodeContext<'a>,
+    effort: Search,
+    code: Code,
+    count: usize,
+}
+
+/// What is aimed at.
+struct Goal {
+    /// Bits per weight in all.
+    bits: f64,
+    /// Bits per weight of the indices.
+    rate: f64,
+    lambda: f32,
+    most_points: usize,
+    weight_bytes: Option<Vec<u8>>,
+    class_bytes: Option<Vec<u8>>,
+    /// Mean magnitude.
+    mean: f64,
+    /// Logarithms of the least and the greatest step.
+    floor: f64,
+    ceiling: f64,
+    /// Smallest step, for a start.
+    least: f64,
+}
+
+impl Goal {
+    fn step(&self, log_step: f64) -> f32 {
+        exp2(log_step.clamp(self.floor.min(self.ceiling), self.ceiling)) as f32
+    }
+}
+
+/// Where a search ended.
+struct Found {
+    log_step: f64,
+    params: Params,
+    tables: Tables,
+}
+
+impl Hunt<'_> {
+    fn goal(&self, weight_bytes: Option<Vec<u8>>, classes: &Classes, bits: f64, mean: f64, largest: f64) -> Goal {
+        let count = self.count as f64;
+        // The least step a finite binary32 can hold and whose indices stay within 22 bits.
+        let least = (largest / f64::from(1 << 22)).max(f64::from(f32::MIN_POSITIVE) / f64::from(1 << 22));
+        // Fixed bytes are known ahead and leave the search with what the indices may take.
+        let none = classes.rows.is_empty() && classes.columns.is_empty();
+        let class_bytes = (!none).then(|| classes.to_bytes());
+        let most_points = match self.count {
+            0..1024 => 0,
+            1024..16_384 => 2,
+            16_384..131_072 => 4,
+            _ => 12,
+        };
+        let heads = class_bytes.as_ref().map_or(0, Vec::len) + weight_bytes.as_ref().map_or(0, Vec::len);
+        let fixed = (heads + 10 + 2 * most_points) as f64 * 8.0 / count;
+        // A tensor too small for its own header gets most of the rate for its weights all the same.
+        let bits = bits.max(0.9 * bits + fixed);
+        let rate = bits - fixed;
+        let floor = log2(least);
+        // Nothing is left above the largest weight; and the step itself must be finite.
+        let ceiling = (log2(largest) + 1.0).min(127.0);
+        let lambda = lambda(rate);
+        Goal { bits, rate, lambda, most_points, weight_bytes, class_bytes, mean, floor, ceiling, least }
+    }
+
+    /// Finds step and tables on the sample.
+    fn search(&self, source: &impl Pass, goal: &Goal, blank: &Params) -> Result<Found, EncodeError> {
+        let contexts = 2 * usize::from(source.classes().count);
+        let sampled = source.sampled() as f64;
+        let Goal { rate, lambda, mean, .. } = *goal;
+        let starts: &[f64] = if rate < 2.2 && self.count >= 1024 { &[0.01, 1.0] } else { &[0.01] };
+        // Low rates converge slowly: the points move far from the lattice.
+        let settled = if rate < 2.2 { 8 } else { 4 };
+        let mut found: Option<(f64, Found)> = None;
+        for &zero in starts {
+            let mut params = blank.clone();
+            // About where a Laplacian ends up; the search does the rest.
+            let mut log_step = log2((mean * 1.3 * exp2(-(rate - 1.2))).max(goal.least)).min(goal.ceiling);
+            params.step = goal.step(log_step);
+            params.shift = shift(mean, params.step);
+            let mut state = tables(&params, &guess(mean / f64::from(params.step), params.shift, contexts, zero), lambda);
+            let mut merit = f64::INFINITY;
+            // Step and tables move together: the rate falls by less than one bit an octave, so the iteration contracts, and no
+            // bracket goes stale while the tables still change.
+            for pass in 0..14 {
+                self.context.check_cancelled()?;
+                let outcome = source.pass(false, &state, params.step, params.shift);
+                params.points = outcome.points(goal.most_points);
+                state = tables(&params, &outcome.counts, lambda);
+                let reached = outcome.bits() / sampled;
+                let error = (outcome.error / sampled).max(1e-30);
+                merit = log2(error * f64::from(params.step) * f64::from(params.step)) + 2.0 * reached;
+                let miss = reached - rate;
+                if pass >= settled && miss.abs() < self.effort.tolerance || log_step <= goal.floor && miss < 0.0 {
+                    break;
+                }
+                log_step = (log_step + miss.clamp(-2.0, 2.0)).max(goal.floor).min(goal.ceiling);
+                params.step = goal.step(log_step);
+                let moved = shift(mean, params.step);
+                if moved != params.shift {
+                    params.shift = moved;
+                    state = tables(&params, &guess(mean / f64::from(params.step), moved, contexts, zero), lambda);
+                }
+            }
+            if found.as_ref().is_none_or(|(least, ..)| merit < *least) {
+                found = Some((merit, Found { log_step, params, tables: state }));
+            }
+        }
+        found.map(|(_, found)| found).ok_or_else(|| EncodeError::Internal("no start was tried".into()))
+    }
+
+    /// Corrects the step on the whole tensor, from bytes really written. `row` is the length of a row of the stream.
+    fn finish(&self, source: &impl Pass, goal: &Goal, found: Found, row: usize) -> Result<Encoded, EncodeError> {
+        let Found { mut log_step, mut params, tables: mut state } = found;
+        let (count, bits) = (self.count, goal.bits);
+        let classes = source.classes();
+        let contexts = 2 * usize::from(classes.count);
+        let mut secant = Secant::default();
+        let mut best: Option<(f64, Encoded)> = None;
+        for pass in 0..self.effort.passes {
+            self.context.check_cancelled()?;
+            let outcome = source.pass(true, &state, params.step, params.shift);
+            params.points = outcome.points(goal.most_points);
+            let (models, table_bytes) = if outcome.choices.len() > 1 {
+                write_models(&outcome.counts, params.shift)
+            } else {
+                (fresh_models(contexts), Vec::new())
+            };
+            let coded: Vec<Vec<u8>> = outcome
+                .choices
+                .par_iter()
+                .enumerate()
+                .map(|(chunk, choice)| {
+                    let mut element_classes = vec![0u8; choice.indices.len()];
+                    classes.fill(chunk * CHUNK, row, &mut element_classes);
+                    let negative = |at: usize| choice.negative[at];
+                    write_chunk(self.code, params.shift, &models, &element_classes, &choice.indices, negative)
+                })
+                .collect();
+            let scales = [goal.weight_bytes.as_deref(), goal.class_bytes.as_deref()];
+            let encoded = assemble(&params, classes, scales, table_bytes, &coded, count, row);
+            let size = encoded.params.len() + encoded.layers[0].segments.iter().map(|s| s.bytes.len()).sum::<usize>();
+            let miss = size as f64 * 8.0 / count as f64 - bits;
+            if best.as_ref().is_none_or(|(least, _)| miss.abs() < *least) {
+                best = Some((miss.abs(), encoded));
+            }
+            // A byte more or less may be all there is to gain on a small tensor.
+            if miss.abs() <= self.effort.tolerance.max(4.0 / count as f64)
+                || log_step <= goal.floor && miss < 0.0
+                || pass + 1 == self.effort.passes
+            {
                 break;
             }
-            log_step = (log_step + miss.clamp(-2.0, 2.0)).max(floor).min(ceiling);
-            params.step = step_of(log_step);
-            let moved = shift(mean, params.step);
-            if moved != params.shift {
-                params.shift = moved;
-                state = tables(&params, &guess(mean / f64::from(params.step), moved, contexts, zero), lambda);
+            // The first passes still move the tables, so their rates make no bracket; afterwards the tables rest.
+            if pass < 2 {
+                state = tables(&params, &outcome.counts, goal.lambda);
+                log_step += miss.clamp(-2.0, 2.0);
+            } else {
+                log_step = secant.next(log_step, miss);
             }
+            log_step = log_step.max(goal.floor).min(goal.ceiling);
+            params.step = goal.step(log_step);
         }
-        if found.as_ref().is_none_or(|(least, ..)| merit < *least) {
-            found = Some((merit, log_step, params, state));
+        best.map(|(_, encoded)| encoded).ok_or_else(|| EncodeError::Internal("no pass was made".into()))
+    }
+
+    /// Compresses under a quadratic form.
+    fn form(
+        &self,
+        tensor: &TensorView<'_>,
+        hessian: Vec<f64>,
+        bits: f64,
+        blank: Params,
+    ) -> Result<Encoded, EncodeError> {
+        let (rows, columns) = (tensor.rows(), tensor.columns());
+        let single = Arc::new(hessian.iter().map(|&entry| entry as f32).collect());
+        let problem = Problem { values: tensor.values().to_vec(), rows, columns, hessian, single };
+        let blank = Params { weighted: true, by_column: true, ..blank };
+        let mut price = problem.first_price(bits);
+        let mut round = 0;
+        loop {
+            self.context.check_cancelled()?;
+            let sweep = Sweep::new(&problem, price, self.code, self.effort.sample, self.effort.refinements);
+            let (mean, largest) = sweep.magnitudes();
+            let goal = self.goal(Some(sweep.weights.to_bytes()), sweep.classes(), bits, mean, largest);
+            let found = self.search(&sweep, &goal, &blank)?;
+            let step = f64::from(found.params.step);
+            let slope = f64::from(goal.lambda) * step * step * sweep.unit;
+            let fitting = PRICE * slope / (2.0 * std::f64::consts::LN_2 * problem.power());
+            round += 1;
+            if round < 4 && !(0.8..1.25).contains(&(fitting / price)) {
+                price = fitting;
+                continue;
+            }
+            let encoded = self.finish(&sweep, &goal, found, rows)?;
+            self.context.advance(self.count);
+            return Ok(encoded);
         }
     }
-    let (_, mut log_step, mut params, mut state) =
-        found.ok_or_else(|| EncodeError::Internal("no start was tried".into()))?;
-    let mut secant = Secant::default();
-    let mut best: Option<(f64, Encoded)> = None;
-    for pass in 0..effort.passes {
-        context.check_cancelled()?;
-        let outcome = source.pass(&chunks, &state, params.step, params.shift);
-        params.points = outcome.points(most_points);
-        let (models, table_bytes) = if chunks.len() > 1 {
-            write_models(&outcome.counts, params.shift)
-        } else {
-            (fresh_models(contexts), Vec::new())
-        };
-        let coded: Vec<Vec<u8>> = chunks
-            .par_iter()
-            .zip(&outcome.indices)
-            .map(|(&(start, length), indices)| {
-                let mut classes = vec![0u8; length];
-                source.classes.fill(start, columns, &mut classes);
-                write_chunk(code, params.shift, &models, &classes, indices, |i| values[start + i] < offset)
-            })
-            .collect();
-        let scales = [weight_bytes.as_deref(), class_bytes.as_deref()];
-        let encoded = assemble(&params, &source.classes, scales, table_bytes, &coded, count, columns);
-        let size = encoded.params.len() + encoded.layers[0].segments.iter().map(|s| s.bytes.len()).sum::<usize>();
-        let miss = size as f64 * 8.0 / count as f64 - bits;
-        if best.as_ref().is_none_or(|(least, _)| miss.abs() < *least) {
-            best = Some((miss.abs(), encoded));
-        }
-        // A byte more or less may be all there is to gain on a small tensor.
-        if miss.abs() <= effort.tolerance.max(4.0 / count as f64)
-            || log_step <= floor && miss < 0.0
-            || pass + 1 == effort.passes
-        {
-            break;
-        }
-        // The first passes still move the tables, so their rates make no bracket; afterwards the tables rest.
-        if pass < 2 {
-            state = tables(&params, &outcome.counts, lambda);
-            log_step += miss.clamp(-2.0, 2.0);
-        } else {
-            log_step = secant.next(log_step, miss);
-        }
-        log_step = log_step.max(floor).min(ceiling);
-        params.step = step_of(log_step);
-    }
-    context.advance(count);
-    best.map(|(_, encoded)| encoded).ok_or_else(|| EncodeError::Internal("no pass was made".into()))
 }
 
 fn assemble(

@@ -14,14 +14,19 @@
 //! | [`symbols`] | from indices to binary decisions |
 //! | [`classes`] | row and column scales as contexts |
 //! | [`weights`] | column weights from calibration |
+//! | [`hessian`] | the output error as a quadratic form |
+//! | [`pass`], [`sweep`] | choosing all weights once: as they lie, or column by column with errors fed forward |
 //! | [`encoder`] | statistics, rate search |
 //! | [`stream`] | the bytes and the decoder |
 
 pub mod classes;
 pub mod code;
 pub mod encoder;
+pub mod hessian;
 mod math;
+pub mod pass;
 pub mod stream;
+pub mod sweep;
 pub mod symbols;
 pub mod viterbi;
 pub mod weights;
@@ -32,6 +37,8 @@ use seedpress_codec::{
     TensorView,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::encoder::Weighing;
 
 /// How hard the encoder searches. The decoder's speed is the same for all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -57,13 +64,28 @@ pub struct Config {
     pub bits: Number<100, 12000>,
     /// How hard to search: `fast`, `default`, `high` or `best`.
     pub effort: Effort,
-    /// Weigh the error of a column by the mean square of its input, where calibration data is given: better outputs, larger plain error.
-    pub weighted: bool,
+    /// What errors count, where calibration data is given: `none` takes them all alike (least plain error), `diagonal` weighs those of
+    /// a column by the mean square of its input, `full` minimises the error of the layer's output, errors of some columns making up for
+    /// those of others. Without calibration data all three are `none`.
+    pub hessian: Hessian,
+}
+
+/// How much of the second moment of a layer's inputs the encoder uses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Hessian {
+    /// Nothing.
+    #[default]
+    None,
+    /// Its diagonal.
+    Diagonal,
+    /// All of it.
+    Full,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { bits: Number::of(3.0), effort: Effort::Default, weighted: false }
+        Self { bits: Number::of(3.0), effort: Effort::Default, hessian: Hessian::None }
     }
 }
 
@@ -75,7 +97,7 @@ pub struct Trellis {
 
 impl Codec for Trellis {
     const ID: &'static str = "trellis";
-    const FORMAT: u32 = 1;
+    const FORMAT: u32 = 2;
     const SUMMARY: &'static str = "entropy-coded trellis quantisation, 4 to 256 states, any fractional rate";
     type Config = Config;
 
@@ -88,7 +110,7 @@ impl Codec for Trellis {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { targets_bits: true, uses_calibration: self.config.weighted, ..Capabilities::default() }
+        Capabilities { targets_bits: true, uses_calibration: self.config.hessian != Hessian::None, ..Capabilities::default() }
     }
 
     fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
@@ -105,12 +127,22 @@ impl Codec for Trellis {
             Effort::Default => (1 << 14, 0.005),
             Effort::High | Effort::Best => (1 << 16, 0.004),
         };
-        let search = encoder::Search { memory, passes, sample, tolerance };
-        let weights = context
-            .calibration
-            .filter(|_| self.config.weighted)
-            .and_then(|calibration| weights::Weights::from_calibration(calibration, tensor.columns()));
-        encoder::encode(tensor, context, weights.as_ref(), self.config.bits.get(), search)
+        let refinements = match self.config.effort {
+            Effort::Fast => 0,
+            Effort::Default => 1,
+            Effort::High => 2,
+            Effort::Best => 4,
+        };
+        let search = encoder::Search { memory, passes, sample, tolerance, refinements };
+        let (columns, values) = (tensor.columns(), tensor.values());
+        let calibration = context.calibration;
+        let full = calibration.filter(|_| self.config.hessian == Hessian::Full);
+        let form = full.and_then(|calibration| Weighing::form(calibration, values, columns));
+        let weights = calibration
+            .filter(|_| self.config.hessian != Hessian::None && form.is_none())
+            .and_then(|calibration| weights::Weights::from_calibration(calibration, columns));
+        let weighing = form.or(weights.as_ref().map(Weighing::Columns)).unwrap_or(Weighing::Plain);
+        encoder::encode(tensor, context, weighing, self.config.bits.get(), search)
     }
 
     fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {

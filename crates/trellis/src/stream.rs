@@ -2,7 +2,7 @@
 //!
 //! | params | size | |
 //! | --- | --- | --- |
-//! | flags | u8 | bit 0: row classes, bit 1: column classes, bit 2: offset, bit 3: every weight equals the offset (nothing follows it), bit 4: column weights |
+//! | flags | u8 | bit 0: row classes, bit 1: column classes, bit 2: offset, bit 3: every weight equals the offset (nothing follows it), bit 4: column weights, bit 5 (since format 2): by column |
 //! | offset | f32 | where flag 2 is set; added to every weight |
 //! | step | f32 | positive |
 //! | code | u8 | low half: memory 2..=8; high half: low bits of the binarisation, 0..=7 |
@@ -17,6 +17,9 @@
 //! | classes | scales | only with a class flag: the coded row and column classes |
 //! | tables | tables | only with several chunks: the length of each chunk but the last as varint, then the coded initial probabilities |
 //! | indices | indices | the coded chunks one after another |
+//!
+//! With flag 5 everything below describes the transpose: what is called a row is a column of the tensor and the other way round,
+//! except for the column weights, which stay those of the tensor's columns.
 //!
 //! Numbers are little-endian, varints LEB128. A chunk is [`CHUNK`] weights in row-major order with its own coder and its own copy of
 //! the models; it starts in state 0.
@@ -98,7 +101,7 @@ pub struct Header {
 }
 
 /// How indices become weights.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Params {
     /// Added to every weight.
     pub offset: f32,
@@ -112,6 +115,8 @@ pub struct Params {
     pub points: Vec<[i8; 2]>,
     /// Whether column weights were sent.
     pub weighted: bool,
+    /// Whether the weights follow one another column by column.
+    pub by_column: bool,
 }
 
 impl Params {
@@ -120,7 +125,7 @@ impl Params {
         let sides = u8::from(!classes.rows.is_empty()) | u8::from(!classes.columns.is_empty()) << 1;
         let constant = self.step == 0.0;
         let mut bytes =
-            vec![sides | u8::from(self.offset != 0.0) << 2 | u8::from(constant) << 3 | u8::from(self.weighted) << 4];
+            vec![sides | u8::from(self.offset != 0.0) << 2 | u8::from(constant) << 3 | u8::from(self.weighted) << 4 | u8::from(self.by_column) << 5];
         if self.offset != 0.0 {
             bytes.put_f32(self.offset);
         }
@@ -146,12 +151,12 @@ impl Params {
     pub fn parse(bytes: &[u8]) -> Result<Header, DecodeError> {
         let mut reader = Reader::new(bytes);
         let flags = reader.u8()?;
-        if flags > 31 || flags & 24 == 24 {
+        if flags > 63 || flags & 8 != 0 && flags & 48 != 0 {
             return Err(DecodeError::corrupt("unknown flags").at_offset(0));
         }
         let offset = if flags & 4 != 0 { reader.finite_f32()? } else { 0.0 };
         let mut params =
-            Self { offset, step: 0.0, memory: Code::LEAST, shift: 0, points: Vec::new(), weighted: flags & 16 != 0 };
+            Self { offset, memory: Code::LEAST, weighted: flags & 16 != 0, by_column: flags & 32 != 0, ..Self::default() };
         if flags & 8 != 0 {
             reader.finish()?;
             return Ok(Header { params, sides: [false; 2], base: 0, count: 1, lengths: Vec::new() });
@@ -326,8 +331,11 @@ pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -
         _ => Err(DecodeError::corrupt("the segments are not those of this codec")),
     };
     let (rows, columns) = matrix_shape(encoded.shape);
+    // What follows treats a stream by column as the row-major transpose.
+    let width = columns;
+    let (rows, columns) = if params.by_column { (columns, rows) } else { (rows, columns) };
     let weights = match params.weighted {
-        true => Some(Weights::from_bytes(segment(Role::Scales)?, columns, limits)?),
+        true => Some(Weights::from_bytes(segment(Role::Scales)?, width, limits)?),
         false => None,
     };
     let classes = if sides[0] || sides[1] {
@@ -368,7 +376,9 @@ pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -
     // Each task works on one chunk at a time; their number is bounded, so that the verdict is the same on any number of threads.
     let (flight, share) = (chunks.min(FLIGHT), chunks.div_ceil(FLIGHT));
     limits.take((flight * (contexts * size_of::<Context>() + CHUNK)) as u64)?;
-    out.par_chunks_mut(CHUNK).zip(parts).enumerate().with_min_len(share).try_for_each(|(chunk, (out, bytes))| {
+    let mut transposed = if params.by_column { limits.filled(out.len(), 0f32)? } else { Vec::new() };
+    let target = if params.by_column { &mut transposed[..] } else { &mut *out };
+    target.par_chunks_mut(CHUNK).zip(parts).enumerate().with_min_len(share).try_for_each(|(chunk, (out, bytes))| {
         let mut element_classes = vec![0u8; out.len()];
         classes.fill(chunk * CHUNK, columns, &mut element_classes);
         let (mut decoder, mut models, mut state) = (Decoder::new(bytes), models.clone(), 0);
@@ -383,9 +393,32 @@ pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -
             };
             state = code.next(state, k & 1);
         }
-        if let Some(weights) = &weights {
+        if let Some(weights) = weights.as_ref().filter(|_| !params.by_column) {
             weights.undo(out, chunk * CHUNK);
         }
         decoder.finish()
-    })
+    })?;
+    if params.by_column {
+        if let Some(weights) = &weights {
+            weights.undo_columns(&mut transposed, columns);
+        }
+        transpose_into(&transposed, width, out);
+    }
+    Ok(())
+}
+
+/// Row-major to column-major where `columns` is the length of a row of the *result*.
+fn transpose_into(values: &[f32], columns: usize, out: &mut [f32]) {
+    let rows = values.len() / columns;
+    // Squares of a few cache lines: either side alone would be strided.
+    const SIDE: usize = 16;
+    out.par_chunks_mut(SIDE * columns).enumerate().for_each(|(band, out)| {
+        let first = band * SIDE;
+        for column in 0..columns {
+            let source = &values[column * rows + first..];
+            for (at, &value) in source.iter().take(out.len() / columns).enumerate() {
+                out[at * columns + column] = value;
+            }
+        }
+    });
 }

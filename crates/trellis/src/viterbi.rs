@@ -42,18 +42,18 @@ impl Tables {
     }
 
     #[inline]
-    fn cost(&self, u: f32, context: usize, quantizer: usize, k: usize) -> f32 {
+    fn cost(&self, u: f32, weight: f32, context: usize, quantizer: usize, k: usize) -> f32 {
         let error = u - self.point(quantizer, k);
-        error * error + self.rate(context, k)
+        weight * (error * error) + self.rate(context, k)
     }
 
     /// The cheapest index of a parity: one of the two that bracket `u`, or the smallest.
     #[inline]
-    fn best(&self, u: f32, class: usize, quantizer: usize, parity: usize) -> (f32, usize) {
+    fn best(&self, u: f32, weight: f32, class: usize, quantizer: usize, parity: usize) -> (f32, usize) {
         let context = 2 * class + quantizer;
         let floor = ((u + quantizer as f32) * 0.5) as usize;
         if floor + 3 >= self.reach {
-            return self.best_beyond(u, context, quantizer, parity, floor);
+            return self.best_beyond(u, weight, context, quantizer, parity, floor);
         }
         // Entry `floor + 1` belongs to `floor`: the lower neighbour of this parity may be index -1, whose rate is prohibitive.
         let below = floor + 1 - ((floor ^ parity) & 1);
@@ -61,7 +61,7 @@ impl Tables {
         let rates = &self.rates[context * self.stride()..][..self.stride()];
         let cost = |entry: usize| {
             let error = u - points[entry];
-            error * error + rates[entry]
+            weight * (error * error) + rates[entry]
         };
         let (low, high, least) = (cost(below), cost(below + 2), cost(parity + 1));
         let (mut best, mut entry) = if high < low { (high, below + 2) } else { (low, below) };
@@ -70,12 +70,20 @@ impl Tables {
     }
 
     #[cold]
-    fn best_beyond(&self, u: f32, context: usize, quantizer: usize, parity: usize, floor: usize) -> (f32, usize) {
+    fn best_beyond(
+        &self,
+        u: f32,
+        weight: f32,
+        context: usize,
+        quantizer: usize,
+        parity: usize,
+        floor: usize,
+    ) -> (f32, usize) {
         let below = floor as isize - ((floor ^ parity) & 1) as isize;
         let mut best = (f32::INFINITY, parity);
         for k in [below, below + 2, parity as isize] {
             if k >= 0 {
-                let cost = self.cost(u, context, quantizer, k as usize);
+                let cost = self.cost(u, weight, context, quantizer, k as usize);
                 if cost < best.0 {
                     best = (cost, k as usize);
                 }
@@ -86,7 +94,7 @@ impl Tables {
 
     /// The four branch costs: Q0 even, Q0 odd, Q1 even, Q1 odd.
     #[inline]
-    fn branches(&self, u: f32, class: usize) -> [f32; 4] {
+    fn branches(&self, u: f32, weight: f32, class: usize) -> [f32; 4] {
         let mut costs = [0f32; 4];
         for quantizer in 0..2 {
             let floor = ((u + quantizer as f32) * 0.5) as usize;
@@ -94,18 +102,18 @@ impl Tables {
             let (Some(points), Some(rates)) =
                 (self.points[quantizer].get(floor..floor + 4), self.rates[row..].get(floor..floor + 4))
             else {
-                costs[2 * quantizer] = self.best(u, class, quantizer, 0).0;
-                costs[2 * quantizer + 1] = self.best(u, class, quantizer, 1).0;
+                costs[2 * quantizer] = self.best(u, weight, class, quantizer, 0).0;
+                costs[2 * quantizer + 1] = self.best(u, weight, class, quantizer, 1).0;
                 continue;
             };
             if floor + 3 >= self.reach {
-                costs[2 * quantizer] = self.best(u, class, quantizer, 0).0;
-                costs[2 * quantizer + 1] = self.best(u, class, quantizer, 1).0;
+                costs[2 * quantizer] = self.best(u, weight, class, quantizer, 0).0;
+                costs[2 * quantizer + 1] = self.best(u, weight, class, quantizer, 1).0;
                 continue;
             }
             let cost: [f32; 4] = std::array::from_fn(|lane| {
                 let error = u - points[lane];
-                error * error + rates[lane]
+                weight * (error * error) + rates[lane]
             });
             let less = |a: f32, b: f32| if a < b { a } else { b };
             // Lanes are floor - 1 .. floor + 2: equal parity two apart.
@@ -113,7 +121,7 @@ impl Tables {
             let odd_floor = floor & 1;
             let smallest: [f32; 2] = std::array::from_fn(|k| {
                 let error = u - self.points[quantizer][k + 1];
-                error * error + self.rates[row + k + 1]
+                weight * (error * error) + self.rates[row + k + 1]
             });
             costs[2 * quantizer] = less(pair[1 - odd_floor], smallest[0]);
             costs[2 * quantizer + 1] = less(pair[odd_floor], smallest[1]);
@@ -129,23 +137,53 @@ pub struct Scratch {
     decisions: Vec<u8>,
 }
 
-/// The best path for magnitudes `u` with their classes, from state 0 to any state; writes the indices.
-pub fn search(code: Code, tables: &Tables, u: &[f32], classes: &[u8], scratch: &mut Scratch, indices: &mut [u32]) {
+/// Where a path starts and ends, and what its errors count.
+#[derive(Debug, Clone, Copy)]
+pub struct Ends {
+    /// The state before the first sample.
+    pub start: usize,
+    /// The state after the last sample, where it is given. Some path must lead there.
+    pub end: Option<usize>,
+    /// Factor of every squared error.
+    pub weight: f32,
+}
+
+impl Ends {
+    /// From state 0 to any state.
+    pub const FREE: Self = Self { start: 0, end: None, weight: 1.0 };
+}
+
+/// The best path for magnitudes `u` with their classes; writes the indices and returns the state after them.
+pub fn search(
+    code: Code,
+    tables: &Tables,
+    u: &[f32],
+    classes: &[u8],
+    ends: Ends,
+    scratch: &mut Scratch,
+    indices: &mut [u32],
+) -> usize {
     let states = code.states();
+    let Ends { start, end, weight } = ends;
     scratch.branches.clear();
-    scratch.branches.extend(u.iter().zip(classes).map(|(&u, &class)| tables.branches(u, usize::from(class))));
+    scratch.branches.extend(u.iter().zip(classes).map(|(&u, &class)| tables.branches(u, weight, usize::from(class))));
     let width = states.div_ceil(8);
     scratch.decisions.clear();
     scratch.decisions.resize(u.len() * width, 0);
-    let mut costs = vec![1e30f32; states.max(8)];
-    costs[0] = 0.0;
-    forward(code, &scratch.branches, &mut costs, &mut scratch.decisions);
-    let mut state = 0;
-    for candidate in 1..states {
-        if costs[candidate] < costs[state] {
-            state = candidate;
+    let mut costs = [1e30f32; MOST_STATES];
+    let costs = &mut costs[..states.max(8)];
+    costs[start] = 0.0;
+    forward(code, &scratch.branches, costs, &mut scratch.decisions);
+    let last = end.unwrap_or_else(|| {
+        let mut best = 0;
+        for candidate in 1..states {
+            if costs[candidate] < costs[best] {
+                best = candidate;
+            }
         }
-    }
+        best
+    });
+    let mut state = last;
     for index in (0..u.len()).rev() {
         let parity = usize::from(scratch.decisions[index * width + state / 8] >> (state % 8) & 1);
         indices[index] = (2 * code.incoming_quantizer(state) + parity) as u32;
@@ -154,9 +192,12 @@ pub fn search(code: Code, tables: &Tables, u: &[f32], classes: &[u8], scratch: &
     // Apart from the walk back, whose steps wait for each other, the choices are independent.
     for ((index, &u), &class) in indices.iter_mut().zip(u).zip(classes) {
         let branch = *index as usize;
-        *index = tables.best(u, usize::from(class), branch >> 1, branch & 1).1 as u32;
+        *index = tables.best(u, weight, usize::from(class), branch >> 1, branch & 1).1 as u32;
     }
+    last
 }
+
+const MOST_STATES: usize = 1 << Code::MOST;
 
 /// Samples between two subtractions of the least cost.
 const PERIOD: usize = 64;
@@ -326,7 +367,7 @@ mod tests {
         let mut state = 0;
         let mut cost = 0.0;
         for (&u, &k) in u.iter().zip(indices) {
-            cost += f64::from(tables.cost(u, state & 1, state & 1, k as usize));
+            cost += f64::from(tables.cost(u, 1.0, state & 1, state & 1, k as usize));
             state = code.next(state, k as usize & 1);
         }
         cost
@@ -336,7 +377,7 @@ mod tests {
     fn no_path_of_brute_force_is_cheaper() {
         let (code, tables, u) = (Code::new(3).unwrap(), tables(), magnitudes(6));
         let mut indices = vec![0; u.len()];
-        search(code, &tables, &u, &[0; 6], &mut Scratch::default(), &mut indices);
+        search(code, &tables, &u, &[0; 6], Ends::FREE, &mut Scratch::default(), &mut indices);
         let found = path_cost(code, &tables, &u, &indices);
         let mut least = f64::INFINITY;
         for number in 0..7u32.pow(6) {
@@ -349,7 +390,7 @@ mod tests {
     #[test]
     fn the_vector_kernel_takes_the_portable_decisions() {
         let (tables, u) = (tables(), magnitudes(1000));
-        let branches: Vec<[f32; 4]> = u.iter().map(|&u| tables.branches(u, 1)).collect();
+        let branches: Vec<[f32; 4]> = u.iter().map(|&u| tables.branches(u, 1.0, 1)).collect();
         for memory in 3..=8 {
             let code = Code::new(memory).unwrap();
             let run = |f: Forward| {

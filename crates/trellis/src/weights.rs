@@ -3,6 +3,7 @@
 //! The error of a layer's output is `sum_j h_j (w_j - w'_j)^2` where `h_j` is the mean square of input `j`. Columns are multiplied by
 //! `sqrt(h_j)`, quantised to a quarter octave, before the trellis and divided after it, so that its plain squared error is that sum.
 
+use rayon::prelude::*;
 use seedpress_codec::{Calibration, DecodeError, Limits};
 use seedpress_entropy::binary::{Bit, Decoder, Encoder, log2};
 
@@ -35,6 +36,36 @@ impl Weights {
             .map(|exponent| exponent as u8)
             .collect();
         exponents.iter().any(|&e| e != exponents[0]).then_some(Self(exponents))
+    }
+
+    /// Weights of columns of these sensitivities (what a squared error counts), and the sensitivity of a column of factor 1.
+    pub fn from_sensitivities(sensitivities: &[f64]) -> (Self, f64) {
+        let mut sorted = sensitivities.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let (median, most) = (sorted[sorted.len() / 2], sorted[sorted.len() - 1]);
+        // The largest exponent for the most sensitive column, unless half of the columns would then share the smallest.
+        let top = most.min(median * 8192.0).max(f64::MIN_POSITIVE);
+        let quarters = |s: f64| (2.0 * log2((s / top).max(1e-30))).round() as i32;
+        let exponents = sensitivities.iter().map(|&s| (quarters(s) + 2 * MIDDLE - 1).clamp(0, 2 * MIDDLE - 1) as u8);
+        let factor = Self::factors(false)[(1 << WIDTH) - 1];
+        (Self(exponents.collect()), top / (factor * factor))
+    }
+
+    /// The factor of every column.
+    pub fn factors_of_columns(&self) -> Vec<f64> {
+        let factors = Self::factors(false);
+        self.0.iter().map(|&exponent| factors[usize::from(exponent)]).collect()
+    }
+
+    /// Divides column-major weights of `rows` rows.
+    pub fn undo_columns(&self, values: &mut [f32], rows: usize) {
+        let factors = Self::factors(true);
+        values.par_chunks_mut(rows).zip(&self.0).for_each(|(column, &exponent)| {
+            for value in column {
+                let scaled = f64::from(*value) * factors[usize::from(exponent)];
+                *value = (scaled as f32).clamp(-f32::MAX, f32::MAX);
+            }
+        });
     }
 
     fn factors(inverse: bool) -> [f64; 1 << WIDTH] {

@@ -158,7 +158,7 @@ fn column_weights_lower_the_weighted_error_at_equal_bytes() {
     let context = EncodeContext { calibration: Some(&calibration), ..EncodeContext::default() };
     let shape = [rows, columns];
     let tensor = TensorView::new("t", &shape, &values, DType::F32).unwrap();
-    let [plain, weighted] = ["trellis:bits=2", "trellis:bits=2,weighted=true"].map(|name| {
+    let [plain, weighted] = ["trellis:bits=2", "trellis:bits=2,hessian=diagonal"].map(|name| {
         let bytes = codec(name).encode(&tensor, &context).unwrap().to_bytes();
         let back = registry().decode_bytes(&bytes).unwrap().tensor.into_values();
         let errors = values.iter().zip(&back).enumerate();

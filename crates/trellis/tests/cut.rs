@@ -39,8 +39,8 @@ fn every_cut_and_every_extension_of_a_segment_is_an_error() {
     let mut most = 0;
     for (name, rows, columns) in [
         ("trellis:bits=3", 6, 8),
-        ("trellis:bits=2,weighted=true", 40, 48),
-        ("trellis:bits=0.2,weighted=true", 260, 256),
+        ("trellis:bits=2,hessian=diagonal", 40, 48),
+        ("trellis:bits=0.2,hessian=diagonal", 260, 256),
     ] {
         let whole = encode(name, rows, columns);
         decode(&whole, rows, columns, 1 << 24).unwrap();

@@ -12,7 +12,7 @@ use seedpress_codec::{
 const CASES: [(&str, &str, &[usize]); 3] = [
     ("plain", "trellis:bits=3", &[6, 8]),
     ("offset", "trellis:bits=9", &[120]),
-    ("all-segments", "trellis:bits=0.2,effort=fast,weighted=true", &[260, 256]),
+    ("all-segments", "trellis:bits=0.2,effort=fast,hessian=diagonal", &[260, 256]),
 ];
 const ROLES: [(&str, Role); 3] = [("scales", Role::Scales), ("tables", Role::Tables), ("indices", Role::Indices)];
 

@@ -1,7 +1,5 @@
 //! What a model keeps of its metric against the size of its whole file.
 
-use std::collections::BTreeSet;
-
 use seedpress_results::Status;
 
 use super::labels::Labels;
@@ -14,9 +12,7 @@ use crate::style::LIMIT;
 
 /// A model's metric against the size of its whole file: one chart for each metric.
 pub fn metrics(study: &Study, model: &str) -> Vec<Chart> {
-    let of_model = || study.models.iter().filter(|row| row.model == model && row.status == Status::Ok);
-    let names: BTreeSet<&str> = of_model().map(|row| row.metric.as_str()).filter(|name| !name.is_empty()).collect();
-    names.into_iter().filter_map(|metric| metric_chart(study, model, metric)).collect()
+    study.metrics(model).into_iter().filter_map(|metric| metric_chart(study, model, metric)).collect()
 }
 
 fn metric_chart(study: &Study, model: &str, metric: &str) -> Option<Chart> {

@@ -1,8 +1,6 @@
 //! One model: every codec with its size, error, metrics and speed.
 
-use std::collections::BTreeSet;
-
-use seedpress_results::{ModelRow, Status, derive};
+use seedpress_results::{ModelRow, Status};
 
 use super::{error_cell, failed, fixed_cell, metric_text, speed_cell};
 use crate::document::{Cell, Column, Table};
@@ -10,15 +8,9 @@ use crate::format::fixed;
 use crate::study::{Contender, Study};
 use crate::sums::{Sums, speed};
 
-/// One model: every codec with bits, ratio, error, metric and speed. `compact` keeps each series' best row and the frontier.
-pub fn model(study: &Study, model: &str, compact: bool) -> Table {
-    let metrics: BTreeSet<&str> = study
-        .models
-        .iter()
-        .filter(|row| row.model == model)
-        .map(|row| row.metric.as_str())
-        .filter(|m| !m.is_empty())
-        .collect();
+/// One model: every codec with bits, ratio, error, metric and speed.
+pub fn model(study: &Study, model: &str) -> Table {
+    let metrics = study.metrics(model);
     let mut table = Table::new(
         &study.model_title(model),
         &["codec", "#bits/weight", "#ratio vs f32", "#ratio vs source", "#relative error"],
@@ -71,22 +63,6 @@ pub fn model(study: &Study, model: &str, compact: bool) -> Table {
         let group = |row: &(f64, f64, &Contender, Vec<Cell>)| (row.2.is_floor(), row.1 != 0.0);
         group(a).cmp(&group(b)).then(b.0.total_cmp(&a.0))
     });
-    if compact && rows.len() > 16 {
-        let gap = |bits: f64, error: f64| derive::gap_to_shannon_db(error, bits);
-        let summary: Vec<(f64, f64, String)> =
-            rows.iter().filter(|row| !row.2.is_floor()).map(|row| (row.0, row.1, row.2.family())).collect();
-        let all = rows.len();
-        rows.retain(|(bits, error, contender, _)| {
-            let beaten = summary.iter().any(|(b, e, _)| (b < bits && e <= error) || (b <= bits && e < error));
-            let family = contender.family();
-            let best = !summary.iter().any(|(b, e, f)| *f == family && gap(*b, *e) < gap(*bits, *error));
-            bits.is_finite() && !contender.is_floor() && (!beaten || best)
-        });
-        table.note = format!(
-            "{} more rows in the report: shown are the Pareto frontier and each codec's best row.",
-            all - rows.len()
-        );
-    }
     table.rows = rows.into_iter().map(|row| row.3).collect();
     table
 }

@@ -1,0 +1,60 @@
+//! What a model keeps: `accuracy <zoo model> <codec>...` compresses the matrices of a model, calibrated where the codec asks for it,
+//! and prints the ratio of all records against 32-bit floats, the output error of every layer and the task's metric.
+//!
+//! `cargo run --release -p seedpress-trellis --example accuracy -- fashion-mlp trellis:bits=1 trellis:bits=1,hessian=full`
+
+use std::time::Instant;
+
+use seedpress_codec::{Calibration, EncodeContext, Registry};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let name = arguments.next().ok_or("a model of the zoo is needed")?;
+    let model = seedpress_zoo::load(&name)?;
+    let calibrations = seedpress_zoo::calibration(&name)?;
+    let registry = seedpress_trellis::register(Registry::default());
+    println!("| codec | ratio | output error by layer | metrics | s |\n| --- | --- | --- | --- | --- |");
+    for codec in arguments {
+        let codec = registry.parse(&codec)?;
+        let started = Instant::now();
+        let (mut size, mut errors, mut tensors) = (0, Vec::new(), Vec::new());
+        for (own, calibration) in model.tensors.iter().zip(&calibrations) {
+            // What the benchmark's policy for small tensors would keep as it is, with a record's header.
+            if own.tensor.shape().len() < 2 || own.tensor.len() < 1024 {
+                size += 4 * own.tensor.len() + 40;
+                tensors.push(own.tensor.clone());
+                continue;
+            }
+            let calibration = calibration.as_ref().filter(|_| codec.capabilities().uses_calibration);
+            let context = EncodeContext { calibration, ..EncodeContext::default() };
+            let bytes = codec.encode(&own.tensor.view(&own.name), &context)?.to_bytes();
+            size += bytes.len();
+            let back = registry.decode_bytes(&bytes)?.tensor;
+            if let Some(calibration) = &calibrations[tensors.len()] {
+                errors.push(format!("{:.4}", output_error(calibration, own.tensor.values(), back.values())));
+            }
+            tensors.push(back);
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        let metrics: Vec<String> = model.evaluate(&tensors)?.iter().map(|m| format!("{} {:.4}", m.name, m.value)).collect();
+        let ratio = 4.0 * model.weights() as f64 / size as f64;
+        println!("| {} | {ratio:.2} | {} | {} | {seconds:.1} |", codec.name(), errors.join(" "), metrics.join(", "));
+    }
+    Ok(())
+}
+
+/// The mean squared change of a layer's output over its mean square.
+fn output_error(calibration: &Calibration, weights: &[f32], decoded: &[f32]) -> f64 {
+    let columns = calibration.columns;
+    let Some(hessian) = &calibration.hessian else { return f64::NAN };
+    let form = |row: &[f64]| -> f64 {
+        let products = hessian.chunks(columns).zip(row);
+        products.map(|(h, &x)| x * h.iter().zip(row).map(|(&h, &y)| f64::from(h) * y).sum::<f64>()).sum()
+    };
+    let (mut error, mut power) = (0.0, 0.0);
+    for (own, decoded) in weights.chunks(columns).zip(decoded.chunks(columns)) {
+        error += form(&own.iter().zip(decoded).map(|(&a, &b)| f64::from(a) - f64::from(b)).collect::<Vec<_>>());
+        power += form(&own.iter().map(|&a| f64::from(a)).collect::<Vec<_>>());
+    }
+    error / power
+}

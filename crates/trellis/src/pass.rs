@@ -1,0 +1,225 @@
+//! One pass of the trellis with given tables over weights in row-major order, and what is counted of any pass.
+
+use rayon::prelude::*;
+
+use crate::classes::Classes;
+use crate::code::Code;
+use crate::stream::{CHUNK, MOST_POINTS};
+use crate::symbols::{Counts, raw_bits};
+use crate::viterbi::{Ends, Scratch, Tables, search};
+
+/// Points with a histogram slot.
+const SLOTS: usize = 64;
+
+/// Something that chooses indices for weights, all of them or a sample.
+pub trait Pass {
+    /// Runs the trellis.
+    fn pass(&self, whole: bool, tables: &Tables, step: f32, shift: u32) -> Outcome;
+    /// Weights in the sample.
+    fn sampled(&self) -> usize;
+    /// The classes, as the stream orders them.
+    fn classes(&self) -> &Classes;
+}
+
+/// What a pass chose.
+pub struct Choice {
+    /// Magnitudes.
+    pub indices: Vec<u32>,
+    /// Signs.
+    pub negative: Vec<bool>,
+}
+
+/// What a pass found.
+pub struct Outcome {
+    /// Decisions by context.
+    pub counts: Vec<Counts>,
+    /// Squared error in squared steps.
+    pub error: f64,
+    /// Piece by piece.
+    pub choices: Vec<Choice>,
+    raw: u64,
+    /// Sum of magnitudes and number, by quantiser and index.
+    centroids: [[(f64, u32); MOST_POINTS + 1]; 2],
+}
+
+impl Outcome {
+    /// Size of the indices with tables that learn.
+    pub fn bits(&self) -> f64 {
+        self.raw as f64 + self.counts.iter().map(Counts::adaptive_bits).sum::<f64>()
+    }
+
+    /// Centroids as offsets from the lattice, as many as pay for themselves.
+    pub fn points(&self, most: usize) -> Vec<[i8; 2]> {
+        let mut points: Vec<[i8; 2]> = (1..=most)
+            .map(|k| {
+                [0, 1].map(|quantizer| {
+                    let (sum, count) = self.centroids[quantizer][k];
+                    if count < 16 {
+                        return 0;
+                    }
+                    let offset = sum / f64::from(count) - (2 * k - quantizer) as f64;
+                    (offset * 64.0).round().clamp(-127.0, 127.0) as i8
+                })
+            })
+            .collect();
+        while points.last() == Some(&[0, 0]) {
+            points.pop();
+        }
+        points
+    }
+}
+
+/// Counts what a path chose.
+pub struct Tally {
+    shift: u32,
+    histogram: Vec<[u32; SLOTS]>,
+    counts: Vec<Counts>,
+    raw: u64,
+    error: f64,
+    centroids: [[(f64, u32); MOST_POINTS + 1]; 2],
+}
+
+impl Tally {
+    /// Nothing counted yet.
+    pub fn new(contexts: usize, shift: u32) -> Self {
+        Self {
+            shift,
+            histogram: vec![[0; SLOTS]; contexts],
+            counts: vec![Counts::default(); contexts],
+            raw: 0,
+            error: 0.0,
+            centroids: [[(0.0, 0); MOST_POINTS + 1]; 2],
+        }
+    }
+
+    /// Counts one index.
+    #[inline]
+    pub fn index(&mut self, context: usize, k: u32) {
+        match self.histogram[context].get_mut(k as usize) {
+            Some(slot) => *slot += 1,
+            None => {
+                self.counts[context].add(k, 1, self.shift);
+                self.raw += u64::from(raw_bits(k, self.shift));
+            }
+        }
+    }
+
+    /// Notes what an index stood for.
+    #[inline]
+    pub fn centroid(&mut self, quantizer: usize, k: u32, u: f32) {
+        if let Some(centroid) = self.centroids[quantizer].get_mut(k as usize) {
+            centroid.0 += f64::from(u);
+            centroid.1 += 1;
+        }
+    }
+
+    /// Adds to the squared error.
+    #[inline]
+    pub fn error(&mut self, squared: f64) {
+        self.error += squared;
+    }
+
+    /// The sums, with what was chosen.
+    pub fn finish(mut self, choices: Vec<Choice>) -> Outcome {
+        for (counts, histogram) in self.counts.iter_mut().zip(&self.histogram) {
+            for (k, &times) in histogram.iter().enumerate() {
+                if times > 0 {
+                    counts.add(k as u32, times, self.shift);
+                    self.raw += u64::from(times) * u64::from(raw_bits(k as u32, self.shift));
+                }
+            }
+        }
+        Outcome { counts: self.counts, raw: self.raw, error: self.error, centroids: self.centroids, choices }
+    }
+}
+
+/// Weights as they lie in memory.
+pub struct Rows<'a> {
+    values: &'a [f32],
+    offset: f32,
+    columns: usize,
+    classes: Classes,
+    code: Code,
+    chunks: Vec<(usize, usize)>,
+    sample: Vec<(usize, usize)>,
+}
+
+/// Contiguous weights of the sample.
+const PIECE: usize = 2048;
+
+impl<'a> Rows<'a> {
+    /// A matrix of row length `columns`, and a sample of about `sample` of its weights.
+    pub fn new(
+        values: &'a [f32],
+        offset: f32,
+        columns: usize,
+        classes: Classes,
+        code: Code,
+        sample: usize,
+    ) -> Self {
+        let count = values.len();
+        let chunks: Vec<(usize, usize)> =
+            (0..count).step_by(CHUNK).map(|start| (start, CHUNK.min(count - start))).collect();
+        let sample = if count <= 2 * sample {
+            chunks.clone()
+        } else {
+            let pieces = sample / PIECE;
+            (0..pieces).map(|piece| (piece * (count / pieces), PIECE)).collect()
+        };
+        Self { values, offset, columns, classes, code, chunks, sample }
+    }
+}
+
+impl Pass for Rows<'_> {
+    fn pass(&self, whole: bool, tables: &Tables, step: f32, shift: u32) -> Outcome {
+        let pieces = if whole { &self.chunks } else { &self.sample };
+        let contexts = 2 * usize::from(self.classes.count);
+        let inverse = 1.0 / f64::from(step);
+        let parts: Vec<Outcome> = pieces
+            .par_iter()
+            .map_init(Scratch::default, |scratch, &(start, length)| {
+                let values = &self.values[start..start + length];
+                let offset = f64::from(self.offset);
+                let u: Vec<f32> = values.iter().map(|&v| ((f64::from(v) - offset).abs() * inverse) as f32).collect();
+                let mut classes = vec![0u8; length];
+                self.classes.fill(start, self.columns, &mut classes);
+                let mut indices = vec![0u32; length];
+                search(self.code, tables, &u, &classes, Ends::FREE, scratch, &mut indices);
+                let mut tally = Tally::new(contexts, shift);
+                let mut state = 0;
+                for ((&k, &class), &u) in indices.iter().zip(&classes).zip(&u) {
+                    let quantizer = state & 1;
+                    tally.index(2 * usize::from(class) + quantizer, k);
+                    tally.centroid(quantizer, k, u);
+                    let miss = f64::from(u - tables.point(quantizer, k as usize));
+                    tally.error(miss * miss);
+                    state = self.code.next(state, k as usize & 1);
+                }
+                let negative = values.iter().map(|&v| v < self.offset).collect();
+                tally.finish(vec![Choice { indices, negative }])
+            })
+            .collect();
+        // Merged in the order of the pieces: the sums must not depend on who finished first.
+        let mut parts = parts.into_iter();
+        let Some(mut total) = parts.next() else { return Tally::new(contexts, shift).finish(Vec::new()) };
+        for part in parts {
+            total.counts.iter_mut().zip(&part.counts).for_each(|(own, more)| own.merge(more));
+            total.raw += part.raw;
+            total.error += part.error;
+            for (own, more) in total.centroids.iter_mut().flatten().zip(part.centroids.iter().flatten()) {
+                own.0 += more.0;
+                own.1 += more.1;
+            }
+            total.choices.extend(part.choices);
+        }
+        total
+    }
+
+    fn sampled(&self) -> usize {
+        self.sample.iter().map(|&(_, length)| length).sum()
+    }
+
+    fn classes(&self) -> &Classes {
+        &self.classes
+    }
+}
