@@ -243,8 +243,8 @@ fn attend(moments: &[f32], weight: &[f32]) -> Vec<f32> {
 /// biases add up.
 pub(crate) fn from_keras(
     read: &dyn Fn(&str) -> Result<(Vec<usize>, Vec<f32>), ZooError>,
-) -> Result<crate::fetch::Tensors, ZooError> {
-    let mut tensors = crate::fetch::Tensors::new();
+) -> Result<fetch::Tensors, ZooError> {
+    let mut tensors = fetch::Tensors::new();
     let mut values = Vec::new();
     for (name, shape, _) in NAMES {
         let layer = name.split('.').next().unwrap_or(name);

@@ -52,7 +52,7 @@ fn torch(source: &Path) -> Result<Tensors, ZooError> {
 }
 
 fn keras(source: &Path) -> Result<Tensors, ZooError> {
-    let bad = |error: hdf5_reader::Error| ZooError::bad_file(source, error.to_string());
+    let bad = |error: hdf5_reader::error::Error| ZooError::bad_file(source, error.to_string());
     let file = hdf5_reader::Hdf5File::open(source).map_err(bad)?;
     let read = |path: &str| -> Result<(Vec<usize>, Vec<f32>), ZooError> {
         let array = file.dataset(path).and_then(|dataset| dataset.read_array::<f32>()).map_err(bad)?;

