@@ -115,7 +115,7 @@ macro_rules! cast {
             fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
                 let bytes = narrow::<$half>(tensor.values());
                 context.advance(tensor.len());
-                let symbols = Symbols::floats($packing, tensor.len());
+                let symbols = Symbols::floats($packing, tensor.len()).in_rows(tensor.columns());
                 Ok(Encoded::single(Vec::new(), vec![Segment::new(Role::Raw, symbols, bytes)]))
             }
 

@@ -52,7 +52,7 @@ impl Codec for Raw {
             DType::BF16 => (2, Packing::BF16, cast::narrow::<half::bf16>(values)),
         };
         context.advance(tensor.len());
-        let segment = Segment::new(Role::Raw, Symbols::floats(packing, tensor.len()), bytes);
+        let segment = Segment::new(Role::Raw, Symbols::floats(packing, tensor.len()).in_rows(tensor.columns()), bytes);
         Ok(Encoded::single(vec![number], vec![segment]))
     }
 

@@ -36,6 +36,17 @@ impl Cache {
     }
 }
 
+impl seedpress_plan::Store for Cache {
+    fn get(&self, key: &str) -> Option<Vec<u8>> {
+        std::fs::read(self.folder.join("plans").join(key)).ok()
+    }
+
+    fn put(&self, key: &str, bytes: &[u8]) {
+        let folder = self.folder.join("plans");
+        let _ = write_atomically(&folder, &folder.join(key), bytes);
+    }
+}
+
 /// Writes through a temporary file in `folder`: readers see all of it or nothing.
 pub(crate) fn write_atomically(folder: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     std::fs::create_dir_all(folder)?;

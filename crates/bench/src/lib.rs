@@ -10,6 +10,7 @@
 //! | [`matrix`] | cells and their keys |
 //! | [`filter`] | `--only` |
 //! | [`measure`] | one cell: encode, decode from the written bytes, measure |
+//! | [`planning`] | rows whose codecs a plan chooses |
 //! | [`runner`] | all cells: resume, failures as rows, whole models |
 //! | [`compare`] | what changed between two runs |
 //! | [`summary`] | a short table of a run |
@@ -23,6 +24,7 @@ pub mod key;
 pub mod matrix;
 pub mod measure;
 mod memory;
+pub mod planning;
 mod progress;
 pub mod runner;
 pub mod source;

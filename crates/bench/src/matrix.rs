@@ -1,10 +1,13 @@
 //! The matrix of a run: models x codecs x tensors, each cell with its key.
 
+use std::collections::HashMap;
+
 use seedpress_codec::{AnyCodec, Registry};
 
 use crate::config::{CodecRow, Config, Problem, Problems, RunSettings};
 use crate::filter::Filter;
 use crate::key;
+use crate::planning;
 use crate::source::{OpenError, Source, TensorInfo};
 
 /// A checked config with its models opened.
@@ -20,6 +23,8 @@ pub struct Matrix {
     pub models: Vec<Source>,
     /// Models whose weights are not on this machine, each with what to do about it: their cells fail, the others run.
     pub absent: Vec<(String, String)>,
+    /// What each row that is a plan may choose: codecs by name, with the versions of their bytes.
+    ladders: HashMap<String, Vec<(String, (u32, u32))>>,
     /// What stores the tensors that the small-tensor policy keeps; absent where no such codec is registered.
     raw: Option<AnyCodec>,
 }
@@ -52,7 +57,10 @@ impl Matrix {
             return Err(Problems(problems));
         }
         let raw = registry.codec("raw").ok().map(|entry| entry.default_codec());
-        Ok(Self { run: config.run, text: config.text, codecs: config.codecs, models, absent, raw })
+        let ladders =
+            config.codecs.iter().filter_map(|row| Some((row.codec.name(), planning::choices(row, registry)?)));
+        let ladders = ladders.collect();
+        Ok(Self { run: config.run, text: config.text, codecs: config.codecs, models, absent, ladders, raw })
     }
 
     /// The codec that really stores a tensor: the row's own, or `raw` by the small-tensor policy.
@@ -69,6 +77,13 @@ impl Matrix {
     pub fn tensor_key(&self, row: &CodecRow, model: &Source, info: &TensorInfo) -> String {
         let (stored, _) = self.stored_by(row, info);
         let settings = (self.run.encode_runs.get(), self.run.decode_runs.get(), self.run.thread_count());
+        // A plan's choice for one tensor depends on all of them, and on every codec it may choose.
+        if let Some(choices) = self.ladders.get(&row.codec.name()) {
+            let hashes: Vec<_> = model.tensors.iter().map(|info| (&info.name, &info.hash)).collect();
+            let policy = self.run.keep_below.get();
+            let plan = (row.codec.name(), row.codec.formats(), &row.label, choices, policy, hashes);
+            return key::key(&serde_json::json!(["planned", plan, model.name, info.name, info.layer_type, settings]));
+        }
         let parts = (row.codec.name(), row.codec.formats(), &row.label, stored.name(), stored.formats());
         key::key(&serde_json::json!(["tensor", parts, model.name, info.name, info.layer_type, info.hash, settings]))
     }

@@ -7,7 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use rayon::ThreadPool;
-use seedpress_codec::{AnyCodec, Calibration, DecodeError, Decoded, EncodeContext, EncodeError, RecordView, Registry, Tensor};
+use seedpress_codec::{
+    AnyCodec, Calibration, DecodeError, Decoded, EncodeContext, EncodeError, RecordView, Registry, Tensor,
+};
 use seedpress_results::{Prefix, Status, TensorRow};
 
 use crate::memory;

@@ -1,5 +1,6 @@
 //! Runs a matrix: resumes by key, appends rows as cells finish, and never lets one cell's failure stop the others.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +9,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use seedpress_checkpoint::{Container, ContainerView, Entry, Order};
-use seedpress_codec::{AnyCodec, Calibration, EncodeContext, Layer, Limits, Record, RecordHeader, Registry, Segment, Symbols, Tensor};
+use seedpress_codec::{
+    AnyCodec, Calibration, EncodeContext, Layer, Limits, Record, RecordHeader, Registry, Segment, Symbols, Tensor,
+};
 use seedpress_results::{ModelRow, ResultsError, Row, Run, Status, TensorRow};
 use seedpress_zoo::Metric;
 
@@ -18,6 +21,7 @@ use crate::environment;
 use crate::filter::Filter;
 use crate::matrix::Matrix;
 use crate::measure::{Bench, measure, panic_text};
+use crate::planning;
 use crate::progress::Progress;
 use crate::source::{Source, TensorInfo};
 
@@ -105,6 +109,8 @@ struct Runner<'a> {
     encode_pool: ThreadPool,
     decode_pool: ThreadPool,
     baselines: HashMap<String, Result<Vec<Metric>, String>>,
+    /// What plans chose, by model and row: a codec for each tensor that is not kept.
+    plans: HashMap<(String, String), Result<HashMap<String, AnyCodec>, String>>,
     outcome: Outcome,
     progress: Progress,
 }
@@ -154,6 +160,7 @@ impl<'a> Runner<'a> {
             encode_pool: ThreadPoolBuilder::new().num_threads(matrix.run.thread_count()).build()?,
             decode_pool: ThreadPoolBuilder::new().num_threads(1).build()?,
             baselines: HashMap::new(),
+            plans: HashMap::new(),
             outcome: Outcome::default(),
             progress: Progress::new(weights as u64),
         })
@@ -246,7 +253,10 @@ impl<'a> Runner<'a> {
         }
         let what = format!("{} on {}/{}", codec.codec.name(), model.name, info.name);
         self.progress.working_on(&what);
-        let (stored, stored_by) = self.matrix.stored_by(codec, info);
+        let chosen = self.chosen(model, codec, info);
+        if chosen.is_err() && self.stopped() {
+            return Ok(());
+        }
         let mut row = TensorRow {
             key: key.clone(),
             codec: codec.codec.name(),
@@ -261,9 +271,18 @@ impl<'a> Runner<'a> {
             shape: info.shape.clone(),
             dtype: info.dtype.name().to_owned(),
             weights: info.weights as u64,
-            stored_by,
             ..TensorRow::default()
         };
+        let chosen = match chosen {
+            Ok(chosen) => chosen,
+            Err(error) => {
+                (row.status, row.error) = (Status::Failed, Some(one_line(&error)));
+                return self.store(key, &what, vec![Row::Tensor(row)]);
+            }
+        };
+        let (stored, kept_by) = self.matrix.stored_by(&chosen, info);
+        let planned = (chosen.codec.name() != codec.codec.name()).then(|| chosen.codec.name());
+        row.stored_by = kept_by.or(planned);
         let calibration = calibration(model, stored, info);
         row.calibrated = matches!(calibration, Ok(Some(_)));
         let bench = Bench {
@@ -280,7 +299,7 @@ impl<'a> Runner<'a> {
             measure(bench, stored, &info.name, &tensor, &mut row).map_err(|error| error.to_string())
         });
         match measured {
-            Ok(bytes) => self.options.cache.put(&self.matrix.record_key(codec, model, info), &bytes),
+            Ok(bytes) => self.options.cache.put(&self.matrix.record_key(&chosen, model, info), &bytes),
             Err(error) => {
                 row.status = Status::Failed;
                 row.error = Some(one_line(&error));
@@ -335,7 +354,8 @@ impl<'a> Runner<'a> {
         }
         let mut entries = Vec::with_capacity(model.tensors.len());
         for info in &model.tensors {
-            entries.push((info.name.clone(), Entry::Record(self.record(model, codec, info)?)));
+            let chosen = self.chosen(model, codec, info)?;
+            entries.push((info.name.clone(), Entry::Record(self.record(model, &chosen, info)?)));
         }
         entries.extend(model.opaque_entries()?);
         let container = Container { order: Order::QualityMajor, entries, ..Container::default() }.to_bytes();
@@ -375,6 +395,29 @@ impl<'a> Runner<'a> {
             }
         });
         Ok(rows.collect())
+    }
+
+    /// The row that stores a tensor: for a plan, the codec it chose.
+    fn chosen(&mut self, model: &Source, codec: &CodecRow, info: &TensorInfo) -> Result<CodecRow, String> {
+        let Some(options) = seedpress_plan::Options::of(&codec.codec) else { return Ok(codec.clone()) };
+        let place = (model.name.clone(), codec.codec.name());
+        if !self.plans.contains_key(&place) {
+            let progress = RefCell::new(&mut self.progress);
+            let said = |done: usize, total: usize, what: &str| {
+                progress.borrow_mut().working_on(&format!("plan for {} ({done} of {total}): {what}", model.name));
+            };
+            let context = seedpress_plan::Context {
+                registry: self.registry,
+                store: &self.options.cache,
+                progress: &said,
+                stop: self.stop,
+            };
+            let made = planning::make(model, codec, &options, self.matrix, &context, &self.options.out);
+            self.plans.insert(place.clone(), made);
+        }
+        let plan = self.plans[&place].as_ref().map_err(String::clone)?;
+        let choice = plan.get(&info.name).cloned();
+        Ok(choice.map_or_else(|| codec.clone(), |choice| CodecRow { codec: choice, ..codec.clone() }))
     }
 
     /// A tensor's record: from the cache, or encoded again where the cache was cleared between runs.

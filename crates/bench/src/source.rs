@@ -2,8 +2,8 @@
 
 use std::sync::OnceLock;
 
-use seedpress_checkpoint::{Checkpoint, Content, Entry};
-use seedpress_codec::{Calibration, DType, Tensor};
+use seedpress_checkpoint::{Checkpoint, Container, Content, Entry, Order};
+use seedpress_codec::{Calibration, DType, Record, Tensor};
 use seedpress_zoo::{Metric, ZooError};
 use wildmatch::WildMatch;
 
@@ -190,6 +190,48 @@ impl Source {
             }
         };
         self.opaque.iter().map(entry).collect()
+    }
+
+    /// The file that these records make, one for each of [`tensors`](Self::tensors) in order: what `seedpress compress` writes.
+    ///
+    /// # Errors
+    /// A file that changed since it was opened.
+    pub fn container(&self, records: Vec<Record>) -> Result<Container, String> {
+        let places = self.tensors.iter().map(|info| info.place).chain(self.opaque.iter().copied());
+        let named = self.tensors.iter().map(|info| info.name.clone());
+        let records = named.zip(records.into_iter().map(Entry::Record));
+        let mut entries: Vec<_> = places.zip(records.chain(self.opaque_entries()?)).collect();
+        entries.sort_by_key(|(place, _)| *place);
+        let metadata = match &self.weights {
+            Weights::File(file) => file.metadata().clone(),
+            _ => Default::default(),
+        };
+        let entries = entries.into_iter().map(|(_, entry)| entry).collect();
+        Ok(Container { metadata, order: Order::QualityMajor, entries })
+    }
+
+    /// Whether [`divergence`](Self::divergence) can be measured.
+    ///
+    /// # Errors
+    /// Calibration data that cannot be read.
+    pub fn has_divergence(&self) -> Result<bool, String> {
+        match &self.weights {
+            Weights::Zoo(model) => model.has_divergence().map_err(|error| error.to_string()),
+            _ => Ok(false),
+        }
+    }
+
+    /// How far the model's answers on calibration data move with `tensors` in place of the measured ones (in their order).
+    ///
+    /// # Errors
+    /// Whatever the model says.
+    pub fn divergence(&self, tensors: &[Tensor]) -> Result<f64, String> {
+        let Weights::Zoo(model) = &self.weights else { return Err(format!("`{}` is no model that runs", self.name)) };
+        let mut all: Vec<Tensor> = model.tensors.iter().map(|named| named.tensor.clone()).collect();
+        for (info, tensor) in self.tensors.iter().zip(tensors) {
+            all[info.place] = tensor.clone();
+        }
+        model.divergence(&all).map_err(|error| error.to_string())
     }
 
     /// Weights of all tensors.

@@ -59,15 +59,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         print!("{}", matrix.listing(&filter));
         return Ok(());
     }
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        eprintln!("stopping after the cell at work; press Ctrl-C again to stop at once");
-    })
-    .map_err(Failure::data)?;
+    let stop = stop_flag("the cell at work")?;
     let cache = Cache::new(root.join(".seedpress-cache"));
     let options = Options { out: out.clone(), cache, filter, fresh: arguments.fresh, reevaluate: arguments.reevaluate };
     let outcome = runner::run(&matrix, &registry, &options, &stop).map_err(Failure::data)?;
@@ -84,8 +76,22 @@ pub fn run(arguments: &Arguments) -> Outcome {
     }
 }
 
+/// A flag that Ctrl-C sets; the second press ends the process.
+pub fn stop_flag(after: &'static str) -> Result<Arc<AtomicBool>, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("stopping after {after}; press Ctrl-C again to stop at once");
+    })
+    .map_err(Failure::data)?;
+    Ok(stop)
+}
+
 /// The workspace or repository around the working directory, else the working directory.
-fn repository_root() -> PathBuf {
+pub fn repository_root() -> PathBuf {
     let here = std::env::current_dir().unwrap_or_default();
     let is_root = |folder: &&Path| {
         let workspace = std::fs::read_to_string(folder.join("Cargo.toml"));

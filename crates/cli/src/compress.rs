@@ -8,28 +8,34 @@ use indicatif::ProgressBar;
 use seedpress::Registry;
 use seedpress::codec::{AnyCodec, EncodeContext};
 use seedpress_checkpoint::{Checkpoint, Container, Content, Entry, Order};
+use seedpress_plan::PlanFile;
 
 use crate::failure::{Failure, Outcome};
 
 /// What to compress and how.
 #[derive(Args)]
 #[command(after_help = "  seedpress compress model.safetensors --codec seedlm-progressive -o model.sdp
-  seedpress compress model.safetensors.index.json --codec rtn:group=64 --bits 3 --then zstd -o model.sdp")]
+  seedpress compress model.safetensors.index.json --codec rtn:group=64 --bits 3 --then zstd -o model.sdp
+  seedpress compress model.safetensors --plan plan.toml -o model.sdp")]
 pub struct Arguments {
     /// A .safetensors file, or the .safetensors.index.json of a sharded checkpoint
     input: PathBuf,
     /// The codec with its options: id, or id:key=value,key=value
-    #[arg(long)]
-    codec: String,
+    #[arg(long, required_unless_present = "plan")]
+    codec: Option<String>,
+    /// A plan that names a codec for each tensor: see `seedpress plan`
+    #[arg(long, value_name = "TOML", conflicts_with_all = ["codec", "bits", "then"])]
+    plan: Option<PathBuf>,
     /// Bits per weight, for codecs that target a rate
     #[arg(long)]
     bits: Option<f64>,
     /// Entropy stage behind the codec
     #[arg(long, value_name = "STAGE")]
     then: Option<String>,
-    /// Tensors with fewer weights, and those of rank 0 and 1, are stored as they are; 0 hands everything to the codec
-    #[arg(long, default_value_t = 1024)]
-    keep_below: usize,
+    /// Tensors with fewer weights, and those of rank 0 and 1, are stored as they are; 0 hands everything to the codec [default: 1024,
+    /// or what the plan says]
+    #[arg(long, value_name = "N")]
+    keep_below: Option<usize>,
     /// Write one tensor after the other instead of all base layers first
     #[arg(long)]
     tensor_major: bool,
@@ -44,7 +50,11 @@ pub struct Arguments {
 /// Compresses a checkpoint, one tensor at a time.
 pub fn run(arguments: &Arguments) -> Outcome {
     let registry = seedpress::registry();
-    let codec = codec(arguments, &registry)?;
+    let choice = Choice::new(arguments, &registry)?;
+    let keep_below = arguments.keep_below.unwrap_or(match &choice {
+        Choice::One(_) => 1024,
+        Choice::Plan(plan, _) => plan.keep_below,
+    });
     refuse_overwrite(&arguments.output, arguments.force)?;
     let raw = registry.codec("raw").map_err(Failure::usage)?.default_codec();
     let checkpoint = Checkpoint::open(&arguments.input).map_err(Failure::data)?;
@@ -53,10 +63,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
     for (index, info) in checkpoint.tensors().iter().enumerate() {
         let entry = match checkpoint.load(index).map_err(Failure::data)? {
             Content::Float(tensor) => {
-                let kept = arguments.keep_below > 0
-                    && (tensor.shape().len() <= 1 || tensor.values().len() < arguments.keep_below);
+                let kept = keep_below > 0 && (tensor.shape().len() <= 1 || tensor.values().len() < keep_below);
                 let context = EncodeContext { registry: Some(&registry), ..EncodeContext::default() };
-                let chosen = if kept { &raw } else { &codec };
+                let chosen = if kept { &raw } else { choice.codec(&info.name)? };
                 Entry::Record(chosen.encode(&tensor.view(&info.name), &context).map_err(Failure::data)?)
             }
             Content::Opaque(bytes) => Entry::Opaque { dtype: info.dtype.clone(), shape: info.shape.clone(), bytes },
@@ -70,14 +79,53 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let written = container.write(&arguments.output).map_err(Failure::data)?;
     let source = checkpoint.source_bytes();
     let ratio = source as f64 / written as f64;
-    println!("{}: {source} -> {written} bytes, {ratio:.2} times smaller, {}", arguments.output.display(), codec.name());
+    println!(
+        "{}: {source} -> {written} bytes, {ratio:.2} times smaller, {}",
+        arguments.output.display(),
+        choice.name()
+    );
     Ok(())
 }
 
-fn codec(arguments: &Arguments, registry: &Registry) -> Result<AnyCodec, Failure> {
-    let (mut name, stage) = match arguments.codec.split_once('+') {
+/// What stores the tensors that are not kept as they are.
+enum Choice {
+    One(AnyCodec),
+    Plan(PlanFile, PathBuf),
+}
+
+impl Choice {
+    fn new(arguments: &Arguments, registry: &Registry) -> Result<Self, Failure> {
+        match (&arguments.plan, &arguments.codec) {
+            (Some(path), _) => Ok(Self::Plan(PlanFile::load(path, registry).map_err(Failure::usage)?, path.clone())),
+            (None, Some(name)) => Ok(Self::One(codec(name, arguments, registry)?)),
+            (None, None) => Err(Failure::usage("name a codec with --codec or a plan with --plan")),
+        }
+    }
+
+    fn codec(&self, tensor: &str) -> Result<&AnyCodec, Failure> {
+        match self {
+            Self::One(codec) => Ok(codec),
+            Self::Plan(plan, path) => plan.codec(tensor).ok_or_else(|| {
+                let path = path.display();
+                Failure::usage(format!(
+                    "{path}: no [[tensor]] matches `{tensor}`: add one, or a last one with name = \"*\""
+                ))
+            }),
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::One(codec) => codec.name(),
+            Self::Plan(_, path) => format!("plan {}", path.display()),
+        }
+    }
+}
+
+fn codec(given: &str, arguments: &Arguments, registry: &Registry) -> Result<AnyCodec, Failure> {
+    let (mut name, stage) = match given.split_once('+') {
         Some((name, stage)) => (name.to_owned(), Some(stage.to_owned())),
-        None => (arguments.codec.clone(), None),
+        None => (given.to_owned(), None),
     };
     if let Some(bits) = arguments.bits {
         let id = name.split(':').next().unwrap_or_default();

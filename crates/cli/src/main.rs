@@ -6,6 +6,7 @@ mod compress;
 mod decompress;
 mod failure;
 mod inspect;
+mod plan;
 mod report;
 
 use std::process::ExitCode;
@@ -23,6 +24,7 @@ struct Arguments {
 const EXAMPLES: &str = "Examples:
   seedpress bench configs/quick.toml
   seedpress bench configs/full.toml --only codec=bitnet --only model=fashion-mlp
+  seedpress plan model.safetensors --ratio 10 -o plan.toml
   seedpress compress model.safetensors --codec rtn --bits 4 --then zstd -o model.sdp
   seedpress decompress model.sdp -o back.safetensors
 
@@ -40,6 +42,8 @@ enum Command {
     Codecs(catalogue::CodecsArguments),
     /// List, fetch or train the models of the zoo
     Models(catalogue::ModelsArguments),
+    /// Choose a codec and a rate for each tensor of a model, for a size
+    Plan(plan::Arguments),
     /// Compress a checkpoint into an .sdp file
     Compress(compress::Arguments),
     /// Turn an .sdp file, or the beginning of one, back into a checkpoint
@@ -57,6 +61,7 @@ fn main() -> ExitCode {
         Command::Compare(arguments) => report::compare(&arguments),
         Command::Codecs(arguments) => catalogue::codecs(&arguments),
         Command::Models(arguments) => catalogue::models(&arguments),
+        Command::Plan(arguments) => plan::run(&arguments),
         Command::Compress(arguments) => compress::run(&arguments),
         Command::Decompress(arguments) => decompress::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),

@@ -118,6 +118,87 @@ fn shards_are_one_model() {
 }
 
 #[test]
+fn a_plan_is_made_edited_and_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let tensor = |seed: u64, shape: [usize; 2]| SavedTensor {
+        dtype: "F32".into(),
+        shape: shape.to_vec(),
+        bytes: weights(seed, shape[0] * shape[1]).iter().flat_map(|value| value.to_le_bytes()).collect(),
+    };
+    let tensors = [
+        ("big.weight".to_owned(), tensor(1, [128, 64])),
+        ("small.weight".to_owned(), tensor(2, [32, 64])),
+        ("bias".to_owned(), tensor(3, [1, 32])),
+    ];
+    save_safetensors(&here.join("model.safetensors"), &tensors, &BTreeMap::new()).unwrap();
+    let table = succeeds(here, "plan model.safetensors --bits 4 --codec ecsq -o plan.toml");
+    assert!(table.contains("big.weight") && !table.contains("bias"), "{table}");
+    succeeds(here, "compress model.safetensors --plan plan.toml -o m.sdp");
+    let size = |name: &str| std::fs::metadata(here.join(name)).unwrap().len();
+    let weights = 128 * 64 + 32 * 64 + 32;
+    assert!(8 * size("m.sdp") <= 4 * weights && 8 * size("m.sdp") > 39 * weights / 10, "{} bytes", size("m.sdp"));
+    let text = std::fs::read_to_string(here.join("plan.toml")).unwrap();
+    assert!(text.contains(&format!("file_bytes = {}", size("m.sdp"))), "{text}");
+    succeeds(here, "verify m.sdp --against model.safetensors");
+    fails(here, "plan model.safetensors --bits 4 -o plan.toml", 2, "plan.toml is there already");
+
+    let edited =
+        "[[tensor]]\nname = \"big.*\"\ncodec = \"q8_0\"\n[[tensor]]\nname = \"*\"\ncodec = \"rtn:bits=4+zstd\"\n";
+    std::fs::write(here.join("edited.toml"), edited).unwrap();
+    succeeds(here, "compress model.safetensors --plan edited.toml -o e.sdp");
+    let listing = succeeds(here, "inspect e.sdp");
+    for line in ["big.weight: q8_0,", "small.weight: rtn+zstd,", "bias: raw,"] {
+        assert!(listing.contains(line), "{listing}");
+    }
+    std::fs::write(here.join("part.toml"), edited.replace("\"*\"", "\"other\"")).unwrap();
+    std::fs::write(here.join("wrong.toml"), edited.replace("q8_0", "q9_0")).unwrap();
+    fails(here, "compress model.safetensors --plan part.toml -o x.sdp", 2, "no [[tensor]] matches `small.weight`");
+    fails(here, "compress model.safetensors --plan wrong.toml -o x.sdp", 2, "wrong.toml:3:9: `codec` in [[tensor]]");
+    fails(here, "compress model.safetensors --plan nowhere.toml -o x.sdp", 2, "nowhere.toml");
+    fails(here, "plan model.safetensors --bits 4 --codec q9_0 -o x.toml", 2, "q9_0");
+    fails(here, "plan model.safetensors --bits 4 --profile cmn -o x.toml", 2, "legal values are transformer, cnn");
+    fails(here, "plan model.safetensors --bits 0.05 -o x.toml", 1, "cannot be reached");
+    fails(here, "plan nowhere --bits 4 -o x.toml", 1, "nowhere");
+}
+
+#[test]
+fn a_plan_is_a_row_of_an_experiment() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let text = "[run]\nname = \"t\"\n[[codec]]\ncodec = \"ecsq\"\n[[codec]]\ncodec = \"plan\"\nlike = \"ecsq\"\nladder = \"ecsq q8_0\"\n\
+                [[model]]\npath = \"model.safetensors\"\n";
+    save(&here.join("model.safetensors"), "fc", 1);
+    std::fs::write(here.join("t.toml"), text).unwrap();
+    succeeds(here, "bench t.toml --out out");
+    let rows = std::fs::read_to_string(here.join("out/results.jsonl")).unwrap();
+    let rows: Vec<serde_json::Value> = rows.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let name = "plan:ladder=ecsq q8_0,like=ecsq";
+    let planned: Vec<_> = rows.iter().filter(|row| row["codec"] == name).collect();
+    assert_eq!(planned.len(), 3, "{rows:?}");
+    let of = |tensor: &str| planned.iter().find(|row| row["tensor"] == tensor).unwrap();
+    assert!(of("fc.weight")["stored_by"].as_str().unwrap().starts_with("ecsq"));
+    assert_eq!(of("fc.bias")["stored_by"], "raw");
+    let bytes = |codec: &str| {
+        let whole = rows.iter().find(|row| row["kind"] == "model" && row["codec"] == codec).unwrap();
+        whole["bytes"].as_u64().unwrap()
+    };
+    assert!(bytes(name) <= bytes("ecsq"));
+    assert!(here.join("out/plans.jsonl").exists() && here.join("out/plans").is_dir());
+    assert!(std::fs::read_to_string(here.join("out/report.md")).unwrap().contains("Plans: model"));
+    let again = succeeds(here, "bench t.toml --out out");
+    assert!(again.contains("\n0 cells measured"), "{again}");
+
+    let wrong = |old: &str, new: &str| std::fs::write(here.join("w.toml"), text.replace(old, new)).unwrap();
+    wrong("ecsq q8_0", "ecsq q9_0");
+    fails(here, "bench w.toml --out w", 2, "w.toml:6:9: codec `plan`: `ladder` of a plan: unknown codec `q9_0`");
+    wrong("ladder = \"ecsq q8_0\"", "then = \"zstd\"");
+    fails(here, "bench w.toml --out w", 2, "`then` does not go with a plan");
+    wrong("ladder", "lader");
+    fails(here, "bench w.toml --out w", 2, "unknown key `lader`");
+}
+
+#[test]
 fn bad_input_is_one_line_and_nothing_half_written() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();

@@ -120,6 +120,12 @@ impl Symbols {
     pub fn floats(packing: Packing, count: usize) -> Self {
         Self { packing, count: count as u64, row: 0 }
     }
+
+    /// The same with `row` symbols to a tensor row.
+    #[must_use]
+    pub fn in_rows(self, row: usize) -> Self {
+        Self { row: u32::try_from(row).unwrap_or(0), ..self }
+    }
 }
 
 /// Bytes of one role.

@@ -1,25 +1,30 @@
 //! Symbols with one static integer table, range-ANS coded in blocks that decode in parallel.
 //!
 //! Wire of [`encode_bytes`]: [table](crate::frequencies), lanes `u8` (1, 4 or 32), for each block of 2^18 symbols its length
-//! `varint`, then the [blocks](crate::rans). The number of symbols is the caller's to keep; no symbols are no bytes.
+//! `varint` (the jump table), then the [blocks](crate::rans). The number of symbols is the caller's to keep; no symbols are no bytes.
 //!
 //! Wire of [`encode`], for symbols up to 16 bits: length `varint` and coded tokens, then raw bits, LSB first. A value below 128 is
 //! its own token; above, the token is the position of its highest bit with the three bits below, and the rest is raw.
 
 use rayon::prelude::*;
+use seedpress_codec::packing::packed_len;
 use seedpress_codec::wire::{Put, Reader};
 use seedpress_codec::{DecodeError, Limits};
 
 use crate::frequencies::Frequencies;
-use crate::rans::{self, Slots};
+use crate::layout::pack_into;
+use crate::rans::{self, Divisors, Slots};
 
 const BLOCK: usize = 1 << 18;
+/// Blocks that one task decodes, side by side where that hides latency.
+const GROUP: usize = 2;
 
-/// Lanes that cost little against what is coded: each takes two bytes more than the information in its state.
-fn lanes(count: usize) -> u8 {
-    match count {
+/// Lanes that cost little against what is coded. A lane's stored state is four bytes, two of them information: lanes take less than
+/// .4 % of what is longer than half a kilobyte.
+fn lanes(count: usize, frequencies: &Frequencies) -> u8 {
+    match (count as f64 * frequencies.entropy() / 8.0) as u64 {
         0..2048 => 1,
-        2048..65536 => 4,
+        2048..16_384 => 4,
         _ => 32,
     }
 }
@@ -32,14 +37,15 @@ pub fn encode_bytes(symbols: &[u8]) -> Vec<u8> {
     let frequencies = Frequencies::of(symbols);
     let mut out = Vec::new();
     frequencies.write(&mut out);
-    let lanes = lanes(symbols.len());
+    let lanes = lanes(symbols.len(), &frequencies);
     out.push(lanes);
+    let divisors = Divisors::new(&frequencies);
     let blocks: Vec<Vec<u8>> = symbols
         .par_chunks(BLOCK)
         .map(|block| match lanes {
-            1 => rans::encode::<1>(block, &frequencies),
-            4 => rans::encode::<4>(block, &frequencies),
-            _ => rans::encode::<32>(block, &frequencies),
+            1 => rans::encode::<1>(block, &divisors),
+            4 => rans::encode::<4>(block, &divisors),
+            _ => rans::encode::<32>(block, &divisors),
         })
         .collect();
     for block in &blocks {
@@ -49,37 +55,91 @@ pub fn encode_bytes(symbols: &[u8]) -> Vec<u8> {
     out
 }
 
+/// A coded stream taken apart.
+struct Parts<'a> {
+    frequencies: Frequencies,
+    lanes: u8,
+    blocks: Vec<&'a [u8]>,
+}
+
+impl<'a> Parts<'a> {
+    fn new(bytes: &'a [u8], count: usize) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let frequencies = Frequencies::read(&mut reader)?;
+        let lanes = reader.u8()?;
+        if ![1, 4, 32].contains(&lanes) {
+            return Err(DecodeError::corrupt("lanes are 1, 4 or 32").at_offset(reader.position() - 1));
+        }
+        // Every block takes a byte of the jump table: more of them than bytes are not there.
+        let block_count = count.div_ceil(BLOCK);
+        if block_count > reader.remaining() {
+            return Err(DecodeError::truncated(block_count, reader.remaining()));
+        }
+        let lengths = (0..block_count).map(|_| reader.length()).collect::<Result<Vec<_>, _>>()?;
+        let blocks = lengths.into_iter().map(|len| reader.take(len)).collect::<Result<Vec<_>, _>>()?;
+        reader.finish()?;
+        Ok(Self { frequencies, lanes, blocks })
+    }
+
+    /// Decodes a run of blocks into their symbols.
+    fn decode(&self, slots: &Slots, blocks: &[&[u8]], symbols: &mut [u8]) -> Result<(), DecodeError> {
+        let mut jobs = blocks.iter().copied().zip(symbols.chunks_mut(BLOCK));
+        match self.lanes {
+            1 => jobs.try_for_each(|(block, symbols)| rans::decode::<1>(block, slots, symbols)),
+            4 => jobs.try_for_each(|(block, symbols)| rans::decode::<4>(block, slots, symbols)),
+            _ => rans::decode_wide(&mut jobs.collect::<Vec<_>>(), slots),
+        }
+    }
+}
+
 /// Decodes `count` byte symbols.
 ///
 /// # Errors
 /// Truncated, corrupt, or the limit.
 pub fn decode_bytes(bytes: &[u8], count: usize, limits: &mut Limits) -> Result<Vec<u8>, DecodeError> {
-    let mut reader = Reader::new(bytes);
     if count == 0 {
-        reader.finish()?;
+        Reader::new(bytes).finish()?;
         return Ok(Vec::new());
     }
-    let frequencies = Frequencies::read(&mut reader)?;
-    let lanes = reader.u8()?;
-    if ![1, 4, 32].contains(&lanes) {
-        return Err(DecodeError::corrupt("lanes are 1, 4 or 32").at_offset(reader.position() - 1));
-    }
     let mut symbols: Vec<u8> = limits.filled(count, 0)?;
-    // Every block takes a byte of the jump table: more of them than bytes are not there.
-    let block_count = count.div_ceil(BLOCK);
-    if block_count > reader.remaining() {
-        return Err(DecodeError::truncated(block_count, reader.remaining()));
-    }
-    let lengths = (0..block_count).map(|_| reader.length()).collect::<Result<Vec<_>, _>>()?;
-    let blocks = lengths.into_iter().map(|len| reader.take(len)).collect::<Result<Vec<_>, _>>()?;
-    reader.finish()?;
-    let slots = Slots::new(&frequencies);
-    symbols.par_chunks_mut(BLOCK).zip(blocks).try_for_each(|(out, block)| match lanes {
-        1 => rans::decode::<1>(block, &slots, out),
-        4 => rans::decode::<4>(block, &slots, out),
-        _ => rans::decode::<32>(block, &slots, out),
-    })?;
+    let parts = Parts::new(bytes, count)?;
+    let slots = Slots::new(&parts.frequencies);
+    symbols
+        .par_chunks_mut(GROUP * BLOCK)
+        .zip(parts.blocks.par_chunks(GROUP))
+        .try_for_each(|(symbols, blocks)| parts.decode(&slots, blocks, symbols))?;
     Ok(symbols)
+}
+
+/// Decodes `count` symbols straight into LSB-first fields of `width` bits, 1..=8, which never leave the cache unpacked.
+///
+/// # Errors
+/// Truncated, corrupt (also where a symbol is wider than its field), or the limit.
+pub fn decode_packed(bytes: &[u8], width: u8, count: usize, limits: &mut Limits) -> Result<Vec<u8>, DecodeError> {
+    if count == 0 {
+        Reader::new(bytes).finish()?;
+        return Ok(Vec::new());
+    }
+    let needed = packed_len(count, width).ok_or(DecodeError::corrupt("symbol count overflows"))?;
+    let mut packed: Vec<u8> = limits.filled(needed, 0)?;
+    let scratch = GROUP * BLOCK;
+    limits.take(count.min(scratch) as u64)?;
+    let parts = Parts::new(bytes, count)?;
+    if width < 8 && parts.frequencies.highest() >> width != 0 {
+        return Err(DecodeError::corrupt("a symbol is wider than its field"));
+    }
+    let slots = Slots::new(&parts.frequencies);
+    packed
+        .par_chunks_mut(scratch / 8 * usize::from(width))
+        .zip(parts.blocks.par_chunks(GROUP))
+        .enumerate()
+        .try_for_each_init(Vec::new, |symbols, (index, (packed, blocks))| {
+            symbols.resize((count - index * scratch).min(scratch), 0);
+            parts.decode(&slots, blocks, symbols)?;
+            pack_into(symbols, width, packed);
+            Ok(())
+        })?;
+    Ok(packed)
 }
 
 /// The token of a value and how many raw bits follow it.

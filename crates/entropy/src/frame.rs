@@ -13,6 +13,15 @@ pub fn compress(bytes: &[u8]) -> Result<Vec<u8>, EncodeError> {
     ::zstd::bulk::compress(bytes, LEVEL).map_err(|error| EncodeError::Internal(format!("zstd: {error}")))
 }
 
+/// The size of a frame at a fast level.
+///
+/// # Errors
+/// Internal, where the library fails.
+pub fn probe(bytes: &[u8]) -> Result<usize, EncodeError> {
+    let frame = ::zstd::bulk::compress(bytes, 3).map_err(|error| EncodeError::Internal(format!("zstd: {error}")))?;
+    Ok(frame.len())
+}
+
 /// Exactly `len` bytes from a zstd frame.
 ///
 /// # Errors

@@ -6,6 +6,8 @@
 use seedpress_codec::DecodeError;
 use seedpress_codec::wire::{Put, Reader};
 
+use crate::binary::log2;
+
 /// Bits of probability.
 pub const PRECISION: u32 = 12;
 /// What the frequencies of a table add up to.
@@ -18,11 +20,18 @@ pub struct Frequencies([u16; 256]);
 impl Frequencies {
     /// The table of these symbols; of symbol 0 alone where there are none.
     pub fn of(symbols: &[u8]) -> Self {
-        let mut counts = [0u64; 256];
-        for &symbol in symbols {
-            counts[usize::from(symbol)] += 1;
+        // Four tables: equal neighbours would wait for each other's increment.
+        let mut parts = [[0u64; 256]; 4];
+        let mut fours = symbols.chunks_exact(4);
+        for four in &mut fours {
+            for (part, &symbol) in parts.iter_mut().zip(four) {
+                part[usize::from(symbol)] += 1;
+            }
         }
-        Self::from_counts(&counts)
+        for &symbol in fours.remainder() {
+            parts[0][usize::from(symbol)] += 1;
+        }
+        Self::from_counts(&std::array::from_fn(|symbol| parts.iter().map(|part| part[symbol]).sum()))
     }
 
     /// Quantises counts; every symbol that occurs keeps a frequency of at least 1.
@@ -65,9 +74,21 @@ impl Frequencies {
         &self.0
     }
 
+    /// Bits that a symbol costs on average where symbols occur as often as the table says.
+    pub fn entropy(&self) -> f64 {
+        let total = f64::from(TOTAL);
+        let bits = |&f: &u16| f64::from(f) / total * log2(total / f64::from(f));
+        self.0.iter().filter(|f| **f > 0).map(bits).sum()
+    }
+
+    /// The highest symbol that has a frequency.
+    pub fn highest(&self) -> u8 {
+        self.0.iter().rposition(|&f| f > 0).unwrap_or(0) as u8
+    }
+
     /// Appends the table.
     pub fn write(&self, out: &mut Vec<u8>) {
-        let highest = self.0.iter().rposition(|&f| f > 0).unwrap_or(0);
+        let highest = usize::from(self.highest());
         out.push(highest as u8);
         let mut symbol = 0;
         while symbol <= highest {

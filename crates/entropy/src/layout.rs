@@ -118,7 +118,7 @@ impl Layout {
     pub fn unpack(self, bytes: &[u8], count: usize) -> Vec<u8> {
         match self {
             Self::Bytes => bytes.to_vec(),
-            Self::Bits(width) if width <= 8 => unpack_narrow(bytes, usize::from(width), count),
+            Self::Bits(width) if width <= 8 => unpack_narrow(bytes, width, count),
             Self::Bits(width) => {
                 let mut planes = vec![0; count * self.planes()];
                 for index in 0..count {
@@ -151,10 +151,8 @@ impl Layout {
                 if width < 8 && planes.iter().fold(0, |all, &symbol| all | symbol) >> width != 0 {
                     return Err(DecodeError::corrupt("a symbol is wider than its field"));
                 }
-                let mut bytes = limits.vec(needed + 8)?;
-                pack_narrow(&planes, usize::from(width), &mut bytes);
-                bytes.truncate(needed);
-                Ok(bytes)
+                limits.take(needed as u64)?;
+                Ok(pack_narrow(&planes, width))
             }
             Self::Bits(width) => {
                 let mut bytes: Vec<u8> = limits.vec(needed)?;
@@ -211,24 +209,94 @@ fn field(bytes: &[u8], index: usize, width: usize) -> u64 {
     (u64::from_le_bytes(window) >> (bit % 8)) & ((1 << width) - 1)
 }
 
-/// Eight fields fill `width` whole bytes, so both directions work on 64-bit words without carrying bits over.
-fn unpack_narrow(bytes: &[u8], width: usize, count: usize) -> Vec<u8> {
-    let mask = (1u64 << width) - 1;
-    let mut symbols = Vec::with_capacity(count + 8);
-    for group in bytes.chunks(width) {
-        let mut window = [0u8; 8];
-        window[..group.len()].copy_from_slice(group);
-        let word = u64::from_le_bytes(window);
-        symbols.extend((0..8).map(|k| ((word >> (k * width)) & mask) as u8));
+/// Cells of `2^log` bytes, the lowest `bits` of each set.
+#[inline(always)]
+const fn cells(log: u32, bits: u32) -> u64 {
+    let cell = 8 << log;
+    let ones = if bits >= 64 { u64::MAX } else { (1 << bits) - 1 };
+    let (mut mask, mut at) = (0, 0);
+    while at < 64 {
+        mask |= ones << at;
+        at += cell;
     }
-    symbols.truncate(count);
-    symbols
+    mask
 }
 
-fn pack_narrow(symbols: &[u8], width: usize, bytes: &mut Vec<u8>) {
-    for group in symbols.chunks(8) {
-        let word = group.iter().rev().fold(0u64, |word, &symbol| word << width | u64::from(symbol));
-        bytes.extend_from_slice(&word.to_le_bytes()[..width]);
+/// Eight symbols of `width` bits in bytes, moved together: pairs, pairs of pairs, halves.
+#[inline(always)]
+fn gather(word: u64, width: u32) -> u64 {
+    let word = word & cells(1, 8) | (word >> 8 & cells(1, 8)) << width;
+    let word = word & cells(2, 16) | (word >> 16 & cells(2, 16)) << (2 * width);
+    word & cells(3, 32) | (word >> 32) << (4 * width)
+}
+
+/// Undoes [`gather`].
+#[inline(always)]
+fn spread(word: u64, width: u32) -> u64 {
+    let word = word & cells(3, 4 * width) | (word >> (4 * width) & cells(3, 4 * width)) << 32;
+    let word = word & cells(2, 2 * width) | (word >> (2 * width) & cells(2, 2 * width)) << 16;
+    word & cells(1, width) | (word >> width & cells(1, width)) << 8
+}
+
+/// Fields of `width` bits, 1..=8, as bytes. Eight fields fill `width` whole bytes.
+pub(crate) fn unpack_narrow(bytes: &[u8], width: u8, count: usize) -> Vec<u8> {
+    fn run<const WIDTH: usize>(bytes: &[u8], count: usize) -> Vec<u8> {
+        let mut symbols = vec![0; count];
+        let whole = count / 8;
+        for (eight, group) in symbols.chunks_exact_mut(8).zip(bytes.chunks_exact(WIDTH)) {
+            // Lengths the compiler knows: a copy of any length would be a call.
+            let mut window = [0u8; 8];
+            window[..WIDTH].copy_from_slice(group);
+            eight.copy_from_slice(&spread(u64::from_le_bytes(window), WIDTH as u32).to_le_bytes());
+        }
+        let (rest, last) = (&mut symbols[8 * whole..], &bytes[WIDTH * whole..]);
+        let mut window = [0u8; 8];
+        window[..last.len()].copy_from_slice(last);
+        rest.copy_from_slice(&spread(u64::from_le_bytes(window), WIDTH as u32).to_le_bytes()[..rest.len()]);
+        symbols
+    }
+    match width {
+        1 => run::<1>(bytes, count),
+        2 => run::<2>(bytes, count),
+        3 => run::<3>(bytes, count),
+        4 => run::<4>(bytes, count),
+        5 => run::<5>(bytes, count),
+        6 => run::<6>(bytes, count),
+        7 => run::<7>(bytes, count),
+        _ => bytes[..count].to_vec(),
+    }
+}
+
+/// Packs symbols below `2^width`, width 1..=8.
+pub(crate) fn pack_narrow(symbols: &[u8], width: u8) -> Vec<u8> {
+    let mut bytes = vec![0; (symbols.len() * usize::from(width)).div_ceil(8)];
+    pack_into(symbols, width, &mut bytes);
+    bytes
+}
+
+/// Packs symbols into exactly the bytes they take.
+pub(crate) fn pack_into(symbols: &[u8], width: u8, bytes: &mut [u8]) {
+    fn run<const WIDTH: usize>(symbols: &[u8], bytes: &mut [u8]) {
+        let whole = symbols.len() / 8;
+        for (eight, group) in symbols.chunks_exact(8).zip(bytes.chunks_exact_mut(WIDTH)) {
+            let mut window = [0u8; 8];
+            window.copy_from_slice(eight);
+            group.copy_from_slice(&gather(u64::from_le_bytes(window), WIDTH as u32).to_le_bytes()[..WIDTH]);
+        }
+        let (rest, last) = (&symbols[8 * whole..], &mut bytes[WIDTH * whole..]);
+        let mut window = [0u8; 8];
+        window[..rest.len()].copy_from_slice(rest);
+        last.copy_from_slice(&gather(u64::from_le_bytes(window), WIDTH as u32).to_le_bytes()[..last.len()]);
+    }
+    match width {
+        1 => run::<1>(symbols, bytes),
+        2 => run::<2>(symbols, bytes),
+        3 => run::<3>(symbols, bytes),
+        4 => run::<4>(symbols, bytes),
+        5 => run::<5>(symbols, bytes),
+        6 => run::<6>(symbols, bytes),
+        7 => run::<7>(symbols, bytes),
+        _ => bytes.copy_from_slice(symbols),
     }
 }
 

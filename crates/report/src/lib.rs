@@ -20,7 +20,7 @@ mod tables;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use seedpress_results::{ResultsError, read_rows, read_run};
+use seedpress_results::{ResultsError, read_plans, read_rows, read_run};
 
 use document::{Block, Chart};
 use study::Study;
@@ -53,7 +53,7 @@ fn io(path: &Path) -> impl FnOnce(std::io::Error) -> ReportError + '_ {
 }
 
 fn study(folder: &Path) -> Result<Study, ReportError> {
-    Ok(Study::new(read_run(folder)?, read_rows(folder)?))
+    Ok(Study::new(read_run(folder)?, read_rows(folder)?, read_plans(folder)?))
 }
 
 /// Draws the report of the run in `folder`. Each file is replaced as a whole; charts of an earlier drawing that no longer exist go.

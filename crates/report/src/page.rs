@@ -38,6 +38,7 @@ pub fn document(study: &Study) -> Document {
         speed(study),
         size(study),
         layers(study),
+        plans(study),
         progressive(study),
         trade_offs(study),
         accuracy(study),
@@ -135,6 +136,15 @@ fn layers(study: &Study) -> Section {
     let mut section = Section::new("layers", "Error of each layer");
     for model in study.model_names.iter().filter(|model| !study.is_synthetic(model)) {
         section.chart(charts::heatmap(study, model));
+    }
+    section
+}
+
+fn plans(study: &Study) -> Section {
+    let mut section = Section::new("plans", "Plans and sensitivity");
+    for model in &study.model_names {
+        section.chart(charts::sensitivity(study, model));
+        section.table(tables::plans(study, model));
     }
     section
 }

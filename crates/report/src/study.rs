@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use seedpress_results::{ModelRow, Row, Run, Status, TensorRow};
+use seedpress_results::{ModelRow, PlanRow, Row, Run, Status, TensorRow};
 
 use crate::style::{self, Mark};
 use crate::sums::Sums;
@@ -80,6 +80,8 @@ pub struct Study {
     pub tensors: Vec<TensorRow>,
     /// Rows of models, in file order.
     pub models: Vec<ModelRow>,
+    /// What plans were made of and what they chose.
+    pub plans: Vec<PlanRow>,
     /// Lossless ones, then the others in the order of the config, then the floor.
     pub contenders: Vec<Contender>,
     /// In the order of the config.
@@ -91,7 +93,7 @@ pub struct Study {
 
 impl Study {
     /// Orders and groups rows.
-    pub fn new(run: Run, rows: Vec<Row>) -> Self {
+    pub fn new(run: Run, rows: Vec<Row>, plans: Vec<PlanRow>) -> Self {
         let mut tensors = Vec::new();
         let mut models = Vec::new();
         for row in rows {
@@ -116,7 +118,7 @@ impl Study {
         );
         let marks = style::marks(contenders.iter().map(|contender| contender.codec_id.as_str()));
         let policy = policy(&tensors);
-        Self { run, tensors, models, contenders, model_names, marks, policy }
+        Self { run, tensors, models, plans, contenders, model_names, marks, policy }
     }
 
     /// How a contender is drawn.
@@ -264,7 +266,9 @@ fn policy(tensors: &[TensorRow]) -> BTreeSet<(String, String)> {
     let mut votes: BTreeMap<(&str, &str), (usize, usize)> = BTreeMap::new();
     for row in tensors.iter().filter(|row| row.status == Status::Ok) {
         let (stored, all) = votes.entry((&row.model, &row.tensor)).or_default();
-        *stored += usize::from(row.stored_by.is_some());
+        // A plan names the codec of every tensor; what it hands to a codec is not the policy's.
+        let planned = row.codec_id == "plan" && row.stored_by.as_deref() != Some("raw");
+        *stored += usize::from(row.stored_by.is_some() && !planned);
         *all += 1;
     }
     votes

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use seedpress_results::{ModelRow, Prefix, Row, Run, Status, TensorRow, append, write_run};
+use seedpress_results::{
+    AssignmentRow, ModelRow, PlanRow, Prefix, Row, Run, SensitivityRow, Status, TensorRow, append, append_plans, write_run,
+};
 
 fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
@@ -81,6 +83,53 @@ fn the_same_rows_give_the_same_bytes_and_escape_names() {
     if let Ok(folder) = std::env::var("SEEDPRESS_REPORT_LOOK") {
         std::fs::write(folder, &text).unwrap();
     }
+}
+
+/// Plans whose codecs, tensors and values are as odd as rows may be.
+fn plans() -> Vec<PlanRow> {
+    let mut plans = Vec::new();
+    for (index, tensor) in ["fc1", "fc2"].into_iter().enumerate() {
+        for (codec, divergence) in [("a<b:bits=2", Some(0.5)), ("a<b:bits=4", Some(0.0)), ("c", Some(1e-9))] {
+            plans.push(PlanRow::Sensitivity(SensitivityRow {
+                model: "mlp".into(),
+                tensor: tensor.into(),
+                codec: codec.into(),
+                weights: 8192,
+                bytes: 2048 + index as u64,
+                squared_error: 1.0,
+                energy: 100.0,
+                divergence,
+                ..SensitivityRow::default()
+            }));
+        }
+        plans.push(PlanRow::Assignment(AssignmentRow {
+            model: "mlp".into(),
+            plan: "a<b:bits=4".into(),
+            tensor: tensor.into(),
+            codec: "c".into(),
+            weights: 8192,
+            bytes: 2048,
+            divergence: 0.25,
+            file_bytes: 4200,
+            joint: Some(0.5),
+            uniform: Some(0.75),
+            ..AssignmentRow::default()
+        }));
+    }
+    plans
+}
+
+#[test]
+fn plans_are_drawn_from_their_own_file() {
+    let folder = tempfile::tempdir().unwrap();
+    write_run(folder.path(), &Run::default()).unwrap();
+    append(folder.path(), &rows()).unwrap();
+    append_plans(folder.path(), &plans()).unwrap();
+    seedpress_report::render(folder.path()).unwrap();
+    let chart = std::fs::read_to_string(folder.path().join("charts/sensitivity-mlp.svg")).unwrap();
+    assert!(chart.contains("a&lt;b:bits=2") && !chart.contains("NaN"), "{chart}");
+    let text = std::fs::read_to_string(folder.path().join("report.md")).unwrap();
+    assert!(text.contains("Plans: mlp") && text.contains("0.500, 0.750 at one rate for all"), "{text}");
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn bench(criterion: &mut Criterion) {
             bencher.iter(|| four().map(|block| joint_per_seed(&table, &grid, black_box(block)).error).sum::<f64>());
         });
         group.throughput(Throughput::Elements(weights.len() as u64));
-        for path in [Path::Portable, Path::Avx2] {
+        for path in Path::supported() {
             group.bench_function(BenchmarkId::new(format!("{path:?}").to_lowercase(), &name), |bencher| {
                 bencher.iter(|| {
                     let batches = weights.chunks(table.rows() * BATCH);

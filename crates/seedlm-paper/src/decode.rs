@@ -44,9 +44,50 @@ impl Blocks<'_> {
         match path {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the feature the function is compiled for was detected on this machine.
+            Path::Avx512 if path.is_supported() => unsafe { self.avx512(first, out) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: likewise.
             Path::Avx2 if path.is_supported() => unsafe { self.avx2(first, out) },
             _ => self.any_shape::<false>(first, out),
         }
+    }
+
+    /// The presets' shapes in groups of eight blocks.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi,gfni")]
+    fn avx512(&self, first: usize, out: &mut [f32]) -> Result<(), ZeroSeed> {
+        match (self.register.width(), self.rows, self.columns, self.bits, &self.expansion) {
+            (16, 8, 3, 4, Some(expansion)) => self.groups::<8, 3>(expansion, first, out),
+            (16, 12, 4, 4, Some(expansion)) => self.groups::<12, 4>(expansion, first, out),
+            _ => self.one_by_one(first, out),
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi,gfni")]
+    fn groups<const ROWS: usize, const COLUMNS: usize>(
+        &self,
+        expansion: &Expansion,
+        first: usize,
+        out: &mut [f32],
+    ) -> Result<(), ZeroSeed> {
+        use kernel::avx512::{Constants, GROUP, groups};
+        debug_assert!(first.is_multiple_of(GROUP));
+        let count = out.len() / (GROUP * ROWS);
+        let (seeds, exponents, coefficients) = self.bytes;
+        let (whole, rest) = out.split_at_mut(count * GROUP * ROWS);
+        let constants = Constants::new(expansion, self.unit, self.factors);
+        // SAFETY: this function runs only where its features are.
+        let zero = unsafe {
+            groups::<ROWS, COLUMNS>(
+                &constants,
+                &seeds[2 * first..][..count * 16],
+                &exponents[first / 2..][..count * 4],
+                &coefficients[first / 2 * COLUMNS..][..count * 4 * COLUMNS],
+                whole,
+            )
+        };
+        if zero { Err(ZeroSeed) } else { self.of_shape::<true, ROWS, COLUMNS>(expansion, first + count * GROUP, rest) }
     }
 
     #[cfg(target_arch = "x86_64")]
@@ -211,7 +252,9 @@ mod tests {
                 decode_with(path, &encoded.view(&shape), &mut out).unwrap();
                 out.iter().map(|value| value.to_bits()).collect::<Vec<_>>()
             };
-            assert_eq!(decode(Path::Portable), decode(Path::Avx2), "block {block}");
+            for path in Path::supported() {
+                assert_eq!(decode(Path::Portable), decode(path), "{path:?}, block {block}");
+            }
         }
     }
 }

@@ -4,6 +4,9 @@
 //! `s mod 16 + 1` bits up. At most 48 states, coefficients of four bits, columns in pairs (an odd last one beside zeros).
 #![allow(unsafe_code)]
 
+#[cfg(target_arch = "x86_64")]
+pub mod avx512;
+
 /// What a block is made of: output bits from the seed on, packed coefficients, and both factors.
 #[derive(Clone, Copy)]
 pub struct Parts {

@@ -6,10 +6,11 @@ mod common;
 
 use common::{Random, preset, reference, trained_weights};
 use seedpress_codec::Int;
+use seedpress_lfsr_basis::Subspaces;
 use seedpress_lfsr_basis::subspace::{BATCH, Path};
 use seedpress_seedlm_paper::Config;
 use seedpress_seedlm_paper::encode::{grid, windows};
-use seedpress_seedlm_paper::search::{Choice, error, search, search_window};
+use seedpress_seedlm_paper::search::{Choice, Grid, error, search, search_window};
 
 /// A third Gaussian, a third Laplacian, a third trained weights.
 fn blocks(rows: usize, count: usize) -> Vec<f64> {
@@ -27,6 +28,15 @@ fn blocks(rows: usize, count: usize) -> Vec<f64> {
     (0..count).flat_map(block).collect()
 }
 
+/// The choices of a batch, the same on every path of this machine.
+fn on_every_path(table: &Subspaces, grid: &Grid, batch: &[f64]) -> Vec<Choice> {
+    let found = search(Path::Portable, table, grid, batch);
+    for path in Path::supported() {
+        assert_eq!(search(path, table, grid, batch), found, "{path:?}");
+    }
+    found
+}
+
 /// The fast search's claim is a choice no window improves on, and which the reference finds again with the same key.
 fn compare(config: &Config, count: usize, pruned: bool) {
     let table = windows(config).unwrap();
@@ -34,9 +44,7 @@ fn compare(config: &Config, count: usize, pruned: bool) {
     let weights = blocks(table.rows(), count);
     let mut fast = Vec::new();
     for batch in weights.chunks(table.rows() * BATCH) {
-        let found = search(Path::Avx2, &table, &grid, batch);
-        assert_eq!(search(Path::Portable, &table, &grid, batch), found);
-        fast.extend(found);
+        fast.extend(on_every_path(&table, &grid, batch));
     }
     let blocks: Vec<&[f64]> = weights.chunks_exact(table.rows()).collect();
     // A pruned reference starts from the claimed error, as a choice that loses every tie: it must be found again to win.
@@ -60,6 +68,17 @@ fn compare(config: &Config, count: usize, pruned: bool) {
 fn the_search_is_the_reference() {
     compare(&preset(8, 3), 24, true);
     compare(&preset(12, 4), 6, true);
+}
+
+#[test]
+fn every_path_chooses_alike_on_thousands_of_blocks() {
+    for config in [preset(8, 3), preset(12, 4)] {
+        let table = windows(&config).unwrap();
+        let grid = grid(&config, 2.5);
+        for batch in blocks(table.rows(), 2100).chunks(table.rows() * BATCH) {
+            on_every_path(&table, &grid, batch);
+        }
+    }
 }
 
 /// A small register: every window, exponent and coefficient, without any bound to start from.

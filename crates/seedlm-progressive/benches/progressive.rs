@@ -3,11 +3,12 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use seedpress_codec::{Codec, DType, EncodeContext, Limits, Tensor};
+use seedpress_codec::packing::pack_bits;
+use seedpress_codec::{Codec, EncodedView, LayerView, Limits, Role, SegmentView};
 use seedpress_lfsr_basis::Path;
 use seedpress_seedlm_progressive::codebook::Codebook;
 use seedpress_seedlm_progressive::search::{Index, Judge, Target, target};
-use seedpress_seedlm_progressive::{Config, SeedlmProgressive, Values};
+use seedpress_seedlm_progressive::{SeedlmProgressive, Values, gain};
 
 fn noise(count: usize) -> Vec<f32> {
     let mut state = 1u64;
@@ -65,7 +66,7 @@ fn search(criterion: &mut Criterion) {
         group.bench_function(format!("{path:?}").to_lowercase(), |b| {
             b.iter(|| {
                 let mut best = Best { bars: vec![1; targets.len()] };
-                index.screen(black_box(&targets), &mut best);
+                index.screen(index.penalties(), black_box(&targets), &mut best);
                 best.bars
             })
         });
@@ -73,27 +74,56 @@ fn search(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Tensors of 64 MiB with codewords at random positions, against copying as many bytes: too large for any cache.
 fn decode(criterion: &mut Criterion) {
-    let count = 1 << 20;
-    let tensor = Tensor::new(vec![1024, 1024], noise(count), DType::F32).expect("shape");
+    let count = 1 << 24;
+    let mut weights = noise(1 << 20);
+    weights.resize(count, 1.0);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("one thread");
     let mut group = criterion.benchmark_group("decode, one thread");
-    group.sample_size(20).throughput(Throughput::Bytes(4 * count as u64));
+    group.sample_size(10).throughput(Throughput::Bytes(4 * count as u64));
     let mut out = vec![0f32; count];
-    group.bench_function("memcpy", |b| b.iter(|| black_box(&mut out).copy_from_slice(black_box(tensor.values()))));
-    for (name, config) in [
-        ("one stage of 16", r#"{"layers": 1, "terms": 1, "block": 16, "beam": 1, "candidates": 4096}"#),
-        ("two stages of 32", r#"{"layers": 1, "terms": 2, "block": 32, "beam": 1, "candidates": 4096}"#),
-        ("three layers of two", r#"{"layers": 3, "terms": 2, "block": 32, "beam": 1, "candidates": 4096}"#),
+    group.bench_function("memcpy", |b| b.iter(|| black_box(&mut out).copy_from_slice(black_box(&weights))));
+    for (name, width, block, layers) in [
+        ("one layer of k = 14", 14u8, 28, 1),
+        ("three layers of k = 14", 14, 28, 3),
+        ("three layers of k = 12", 12, 24, 3),
+        ("three layers of k = 16", 16, 32, 3),
     ] {
-        let config: Config = serde_json::from_str(config).expect("options");
-        let encoded =
-            SeedlmProgressive::new(config).encode(&tensor.view("t"), &EncodeContext::default()).expect("encodes");
-        let view = encoded.view(tensor.shape());
+        let (terms, blocks) = (2, count.div_ceil(block));
+        let mut state = 1u64;
+        let mut next = |bits: u8| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> (64 - bits)) as u32
+        };
+        let levels = gain::write(&vec![0; blocks]);
+        let segments: Vec<Vec<(Role, Vec<u8>)>> = (0..layers)
+            .map(|layer| {
+                let scales = [0.01f32; 8][..(layer + 1) * terms].iter().flat_map(|scale| scale.to_le_bytes());
+                let mut segments = vec![
+                    (Role::Seeds, pack_bits((0..terms * blocks).map(|_| next(width)), width)),
+                    (Role::Signs, pack_bits((0..terms * blocks).map(|_| next(1)), 1)),
+                ];
+                if layer == 0 {
+                    segments.push((Role::Coefficients, levels.clone()));
+                }
+                segments.push((Role::Scales, scales.collect()));
+                segments
+            })
+            .collect();
+        let layers = segments
+            .iter()
+            .map(|layer| LayerView {
+                segments: layer.iter().map(|(role, bytes)| SegmentView { role: *role, bytes }).collect(),
+            })
+            .collect();
+        let params = [width, block as u8, terms as u8, 1, 0, 0, 0, 0, 0, 0];
+        let shape = [count];
+        let view = EncodedView { shape: &shape, params: &params, layers };
         group.bench_function(name, |b| {
             pool.install(|| {
                 b.iter(|| {
-                    SeedlmProgressive::decode(&view, black_box(&mut out), &mut Limits::new(1 << 28)).expect("decodes")
+                    SeedlmProgressive::decode(&view, black_box(&mut out), &mut Limits::new(1 << 30)).expect("decodes")
                 })
             })
         });

@@ -27,7 +27,12 @@ impl Codec for SeedlmProgressive {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { progressive: self.config.shape().layers > 1, targets_bits: true, ..Capabilities::default() }
+        Capabilities {
+            progressive: self.config.shape().layers > 1,
+            targets_bits: true,
+            uses_calibration: self.config.weighted,
+            ..Capabilities::default()
+        }
     }
 
     fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {

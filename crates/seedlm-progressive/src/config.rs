@@ -42,6 +42,9 @@ pub struct Config {
     pub candidates: Int<16, 262_143>,
     /// Distribution of the values of a codeword.
     pub values: Values,
+    /// Weigh the error of a column by the mean square of its input, where calibration data is given: better outputs, larger plain error.
+    /// The bytes have the same layout; encoding takes about twice the time.
+    pub weighted: bool,
 }
 
 impl Default for Config {
@@ -57,6 +60,7 @@ impl Default for Config {
             prefix: Number::of(0.5),
             candidates: Int::of(262_143),
             values: Values::Gaussian,
+            weighted: false,
         }
     }
 }

@@ -71,11 +71,9 @@ pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -
     out.par_chunks_mut(params.block * TASK).enumerate().for_each(|(task, out)| {
         let first = task * TASK;
         let levels = &levels[first..(first + TASK).min(levels.len())];
-        if plain {
-            out.fill(params.mean);
-        }
-        let work = Work { stages: &stages, first, levels, unit: unit as f32, block: params.block };
-        kernel::add(&work, out);
+        let mean = if plain { params.mean } else { 0.0 };
+        let work = Work { stages: &stages, first, levels, mean, unit: unit as f32, block: params.block };
+        kernel::sum(&work, out);
         if !plain {
             let (unit, mean) = (power(exponent), f64::from(params.mean));
             for value in out.iter_mut() {

@@ -22,7 +22,7 @@ use crate::gain;
 use crate::least_squares::Fit;
 use crate::params::Params;
 use crate::search::shortlist::{Continuation, Shortlist};
-use crate::search::{FINE, Index, Judge, LONGEST, Target, target};
+use crate::search::{EVEN, FINE, Index, Judge, LONGEST, MOST, Target, target};
 
 /// Blocks that set the stages' gains.
 const PILOT: usize = 128;
@@ -51,6 +51,8 @@ type Codes = [Code; DECIMATIONS.len()];
 struct Block<'a> {
     values: &'a [f32],
     gain: f32,
+    /// What the error of each weight counts, in units of `1 / EVEN`; nothing where all count alike.
+    importance: Option<Vec<i32>>,
 }
 
 /// One way to code a block up to some stage.
@@ -102,13 +104,18 @@ pub fn encode_with(
     let factor = power(-exponent);
     let values: Vec<f32> =
         tensor.values().iter().map(|&w| ((f64::from(w) - f64::from(mean)) * factor) as f32).collect();
+    let columns = column_importance(config, tensor, context);
     let energies: Vec<(f64, usize)> = values.chunks(shape.block).map(|block| (energy(block), block.len())).collect();
     let mean_square = energies.iter().map(|e| e.0).sum::<f64>() / values.len() as f64;
     let levels = gain::track(&energies, mean_square);
     let blocks: Vec<Block<'_>> = values
         .chunks(shape.block)
         .zip(&levels)
-        .map(|(values, &level)| Block { values, gain: gain::gain(i32::from(level)) })
+        .enumerate()
+        .map(|(index, (values, &level))| {
+            let importance = columns.as_ref().map(|columns| of_block(columns, index * shape.block, values.len()));
+            Block { values, gain: gain::gain(i32::from(level)), importance }
+        })
         .collect();
 
     let codebooks: Vec<_> = (0..shape.stages()).map(|stage| Codebook::new(shape.width, stage, config.values)).collect();
@@ -166,6 +173,37 @@ fn energy(values: &[f32]) -> f64 {
     values.iter().map(|&v| f64::from(v) * f64::from(v)).sum()
 }
 
+/// What the error of every column counts, where the configuration asks for it and the statistics fit.
+fn column_importance(config: &Config, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Option<Vec<f64>> {
+    let calibration = context.calibration.filter(|_| config.weighted)?;
+    let squares: Vec<f64> = calibration.mean_square.iter().map(|&square| f64::from(square)).collect();
+    let sum: f64 = squares.iter().sum();
+    let fits = squares.len() == tensor.columns() && sum.is_finite() && sum > 0.0 && squares.iter().all(|&s| s >= 0.0);
+    // Channels that were silent may speak later: they count a little.
+    let floor = 1e-3 * sum / squares.len() as f64;
+    fits.then(|| squares.iter().map(|&square| square.max(floor)).collect())
+}
+
+/// The importance of a block's weights, relative to their mean: blocks take the same bits, so only differences within one matter.
+fn of_block(columns: &[f64], start: usize, length: usize) -> Vec<i32> {
+    let own = || (start..start + length).map(|index| columns[index % columns.len()]);
+    let mean = own().sum::<f64>() / length as f64;
+    own().map(|square| ((square / mean * f64::from(EVEN)).round() as i32).clamp(1, MOST)).collect()
+}
+
+impl Block<'_> {
+    /// The sum of squared errors, each as it counts.
+    fn error(&self, residual: &[f32]) -> f64 {
+        match &self.importance {
+            None => energy(residual),
+            Some(importance) => {
+                let square = |(&r, &h): (&f32, &i32)| f64::from(r) * f64::from(r) * (f64::from(h) / f64::from(EVEN));
+                residual.iter().zip(importance).map(square).sum()
+            }
+        }
+    }
+}
+
 impl Coder {
     fn new(path: SearchPath, config: &Config, shape: Shape, codebooks: Vec<Arc<Codebook>>, length: usize) -> Self {
         let index = |book: &Arc<Codebook>| Index::with_path(path, book, length, config.candidates.size());
@@ -203,7 +241,7 @@ impl Coder {
         let count = blocks.len().min(PILOT);
         let sample: Vec<Block<'_>> = (0..count)
             .map(|i| &blocks[i * blocks.len() / count])
-            .map(|b| Block { values: b.values, gain: b.gain })
+            .map(|b| Block { values: b.values, gain: b.gain, importance: b.importance.clone() })
             .collect();
         let nominal: f64 = sample.iter().map(|b| f64::from(b.gain) * f64::from(b.gain) * b.values.len() as f64).sum();
         for _ in 0..PILOT_ROUNDS {
@@ -212,7 +250,7 @@ impl Coder {
             let errors: Vec<f64> = (0..self.shape.stages())
                 .map(|stage| {
                     let after =
-                        |(block, path): (&Block<'_>, &Path)| energy(&self.residual(block, &path.codes[..=stage]));
+                        |(block, path): (&Block<'_>, &Path)| block.error(&self.residual(block, &path.codes[..=stage]));
                     sample.iter().zip(&paths).map(after).sum::<f64>() / nominal
                 })
                 .collect();
@@ -256,7 +294,15 @@ impl Coder {
                 .zip(&beams)
                 .flat_map(|(block, beam)| {
                     let step = self.step(stage, block.gain);
-                    beam.iter().map(move |path| target(path.residual[..block.values.len()].iter().map(|r| r / step)))
+                    beam.iter().map(move |path| {
+                        let residual = path.residual[..block.values.len()].iter().map(|r| r / step);
+                        match &block.importance {
+                            Some(importance) => {
+                                target(residual.zip(importance).map(|(r, &h)| r * (h as f32 / EVEN as f32)))
+                            }
+                            None => target(residual),
+                        }
+                    })
                 })
                 .collect();
             let continuations = self.continuations(stage, blocks, &beams, &targets);
@@ -294,7 +340,19 @@ impl Coder {
         let paths = |block: usize| (0..starts[block].len()).map(move |path| (block, path));
         let mut owners = Vec::with_capacity(targets.len());
         owners.extend((0..blocks.len()).flat_map(paths));
-        index.screen(targets, &mut Lists { lists: &mut lists, owners: &owners });
+        if blocks.iter().all(|block| block.importance.is_none()) {
+            index.screen(index.penalties(), targets, &mut Lists { lists: &mut lists, owners: &owners });
+        } else {
+            // Every block has penalties of its own.
+            let mut first = 0;
+            for (block, beam) in blocks.iter().zip(beams) {
+                let own = first..first + beam.len();
+                first = own.end;
+                let weighted = block.importance.as_ref().map(|importance| index.weighted(importance));
+                let mut lists = Lists { lists: &mut lists, owners: &owners[own.clone()] };
+                index.screen(weighted.as_ref().unwrap_or(index.penalties()), &targets[own], &mut lists);
+            }
+        }
         lists.into_iter().map(Shortlist::into_best).collect()
     }
 
@@ -317,7 +375,7 @@ impl Coder {
                     && self.indices[stage].product(&targets[origin as usize], position as usize) < 0;
                 path.codes[stage] = Code { position, negative };
                 self.subtract(stage, block.gain, path.codes[stage], &mut path.residual[..length]);
-                path.error = energy(&path.residual[..length]);
+                path.error = block.error(&path.residual[..length]);
                 path.past += self.weights[stage] * path.error;
                 path
             })
@@ -350,7 +408,7 @@ impl Path {
     fn start(block: &Block<'_>) -> Self {
         let mut residual = [0.0; LONGEST];
         residual[..block.values.len()].copy_from_slice(block.values);
-        Self { residual, error: energy(block.values), past: 0.0, codes: Codes::default() }
+        Self { residual, error: block.error(block.values), past: 0.0, codes: Codes::default() }
     }
 }
 
@@ -385,7 +443,13 @@ fn multipliers(shape: &Shape, codebooks: &[Arc<Codebook>], blocks: &[Block<'_>],
                         value
                     });
                 }
-                fit.add(&terms, f64::from(value));
+                let mut value = f64::from(value);
+                if let Some(importance) = &block.importance {
+                    let root = (f64::from(importance[index]) / f64::from(EVEN)).sqrt();
+                    terms.iter_mut().for_each(|term| *term *= root);
+                    value *= root;
+                }
+                fit.add(&terms, value);
             }
         }
         fit

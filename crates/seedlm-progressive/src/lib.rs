@@ -19,9 +19,10 @@
 //!
 //! | options | prefix of 1 layer | 2 layers | 3 layers | 4 layers |
 //! | --- | --- | --- | --- | --- |
-//! | defaults | 1.068 bits, 0.92 dB | 2.131 bits, 1.42 dB | 3.193 bits, 1.85 dB | |
-//! | `bits = 3` | 1.005 bits, 0.87 dB | 2.005 bits, 1.34 dB | 3.005 bits, 1.74 dB | |
-//! | `bits = 4` | 1.005 bits, 0.89 dB | 2.005 bits, 1.36 dB | 3.005 bits, 1.84 dB | 4.006 bits, 2.26 dB |
+//! | defaults | 1.078 bits, 1.04 dB | 2.149 bits, 1.51 dB | 3.221 bits, 1.92 dB | |
+//! | `layers = 4` | 1.078 bits, 1.07 dB | 2.149 bits, 1.55 dB | 3.221 bits, 2.05 dB | 4.293 bits, 2.49 dB |
+//! | `bits = 3` | 1.006 bits, 0.98 dB | 2.006 bits, 1.42 dB | 3.006 bits, 1.78 dB | |
+//! | `bits = 4` | 1.006 bits, 1.01 dB | 2.006 bits, 1.46 dB | 3.006 bits, 1.91 dB | 4.007 bits, 2.29 dB |
 //!
 //! The paper's single stages are 4.7 dB (3 bits) and 5.4 dB (4 bits) away.
 //!

@@ -60,13 +60,23 @@ pub fn target(components: impl Iterator<Item = f32>) -> Target {
 pub struct Index {
     /// The values of the sequence, and [`LONGEST`] more, so that a product may always run over a whole target.
     values: Box<[i16]>,
-    /// `FINE |codeword|^2 / 2` by position, padded to whole tiles with values that never win.
-    penalties: Box<[i32]>,
+    /// Where every component counts alike.
+    penalties: Penalties,
     /// Positions searched.
     count: usize,
     block: usize,
     kernel: Kernel,
 }
+
+/// `FINE |codeword|^2 / 2` by position, padded to whole tiles with values that never win.
+#[derive(Debug)]
+pub struct Penalties(Box<[i32]>);
+
+/// What a component counts by default, in the units of a target's importance.
+pub const EVEN: i32 = 64;
+
+/// Components count no more than this.
+pub const MOST: i32 = 16 * EVEN;
 
 /// What passes over the codewords.
 #[derive(Debug)]
@@ -102,13 +112,59 @@ impl Index {
             Path::Avx512 if path.is_supported() => Kernel::Avx512(avx512::Table::new(&values, count, block)),
             _ => Kernel::Portable,
         };
-        Self { values, penalties: penalties.into(), count, block, kernel }
+        Self { values, penalties: Penalties(penalties.into()), count, block, kernel }
     }
 
     /// Codewords searched.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.count
+    }
+
+    /// Penalties where every component counts alike.
+    pub fn penalties(&self) -> &Penalties {
+        &self.penalties
+    }
+
+    /// Penalties where component `i` counts `importance[i] / EVEN`. The mean importance is about [`EVEN`], none is above [`MOST`]; a
+    /// target must have been multiplied by it.
+    pub fn weighted(&self, importance: &[i32]) -> Penalties {
+        assert_eq!(importance.len(), self.block);
+        let mut penalties = vec![i32::MAX; self.penalties.0.len()];
+        #[cfg(target_arch = "x86_64")]
+        if Path::Avx2.is_supported() {
+            // SAFETY: AVX2 was detected.
+            #[allow(unsafe_code)]
+            unsafe {
+                self.weigh_avx2(importance, &mut penalties);
+            }
+            return Penalties(penalties.into());
+        }
+        self.weigh(importance, &mut penalties);
+        Penalties(penalties.into())
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn weigh_avx2(&self, importance: &[i32], penalties: &mut [i32]) {
+        self.weigh(importance, penalties);
+    }
+
+    #[inline(always)]
+    fn weigh(&self, importance: &[i32], penalties: &mut [i32]) {
+        for (tile, penalties) in penalties.chunks_exact_mut(TILE).enumerate() {
+            // Importance times squares below 2^18, 64 of them of mean 64: below 2^31.
+            let mut sums = [0i32; TILE];
+            for (i, &importance) in importance.iter().enumerate() {
+                for (sum, &value) in sums.iter_mut().zip(&self.values[tile * TILE + i..][..TILE]) {
+                    *sum = sum.wrapping_add(importance * (i32::from(value) * i32::from(value)));
+                }
+            }
+            for (penalty, sum) in penalties.iter_mut().zip(&sums) {
+                *penalty = sum / (2 * EVEN / FINE);
+            }
+        }
+        penalties[self.count..].fill(i32::MAX);
     }
 
     /// The inner product of a target with the codeword at a position.
@@ -121,23 +177,24 @@ impl Index {
 
     /// The score of the codeword at a position, by the definition.
     #[inline]
-    pub fn score(&self, target: &Target, position: usize) -> i32 {
-        self.product(target, position).abs() - self.penalties[position]
+    pub fn score(&self, penalties: &Penalties, target: &Target, position: usize) -> i32 {
+        self.product(target, position).abs() - penalties.0[position]
     }
 
     /// Reports every codeword whose score is at least the bar of its target at that moment; positions come in ascending order for each
     /// target.
-    pub fn screen(&self, targets: &[Target], judge: &mut impl Judge) {
+    pub fn screen(&self, penalties: &Penalties, targets: &[Target], judge: &mut impl Judge) {
+        assert_eq!(penalties.0.len(), self.penalties.0.len(), "penalties of another index");
         match &self.kernel {
-            Kernel::Portable => self.portable(targets, judge),
+            Kernel::Portable => self.portable(penalties, targets, judge),
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx2(table) => avx2::screen(self, table, targets, judge),
+            Kernel::Avx2(table) => avx2::screen(self, table, penalties, targets, judge),
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx512(table) => avx512::screen(self, table, targets, judge),
+            Kernel::Avx512(table) => avx512::screen(self, table, penalties, targets, judge),
         }
     }
 
-    fn portable(&self, targets: &[Target], judge: &mut impl Judge) {
+    fn portable(&self, penalties: &Penalties, targets: &[Target], judge: &mut impl Judge) {
         for (first, targets) in (0..).step_by(GROUP).zip(targets.chunks(GROUP)) {
             for start in (0..self.count).step_by(TILE) {
                 for (number, target) in (first..).zip(targets) {
@@ -148,7 +205,7 @@ impl Index {
                         }
                     }
                     let mut scores = [0i32; TILE];
-                    let penalties = &self.penalties[start..start + TILE];
+                    let penalties = &penalties.0[start..start + TILE];
                     for (score, (product, penalty)) in scores.iter_mut().zip(products.iter().zip(penalties)) {
                         *score = product.abs() - penalty;
                     }
@@ -169,12 +226,20 @@ impl Index {
     /// Reports those of 32 codewords from `start` on that `marked` has a bit for and whose exact score reaches the bar.
     #[cfg(target_arch = "x86_64")]
     #[inline]
-    fn decide(&self, number: usize, target: &Target, start: usize, mut marked: u32, judge: &mut impl Judge) {
+    fn decide(
+        &self,
+        penalties: &Penalties,
+        number: usize,
+        target: &Target,
+        start: usize,
+        mut marked: u32,
+        judge: &mut impl Judge,
+    ) {
         while marked != 0 {
             let position = start + marked.trailing_zeros() as usize;
             marked &= marked - 1;
             if position < self.count {
-                let score = self.score(target, position);
+                let score = self.score(penalties, target, position);
                 if score >= judge.bar(number) {
                     judge.offer(number, position as u32, score);
                 }
@@ -247,10 +312,20 @@ mod tests {
     #[test]
     fn every_path_reports_exactly_the_codewords_that_reach_the_bar() {
         for (codebook, block, candidates, targets) in cases() {
-            for path in Path::supported() {
+            let uneven: Vec<i32> = (0..block as i32).map(|i| if i % 4 == 0 { 208 } else { 16 }).collect();
+            for (path, importance) in
+                Path::supported().flat_map(|path| [(path, vec![EVEN; block]), (path, uneven.clone())])
+            {
                 let index = Index::with_path(path, &codebook, block, candidates);
+                let penalties = index.weighted(&importance);
+                for position in 0..index.len() {
+                    let codeword = &index.values[position..position + block];
+                    let squares = codeword.iter().zip(&importance).map(|(&v, h)| i32::from(v) * i32::from(v) * h);
+                    assert_eq!(penalties.0[position], squares.sum::<i32>() / 16);
+                    assert!(importance[0] != EVEN || penalties.0[position] == index.penalties.0[position]);
+                }
                 let scores = |target| -> Vec<(u32, i32)> {
-                    (0..index.len()).map(|p| (p as u32, index.score(target, p))).collect()
+                    (0..index.len()).map(|p| (p as u32, index.score(&penalties, target, p))).collect()
                 };
                 let all: Vec<Vec<(u32, i32)>> = targets.iter().map(scores).collect();
                 // Bars that a few, or a fifth, or all codewords reach, equality included.
@@ -264,7 +339,7 @@ mod tests {
                         })
                         .collect();
                     let mut log = Log { bars: bars.clone(), seen: vec![Vec::new(); targets.len()] };
-                    index.screen(&targets, &mut log);
+                    index.screen(&penalties, &targets, &mut log);
                     for ((seen, scores), bar) in log.seen.iter().zip(&all).zip(bars) {
                         let expected: Vec<_> = scores.iter().copied().filter(|s| s.1 >= bar).collect();
                         assert!(*seen == expected, "{path:?}, block {block}, share {share}");
@@ -300,7 +375,7 @@ mod tests {
                 for path in Path::supported() {
                     let index = Index::with_path(path, &codebook, block, candidates);
                     let mut beam = Beam(Shortlist::new(&index, &starts, worth, keep, nothing));
-                    index.screen(targets, &mut beam);
+                    index.screen(index.penalties(), targets, &mut beam);
                     let found = beam.0.into_best();
                     lists.push(found.iter().map(|c| (c.cost, c.origin, c.position)).collect::<Vec<_>>());
                 }
@@ -311,7 +386,7 @@ mod tests {
                     expected.push((*start, origin as u32, nothing));
                     let mut winners = vec![(0i32, 0u32); BUCKETS];
                     for position in 0..index.len() {
-                        let score = index.score(target, position);
+                        let score = index.score(index.penalties(), target, position);
                         if score > winners[position / size].0 {
                             winners[position / size] = (score, position as u32);
                         }

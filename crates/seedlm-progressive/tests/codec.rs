@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)] // Helpers of tests are tests.
 
 use seedpress_codec::{
-    AnyCodec, Calibration, DType, EncodeContext, EncodedView, Int, LayerView, Limits, RecordView, Registry,
+    AnyCodec, Calibration, DType, EncodeContext, Encoded, EncodedView, Int, LayerView, Limits, RecordView, Registry,
     SegmentView, Tensor,
 };
 use seedpress_lfsr_basis::Path;
@@ -239,7 +239,7 @@ fn damaged_streams_are_harmless() {
 }
 
 #[test]
-fn calibration_is_neither_needed_nor_used() {
+fn calibration_is_neither_needed_nor_used_by_default() {
     let codec = codec("k=9,block=8");
     assert!(codec.capabilities().progressive && codec.capabilities().targets_bits);
     assert!(!codec.capabilities().needs_calibration && !codec.capabilities().uses_calibration);
@@ -249,6 +249,76 @@ fn calibration_is_neither_needed_nor_used() {
     let with = EncodeContext { calibration: Some(&calibration), ..EncodeContext::default() };
     let encode = |context| codec.encode(&tensor.view("t"), context).unwrap().to_bytes();
     assert_eq!(encode(&with), encode(&EncodeContext::default()));
+}
+
+/// Weighted errors shrink and plain errors grow where columns count differently; every layer lowers the weighted error.
+#[test]
+fn calibration_moves_error_to_columns_that_matter_less() {
+    let (rows, columns) = (60, 50);
+    let tensor = tensor(&[rows, columns], gaussian(rows * columns, 15));
+    let mean_square: Vec<f32> = (0..columns).map(|column| if column % 3 == 0 { 25.0 } else { 0.5 }).collect();
+    let mean_abs = mean_square.iter().map(|square| square.sqrt() * 0.8).collect();
+    let calibration = Calibration { columns, samples: 100, mean_square: mean_square.clone(), mean_abs, hessian: None };
+    let context = EncodeContext { calibration: Some(&calibration), ..EncodeContext::default() };
+    let errors = |options: &str| {
+        let codec = codec(options);
+        let record = codec.encode(&tensor.view("t"), &context).unwrap();
+        let bytes = record.to_bytes();
+        let mut end = record.header.to_bytes().len();
+        let mut errors = Vec::new();
+        for layer in 0..record.header.layers.len() {
+            end += record.header.layer_len(layer);
+            let back =
+                registry().decode(&RecordView::parse(&bytes[..end]).unwrap(), &mut Limits::for_input(end)).unwrap();
+            let pairs = tensor.values().iter().zip(back.tensor.values()).enumerate();
+            errors.push(pairs.fold((0.0, 0.0), |(plain, scaled), (index, (a, b))| {
+                let square = (f64::from(*a) - f64::from(*b)).powi(2);
+                (plain + square, scaled + square * f64::from(mean_square[index % columns]))
+            }));
+        }
+        errors
+    };
+    let (plain, weighted) = (errors("k=11"), errors("k=11,weighted=true"));
+    for (plain, weighted) in plain.iter().zip(&weighted) {
+        assert!(weighted.1 < 0.8 * plain.1 && weighted.0 > plain.0, "{plain:?} {weighted:?}");
+    }
+    assert!(weighted.windows(2).all(|pair| pair[1].1 < pair[0].1), "{weighted:?}");
+    assert!(codec("weighted=true").capabilities().uses_calibration);
+    // Without statistics, or with those of another shape, the option changes nothing; the bytes are as many in any case.
+    let encode = |options: &str, calibration| {
+        let context = EncodeContext { calibration, ..EncodeContext::default() };
+        codec(options).encode_raw(&tensor.view("t"), &context).unwrap()
+    };
+    let other = Calibration { columns: 7, mean_square: vec![1.0; 7], ..calibration.clone() };
+    let bytes = |encoded: Encoded| -> Vec<Vec<u8>> {
+        encoded.layers.into_iter().flat_map(|layer| layer.segments).map(|segment| segment.bytes).collect()
+    };
+    let plain = bytes(encode("k=9", None));
+    assert_eq!(plain, bytes(encode("k=9,weighted=true", None)));
+    assert_eq!(plain, bytes(encode("k=9,weighted=true", Some(&other))));
+    let weighted = bytes(encode("k=9,weighted=true", Some(&calibration)));
+    assert!(plain != weighted && plain[0].len() == weighted[0].len());
+}
+
+/// Every layer lowers the error of every tensor of a trained model, by its written bytes; large ones by their first rows.
+#[test]
+fn every_layer_lowers_the_error_of_every_real_tensor() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/silero-vad/model.safetensors");
+    let file = std::fs::read(path).unwrap();
+    let checkpoint = safetensors::SafeTensors::deserialize(&file).unwrap();
+    let codec = codec("k=10,block=20,layers=4,beam=4");
+    let mut seen = 0;
+    for (name, view) in checkpoint.iter().filter(|(_, view)| view.dtype() == safetensors::Dtype::F32) {
+        let values: Vec<f32> =
+            view.data().chunks_exact(4).take(6000).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+        let tensor = tensor(&[values.len()], values);
+        let found = prefixes(&codec, &tensor);
+        for pair in found.windows(2) {
+            assert!(pair[1].1 < pair[0].1 || pair[0].1 < 1e-12, "{name}: {found:?}");
+        }
+        seen += 1;
+    }
+    assert!(seen > 10, "{seen} tensors");
 }
 
 /// Prints what `golden.rs` freezes.

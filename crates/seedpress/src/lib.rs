@@ -14,6 +14,7 @@ pub fn registry() -> Registry {
     let crates = [
         seedpress_baselines::register,
         seedpress_bitnet::register,
+        seedpress_bitshift::register,
         seedpress_entropy::register,
         seedpress_scalar::register,
         seedpress_seedlm_legacy::register,

@@ -20,8 +20,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (mut size, mut errors, mut tensors) = (0, Vec::new(), Vec::new());
         for (own, calibration) in model.tensors.iter().zip(&calibrations) {
             // What the benchmark's policy for small tensors would keep as it is, with a record's header.
-            if own.tensor.shape().len() < 2 || own.tensor.len() < 1024 {
-                size += 4 * own.tensor.len() + 40;
+            if own.tensor.shape().len() < 2 || own.tensor.values().len() < 1024 {
+                size += 4 * own.tensor.values().len() + 40;
                 tensors.push(own.tensor.clone());
                 continue;
             }
@@ -36,7 +36,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             tensors.push(back);
         }
         let seconds = started.elapsed().as_secs_f64();
-        let metrics: Vec<String> = model.evaluate(&tensors)?.iter().map(|m| format!("{} {:.4}", m.name, m.value)).collect();
+        let metrics: Vec<String> =
+            model.evaluate(&tensors)?.iter().map(|m| format!("{} {:.4}", m.name, m.value)).collect();
         let ratio = 4.0 * model.weights() as f64 / size as f64;
         println!("| {} | {ratio:.2} | {} | {} | {seconds:.1} |", codec.name(), errors.join(" "), metrics.join(", "));
     }

@@ -4,8 +4,6 @@
 //! The step is searched on a sample of the tensor, by the secant rule on rate against log step, and corrected on the whole
 //! tensor from bytes really written.
 
-use std::sync::Arc;
-
 use rayon::prelude::*;
 use seedpress_codec::{Calibration, EncodeContext, EncodeError, Encoded, Role, Segment, Symbols, TensorView};
 use seedpress_entropy::binary::log2;
@@ -31,8 +29,16 @@ pub struct Search {
     pub sample: usize,
     /// Deviation from the target rate that ends the search, bits per weight.
     pub tolerance: f64,
-    /// Times that every column is chosen again after a sweep.
-    pub refinements: usize,
+}
+
+/// What a search aims at.
+#[derive(Debug, Clone, Copy)]
+pub enum Aim {
+    /// Bits per weight, all that is written included.
+    Bits(f64),
+    /// The rate at which one more bit for the tensor would lower its relative error by `2^-slope`: equal slopes share a number of
+    /// bits among tensors so that the sum of their relative errors is least.
+    Slope(f64),
 }
 
 /// What errors count.
@@ -68,8 +74,6 @@ impl Weighing<'_> {
 
 /// Added to the diagonal, as a part of its mean: calibration data is finite.
 const DAMPING: f64 = 0.01;
-/// The price of later columns, as a part of what theory says for Gaussian weights.
-const PRICE: f64 = 1.0;
 
 /// Lambda in squared steps per bit at a rate: the slope of the operational curve, measured on Gaussian and Laplacian sources.
 fn lambda(bits: f64) -> f32 {
@@ -125,7 +129,7 @@ pub fn encode(
     tensor: &TensorView<'_>,
     context: &EncodeContext<'_>,
     weighing: Weighing<'_>,
-    bits: f64,
+    aim: Aim,
     effort: Search,
 ) -> Result<Encoded, EncodeError> {
     let (rows, columns) = (tensor.rows(), tensor.columns());
@@ -137,7 +141,7 @@ pub fn encode(
     let count = tensor.len();
     let hunt = Hunt { context, effort, code, count };
     let weights = match weighing {
-        Weighing::Form(hessian) => return hunt.form(tensor, hessian, bits, blank),
+        Weighing::Form(hessian) => return hunt.form(tensor, hessian, aim, blank),
         Weighing::Columns(weights) => Some(weights),
         Weighing::Plain => None,
     };
@@ -161,11 +165,59 @@ pub fn encode(
     let mean = values.iter().map(|&v| magnitude(v)).sum::<f64>() / count as f64;
     let classes = Classes::choose(values, offset, rows, columns);
     let source = Rows::new(values, offset, columns, classes, code, effort.sample);
-    let goal = hunt.goal(weights.map(Weights::to_bytes), source.classes(), bits, mean, largest);
-    let found = hunt.search(&source, &goal, &params)?;
+    let power = values.iter().map(|&v| magnitude(v) * magnitude(v)).sum::<f64>();
+    let mut level = Level::new(aim);
+    let (goal, found) = loop {
+        let goal = hunt.goal(weights.map(Weights::to_bytes), source.classes(), level.bits, mean, largest);
+        let found = hunt.search(&source, &goal, &params)?;
+        if level.settles(goal.slope(&found) / power) {
+            break (goal, found);
+        }
+    };
     let encoded = hunt.finish(&source, &goal, found, columns)?;
     context.advance(count);
     Ok(encoded)
+}
+
+/// The rate on trial, where it follows from a slope.
+struct Level {
+    bits: f64,
+    aim: Aim,
+    round: usize,
+    /// The rate before and by how many octaves its slope missed.
+    last: Option<(f64, f64)>,
+}
+
+impl Level {
+    fn new(aim: Aim) -> Self {
+        let bits = match aim {
+            Aim::Bits(bits) => bits,
+            Aim::Slope(_) => 1.5,
+        };
+        Self { bits, aim, round: 0, last: None }
+    }
+
+    /// Whether the relative error a bit saves at this rate is the one aimed at; otherwise moves the rate.
+    fn settles(&mut self, saved: f64) -> bool {
+        let Aim::Slope(slope) = self.aim else { return true };
+        let miss = log2(saved.max(1e-300)) + slope;
+        self.round += 1;
+        if miss.abs() < 0.03 || self.round == 8 {
+            return true;
+        }
+        let per_bit = match self.last {
+            // Two octaves a bit by theory.
+            Some((bits, before)) if (bits - self.bits).abs() > 1e-6 => {
+                ((before - miss) / (self.bits - bits)).clamp(1.5, 6.0)
+            }
+            _ => 2.0,
+        };
+        self.last = Some((self.bits, miss));
+        let moved = (self.bits + miss / per_bit).clamp(0.05, 12.0);
+        let stuck = moved == self.bits;
+        self.bits = moved;
+        stuck
+    }
 }
 
 /// What stays the same while a rate is searched for.
@@ -197,6 +249,12 @@ struct Goal {
 }
 
 impl Goal {
+    /// How much squared error one more bit saves, in units of the squared values.
+    fn slope(&self, found: &Found) -> f64 {
+        let step = f64::from(found.params.step);
+        f64::from(self.lambda) * step * step
+    }
+
     fn step(&self, log_step: f64) -> f32 {
         exp2(log_step.clamp(self.floor.min(self.ceiling), self.ceiling)) as f32
     }
@@ -250,7 +308,8 @@ impl Hunt<'_> {
             let mut log_step = log2((mean * 1.3 * exp2(-(rate - 1.2))).max(goal.least)).min(goal.ceiling);
             params.step = goal.step(log_step);
             params.shift = shift(mean, params.step);
-            let mut state = tables(&params, &guess(mean / f64::from(params.step), params.shift, contexts, zero), lambda);
+            let mut state =
+                tables(&params, &guess(mean / f64::from(params.step), params.shift, contexts, zero), lambda);
             let mut merit = f64::INFINITY;
             // Step and tables move together: the rate falls by less than one bit an octave, so the iteration contracts, and no
             // bracket goes stale while the tables still change.
@@ -341,33 +400,32 @@ impl Hunt<'_> {
         &self,
         tensor: &TensorView<'_>,
         hessian: Vec<f64>,
-        bits: f64,
+        aim: Aim,
         blank: Params,
     ) -> Result<Encoded, EncodeError> {
         let (rows, columns) = (tensor.rows(), tensor.columns());
-        let single = Arc::new(hessian.iter().map(|&entry| entry as f32).collect());
-        let problem = Problem { values: tensor.values().to_vec(), rows, columns, hessian, single };
+        let problem = Problem { values: tensor.values(), rows, columns, hessian };
         let blank = Params { weighted: true, by_column: true, ..blank };
-        let mut price = problem.first_price(bits);
-        let mut round = 0;
-        loop {
+        let total = problem.output_power().max(f64::MIN_POSITIVE);
+        let mut level = Level::new(aim);
+        let mut price = problem.first_price(level.bits);
+        for round in 1.. {
             self.context.check_cancelled()?;
-            let sweep = Sweep::new(&problem, price, self.code, self.effort.sample, self.effort.refinements);
+            let sweep = Sweep::new(&problem, price, self.code, self.effort.sample);
             let (mean, largest) = sweep.magnitudes();
-            let goal = self.goal(Some(sweep.weights.to_bytes()), sweep.classes(), bits, mean, largest);
+            let goal = self.goal(Some(sweep.weights.to_bytes()), sweep.classes(), level.bits, mean, largest);
             let found = self.search(&sweep, &goal, &blank)?;
-            let step = f64::from(found.params.step);
-            let slope = f64::from(goal.lambda) * step * step * sweep.unit;
-            let fitting = PRICE * slope / (2.0 * std::f64::consts::LN_2 * problem.power());
-            round += 1;
-            if round < 4 && !(0.8..1.25).contains(&(fitting / price)) {
-                price = fitting;
-                continue;
+            let slope = goal.slope(&found) * sweep.unit;
+            let fitting = slope / (2.0 * std::f64::consts::LN_2 * problem.power());
+            let settled = level.settles(slope / total);
+            if settled && (round >= 4 || (0.8..1.25).contains(&(fitting / price))) {
+                let encoded = self.finish(&sweep, &goal, found, rows)?;
+                self.context.advance(self.count);
+                return Ok(encoded);
             }
-            let encoded = self.finish(&sweep, &goal, found, rows)?;
-            self.context.advance(self.count);
-            return Ok(encoded);
+            price = fitting.max(f64::MIN_POSITIVE);
         }
+        Err(EncodeError::Internal("no round was made".into()))
     }
 }
 

@@ -129,7 +129,8 @@ mod tests {
     use super::*;
 
     fn example(columns: usize) -> Vec<f64> {
-        let x: Vec<f64> = (0..columns * 2 * columns).map(|i| ((i * i * 31 + i * 7) % 113) as f64 / 113.0 - 0.4).collect();
+        let x: Vec<f64> =
+            (0..columns * 2 * columns).map(|i| ((i * i * 31 + i * 7) % 113) as f64 / 113.0 - 0.4).collect();
         let mut h = vec![0.0; columns * columns];
         for sample in x.chunks(columns) {
             for i in 0..columns {

@@ -38,7 +38,7 @@ use seedpress_codec::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::encoder::Weighing;
+use crate::encoder::{Aim, Weighing};
 
 /// How hard the encoder searches. The decoder's speed is the same for all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -68,6 +68,9 @@ pub struct Config {
     /// a column by the mean square of its input, `full` minimises the error of the layer's output, errors of some columns making up for
     /// those of others. Without calibration data all three are `none`.
     pub hessian: Hessian,
+    /// Where not 0, each tensor gets the rate at which one more bit for all of it would lower its relative error (that of the output with
+    /// `hessian`) by `2^-slope`, instead of `bits`. One slope for a whole model shares its bits among the tensors.
+    pub slope: Number<0, 64_000>,
 }
 
 /// How much of the second moment of a layer's inputs the encoder uses.
@@ -85,7 +88,7 @@ pub enum Hessian {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { bits: Number::of(3.0), effort: Effort::Default, hessian: Hessian::None }
+        Self { bits: Number::of(3.0), effort: Effort::Default, hessian: Hessian::None, slope: Number::of(0.0) }
     }
 }
 
@@ -110,13 +113,17 @@ impl Codec for Trellis {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { targets_bits: true, uses_calibration: self.config.hessian != Hessian::None, ..Capabilities::default() }
+        Capabilities {
+            targets_bits: self.config.slope.get() == 0.0,
+            uses_calibration: self.config.hessian != Hessian::None,
+            ..Capabilities::default()
+        }
     }
 
     fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
         let memory = match self.config.effort {
             Effort::Fast => 3,
-            Effort::Default if self.config.bits.get() < 2.75 => 4,
+            Effort::Default if self.config.bits.get() < 2.75 || self.config.slope.get() > 0.0 => 4,
             Effort::Default => 5,
             Effort::High => 6,
             Effort::Best => 8,
@@ -127,13 +134,7 @@ impl Codec for Trellis {
             Effort::Default => (1 << 14, 0.005),
             Effort::High | Effort::Best => (1 << 16, 0.004),
         };
-        let refinements = match self.config.effort {
-            Effort::Fast => 0,
-            Effort::Default => 1,
-            Effort::High => 2,
-            Effort::Best => 4,
-        };
-        let search = encoder::Search { memory, passes, sample, tolerance, refinements };
+        let search = encoder::Search { memory, passes, sample, tolerance };
         let (columns, values) = (tensor.columns(), tensor.values());
         let calibration = context.calibration;
         let full = calibration.filter(|_| self.config.hessian == Hessian::Full);
@@ -142,7 +143,11 @@ impl Codec for Trellis {
             .filter(|_| self.config.hessian != Hessian::None && form.is_none())
             .and_then(|calibration| weights::Weights::from_calibration(calibration, columns));
         let weighing = form.or(weights.as_ref().map(Weighing::Columns)).unwrap_or(Weighing::Plain);
-        encoder::encode(tensor, context, weighing, self.config.bits.get(), search)
+        let aim = match self.config.slope.get() {
+            0.0 => Aim::Bits(self.config.bits.get()),
+            slope => Aim::Slope(slope),
+        };
+        encoder::encode(tensor, context, weighing, aim, search)
     }
 
     fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {

@@ -6,7 +6,7 @@ use crate::classes::Classes;
 use crate::code::Code;
 use crate::stream::{CHUNK, MOST_POINTS};
 use crate::symbols::{Counts, raw_bits};
-use crate::viterbi::{Ends, Scratch, Tables, search};
+use crate::viterbi::{Scratch, Start, Tables, search};
 
 /// Points with a histogram slot.
 const SLOTS: usize = 64;
@@ -149,14 +149,7 @@ const PIECE: usize = 2048;
 
 impl<'a> Rows<'a> {
     /// A matrix of row length `columns`, and a sample of about `sample` of its weights.
-    pub fn new(
-        values: &'a [f32],
-        offset: f32,
-        columns: usize,
-        classes: Classes,
-        code: Code,
-        sample: usize,
-    ) -> Self {
+    pub fn new(values: &'a [f32], offset: f32, columns: usize, classes: Classes, code: Code, sample: usize) -> Self {
         let count = values.len();
         let chunks: Vec<(usize, usize)> =
             (0..count).step_by(CHUNK).map(|start| (start, CHUNK.min(count - start))).collect();
@@ -184,7 +177,7 @@ impl Pass for Rows<'_> {
                 let mut classes = vec![0u8; length];
                 self.classes.fill(start, self.columns, &mut classes);
                 let mut indices = vec![0u32; length];
-                search(self.code, tables, &u, &classes, Ends::FREE, scratch, &mut indices);
+                search(self.code, tables, &u, &classes, Start::PLAIN, scratch, &mut indices);
                 let mut tally = Tally::new(contexts, shift);
                 let mut state = 0;
                 for ((&k, &class), &u) in indices.iter().zip(&classes).zip(&u) {

@@ -124,8 +124,13 @@ impl Params {
     pub fn to_bytes(&self, classes: &Classes, lengths: impl IntoIterator<Item = usize>) -> Vec<u8> {
         let sides = u8::from(!classes.rows.is_empty()) | u8::from(!classes.columns.is_empty()) << 1;
         let constant = self.step == 0.0;
-        let mut bytes =
-            vec![sides | u8::from(self.offset != 0.0) << 2 | u8::from(constant) << 3 | u8::from(self.weighted) << 4 | u8::from(self.by_column) << 5];
+        let mut bytes = vec![
+            sides
+                | u8::from(self.offset != 0.0) << 2
+                | u8::from(constant) << 3
+                | u8::from(self.weighted) << 4
+                | u8::from(self.by_column) << 5,
+        ];
         if self.offset != 0.0 {
             bytes.put_f32(self.offset);
         }
@@ -155,8 +160,13 @@ impl Params {
             return Err(DecodeError::corrupt("unknown flags").at_offset(0));
         }
         let offset = if flags & 4 != 0 { reader.finite_f32()? } else { 0.0 };
-        let mut params =
-            Self { offset, memory: Code::LEAST, weighted: flags & 16 != 0, by_column: flags & 32 != 0, ..Self::default() };
+        let mut params = Self {
+            offset,
+            memory: Code::LEAST,
+            weighted: flags & 16 != 0,
+            by_column: flags & 32 != 0,
+            ..Self::default()
+        };
         if flags & 8 != 0 {
             reader.finish()?;
             return Ok(Header { params, sides: [false; 2], base: 0, count: 1, lengths: Vec::new() });

@@ -1,30 +1,29 @@
 //! A pass column by column, with errors fed forward: what minimises the error of the layer's *output*.
 //!
 //! The trellis runs down the columns; between two columns, the errors made so far move the aims of the columns to come
-//! (see [`hessian`](crate::hessian)). Two things keep this sound at low rates, where most weights become zero:
+//! (see [`hessian`](crate::hessian)).
 //!
-//! - *A price for later columns.* What a column leaves to its successors is not free there, as the plain sweep believes: a weight of
-//!   size `q` costs about `lambda q^2 / (2 ln 2 sigma^2)` bits. So the sweep minimises `e^T H e + mu |q|^2` over the later columns, with
-//!   `mu = lambda / (2 ln 2 sigma^2)`, and leaves the price of the current one to the entropy code. The result is a Wiener filter
-//!   `H (H + mu)^-1` before the quantiser: the pre-filter of R. Zamir, Y. Kochman, U. Erez, "Achieving the Gaussian rate-distortion
-//!   function by prediction", IEEE Trans. Inf. Theory 54 (7), 2008. Directions that inputs hardly excite get no bits.
-//! - *Refinement.* Afterwards every column is chosen again with all others fixed, under the true objective.
+//! One thing keeps this sound at low rates, where most weights become zero: *a price for later columns*. What a column leaves to its
+//! successors is not free there, as the plain sweep believes: a weight of size `q` adds about `lambda q^2 / (2 ln 2 sigma^2)` to the cost
+//! of its bits. So the sweep minimises `e^T H e + mu |q|^2` over the later columns, with `mu = lambda / (2 ln 2 sigma^2)`, and leaves the
+//! price of the current one to the entropy code. The result is a Wiener filter `H (H + mu)^-1` before the quantiser: the pre-filter of
+//! R. Zamir, Y. Kochman, U. Erez, "Achieving the Gaussian rate-distortion function by prediction", IEEE Trans. Inf. Theory 54 (7), 2008.
+//! Directions that inputs hardly excite get no bits. Measured at 1 bit on the classifiers of the zoo it lowers the output error by a
+//! sixth and up to half; choosing every column again afterwards with all others fixed gained nothing, so that is not done.
 
 use rayon::prelude::*;
-use std::sync::Arc;
 
 use crate::classes::Classes;
 use crate::code::Code;
 use crate::hessian::{BLOCK, Factor, add_scaled, transpose};
 use crate::pass::{Choice, Outcome, Pass, Tally};
 use crate::stream::CHUNK;
-use crate::viterbi::{Ends, Scratch, Tables, search};
+use crate::viterbi::{Scratch, Start, Tables, search};
 use crate::weights::Weights;
 
 /// Some rows of a matrix, column-major.
 struct Part {
     height: usize,
-    original: Vec<f32>,
     /// What the sweep aims at: the Wiener-filtered weights.
     filtered: Vec<f32>,
     classes: Classes,
@@ -35,39 +34,47 @@ pub struct Sweep {
     code: Code,
     columns: usize,
     factor: Factor,
-    hessian: Arc<Vec<f32>>,
     /// The column steps' exponents, as written.
     pub weights: Weights,
     /// Column `i` is multiplied by this.
     scales: Vec<f64>,
     /// What a squared error of column `i` counts in the sweep, relative to the square of its scale.
     forward: Vec<f32>,
-    /// The same with all other columns fixed.
-    fixed: Vec<f32>,
     /// From the conditional optimum with the price of column `i` to the one without.
     raise: Vec<f32>,
     /// Squared steps times this are units of the quadratic form.
     pub unit: f64,
     whole: Part,
     sample: Option<Part>,
-    refinements: usize,
 }
 
 /// What a sweep is prepared from.
-pub struct Problem {
+pub struct Problem<'a> {
     /// Row-major weights.
-    pub values: Vec<f32>,
+    pub values: &'a [f32],
     /// Their matrix's rows.
     pub rows: usize,
     /// Their matrix's columns.
     pub columns: usize,
     /// Row-major, damped.
     pub hessian: Vec<f64>,
-    /// The same.
-    pub single: Arc<Vec<f32>>,
 }
 
-impl Problem {
+impl Problem<'_> {
+    /// The quadratic form of the weights themselves.
+    pub fn output_power(&self) -> f64 {
+        let forms: Vec<f64> = self
+            .values
+            .par_chunks(self.columns)
+            .map(|row| {
+                let products = self.hessian.chunks(self.columns).zip(row).filter(|&(_, &w)| w != 0.0);
+                let inner = |h: &[f64]| h.iter().zip(row).map(|(&h, &w)| h * f64::from(w)).sum::<f64>();
+                products.map(|(h, &w)| f64::from(w) * inner(h)).sum()
+            })
+            .collect();
+        forms.iter().sum()
+    }
+
     /// The mean square of the weights.
     pub fn power(&self) -> f64 {
         self.values.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>() / self.values.len() as f64
@@ -94,10 +101,10 @@ impl Problem {
 
 impl Sweep {
     /// Prepares a sweep with price `mu` and a sample of about `sample` weights.
-    pub fn new(problem: &Problem, mu: f64, code: Code, sample: usize, refinements: usize) -> Self {
+    pub fn new(problem: &Problem<'_>, mu: f64, code: Code, sample: usize) -> Self {
         let (rows, columns) = (problem.rows, problem.columns);
         let factor = Factor::new(&problem.hessian, columns, mu);
-        let original = transpose(&problem.values, rows, columns);
+        let original = transpose(problem.values, rows, columns);
         let mut filtered = original.clone();
         factor.solve(&mut filtered, rows);
         let mu32 = mu as f32;
@@ -109,8 +116,6 @@ impl Sweep {
         let scales = weights.factors_of_columns();
         let relative = |sensitivity: f64, scale: f64| (sensitivity / (unit * scale * scale)) as f32;
         let forward: Vec<f32> = curvature.iter().zip(&scales).map(|(&c, &s)| relative(c, s)).collect();
-        let diagonal = problem.hessian.iter().step_by(columns + 1);
-        let fixed = diagonal.zip(&scales).map(|(&h, &s)| relative(h, s)).collect();
         let scaled: Vec<f32> = (0..columns)
             .flat_map(|i| {
                 let factor = scales[i] * f64::from(raise[i]);
@@ -128,27 +133,19 @@ impl Sweep {
                 true => Vec::new(),
                 false => chosen.iter().map(|&row| classes.columns[row]).collect(),
             };
-            Part {
-                height,
-                original: gather(&original),
-                filtered: gather(&filtered),
-                classes: Classes { columns: side, ..classes.clone() },
-            }
+            Part { height, filtered: gather(&filtered), classes: Classes { columns: side, ..classes.clone() } }
         });
         Self {
             code,
             columns,
             factor,
-            hessian: problem.single.clone(),
             weights,
             scales,
             forward,
-            fixed,
             raise,
             unit,
-            whole: Part { height: rows, original, filtered, classes },
+            whole: Part { height: rows, filtered, classes },
             sample,
-            refinements,
         }
     }
 
@@ -186,8 +183,8 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Chooses column `i` for these aims; the path has to end in `end`.
-    fn column(&mut self, i: usize, aims: &[f32], weight: f32, end: Option<usize>) -> usize {
+    /// Chooses column `i` for these aims; returns the state after it.
+    fn column(&mut self, i: usize, aims: &[f32]) -> usize {
         let height = self.part.height;
         let base = i * height;
         let scale = self.sweep.scales[i] / f64::from(self.step);
@@ -201,12 +198,11 @@ impl Walk<'_> {
         let (mut at, mut state) = (0, self.starts[i]);
         while at < height {
             let stop = height.min(at + CHUNK - (base + at) % CHUNK);
-            // A chunk knows nothing of the one before.
-            let open = (base + stop).is_multiple_of(CHUNK) || base + stop == self.indices.len();
-            let ends = Ends { start: state, end: end.filter(|_| stop == height && !open), weight };
+            let start = Start { state, weight: self.sweep.forward[i] };
             let (u, classes) = (&self.u[base + at..base + stop], &self.classes[at..stop]);
             let indices = &mut self.indices[base + at..base + stop];
-            state = search(self.sweep.code, self.tables, u, classes, ends, &mut self.scratch, indices);
+            state = search(self.sweep.code, self.tables, u, classes, start, &mut self.scratch, indices);
+            // A chunk knows nothing of the one before.
             if (base + stop).is_multiple_of(CHUNK) {
                 state = 0;
             }
@@ -238,7 +234,7 @@ impl Walk<'_> {
                 let column = i * height..(i + 1) * height;
                 let wanted = self.part.filtered[column.clone()].iter().zip(&feedback[column.clone()]);
                 aims.iter_mut().zip(wanted).for_each(|(aim, (&w, &f))| *aim = (w + f) * sweep.raise[i]);
-                let state = self.column(i, &aims, sweep.forward[i], None);
+                let state = self.column(i, &aims);
                 if let Some(next) = self.starts.get_mut(i + 1) {
                     *next = state;
                 }
@@ -255,51 +251,6 @@ impl Walk<'_> {
                 }
             });
         }
-    }
-
-    /// Chooses every column again with all others fixed. Returns the quadratic form.
-    fn refine(&mut self, passes: usize) -> f64 {
-        let (sweep, height, columns) = (self.sweep, self.part.height, self.sweep.columns);
-        let hessian = &sweep.hessian[..];
-        let errors: Vec<f32> = self.part.original.iter().zip(&self.chosen).map(|(&w, &q)| w - q).collect();
-        let mut gradient = vec![0f32; errors.len()];
-        gradient.par_chunks_exact_mut(height).enumerate().for_each(|(j, target)| {
-            for (i, error) in errors.chunks_exact(height).enumerate() {
-                add_scaled(target, hessian[i * columns + j], error);
-            }
-        });
-        let mut aims = vec![0f32; height];
-        for _ in 0..passes {
-            for start in (0..columns).step_by(BLOCK) {
-                let end = (start + BLOCK).min(columns);
-                let mut moves = vec![0f32; (end - start) * height];
-                for i in start..end {
-                    let column = i * height..(i + 1) * height;
-                    let inverse = 1.0 / hessian[i * columns + i];
-                    let now = self.chosen[column.clone()].iter().zip(&gradient[column.clone()]);
-                    aims.iter_mut().zip(now).for_each(|(aim, (&q, &g))| *aim = q + g * inverse);
-                    let before = self.chosen[column.clone()].to_vec();
-                    let state = self.starts.get(i + 1).copied();
-                    self.column(i, &aims, sweep.fixed[i], state);
-                    let moved = &mut moves[(i - start) * height..][..height];
-                    let pairs = self.chosen[column].iter().zip(&before);
-                    moved.iter_mut().zip(pairs).for_each(|(moved, (&now, &before))| *moved = before - now);
-                    for j in i + 1..end {
-                        add_scaled(&mut gradient[j * height..][..height], hessian[i * columns + j], moved);
-                    }
-                }
-                let moves = &moves;
-                gradient.par_chunks_exact_mut(height).enumerate().for_each(|(j, target)| {
-                    // Within the block, what came before column `j` has reached it.
-                    let first = if (start..end).contains(&j) { j } else { start };
-                    for i in first..end {
-                        add_scaled(target, hessian[i * columns + j], &moves[(i - start) * height..][..height]);
-                    }
-                });
-            }
-        }
-        let errors = self.part.original.iter().zip(&self.chosen).map(|(&w, &q)| f64::from(w - q));
-        errors.zip(&gradient).map(|(e, &g)| e * f64::from(g)).sum()
     }
 }
 
@@ -322,34 +273,20 @@ impl Pass for Sweep {
         };
         walk.forward();
         let mut tally = Tally::new(2 * usize::from(part.classes.count), shift);
-        let walked = |walk: &Walk<'_>, visit: &mut dyn FnMut(usize, usize)| {
-            let mut state = 0;
-            for (at, &k) in walk.indices.iter().enumerate() {
-                if at.is_multiple_of(CHUNK) {
-                    state = 0;
-                }
-                visit(at, state & 1);
-                state = self.code.next(state, k as usize & 1);
-            }
-        };
-        // Reproduction points are those of the sweep: what refinement aims at is conditional on all other columns.
-        walked(&walk, &mut |at, quantizer| {
-            let (k, u) = (walk.indices[at], walk.u[at]);
-            tally.centroid(quantizer, k, u);
-            if self.refinements == 0 {
-                let miss = f64::from(u - tables.point(quantizer, k as usize));
-                tally.error(f64::from(self.forward[at / part.height]) * miss * miss);
-            }
-        });
-        if self.refinements > 0 {
-            let form = walk.refine(self.refinements);
-            tally.error(form / (self.unit * f64::from(step) * f64::from(step)));
-        }
         let mut classes = vec![0u8; count];
         part.classes.fill(0, part.height, &mut classes);
-        walked(&walk, &mut |at, quantizer| {
-            tally.index(2 * usize::from(classes[at]) + quantizer, walk.indices[at]);
-        });
+        let mut state = 0;
+        for (at, ((&k, &u), &class)) in walk.indices.iter().zip(&walk.u).zip(&classes).enumerate() {
+            if at.is_multiple_of(CHUNK) {
+                state = 0;
+            }
+            let quantizer = state & 1;
+            tally.index(2 * usize::from(class) + quantizer, k);
+            tally.centroid(quantizer, k, u);
+            let miss = f64::from(u - tables.point(quantizer, k as usize));
+            tally.error(f64::from(self.forward[at / part.height]) * miss * miss);
+            state = self.code.next(state, k as usize & 1);
+        }
         let choices = walk.indices.chunks(CHUNK).zip(walk.negative.chunks(CHUNK));
         let choices = choices.map(|(i, n)| Choice { indices: i.to_vec(), negative: n.to_vec() }).collect();
         tally.finish(choices)

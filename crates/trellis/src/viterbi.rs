@@ -137,20 +137,18 @@ pub struct Scratch {
     decisions: Vec<u8>,
 }
 
-/// Where a path starts and ends, and what its errors count.
+/// Where a path starts, and what its errors count.
 #[derive(Debug, Clone, Copy)]
-pub struct Ends {
+pub struct Start {
     /// The state before the first sample.
-    pub start: usize,
-    /// The state after the last sample, where it is given. Some path must lead there.
-    pub end: Option<usize>,
+    pub state: usize,
     /// Factor of every squared error.
     pub weight: f32,
 }
 
-impl Ends {
-    /// From state 0 to any state.
-    pub const FREE: Self = Self { start: 0, end: None, weight: 1.0 };
+impl Start {
+    /// State 0, errors as they are.
+    pub const PLAIN: Self = Self { state: 0, weight: 1.0 };
 }
 
 /// The best path for magnitudes `u` with their classes; writes the indices and returns the state after them.
@@ -159,12 +157,12 @@ pub fn search(
     tables: &Tables,
     u: &[f32],
     classes: &[u8],
-    ends: Ends,
+    start: Start,
     scratch: &mut Scratch,
     indices: &mut [u32],
 ) -> usize {
     let states = code.states();
-    let Ends { start, end, weight } = ends;
+    let weight = start.weight;
     scratch.branches.clear();
     scratch.branches.extend(u.iter().zip(classes).map(|(&u, &class)| tables.branches(u, weight, usize::from(class))));
     let width = states.div_ceil(8);
@@ -172,17 +170,14 @@ pub fn search(
     scratch.decisions.resize(u.len() * width, 0);
     let mut costs = [1e30f32; MOST_STATES];
     let costs = &mut costs[..states.max(8)];
-    costs[start] = 0.0;
+    costs[start.state] = 0.0;
     forward(code, &scratch.branches, costs, &mut scratch.decisions);
-    let last = end.unwrap_or_else(|| {
-        let mut best = 0;
-        for candidate in 1..states {
-            if costs[candidate] < costs[best] {
-                best = candidate;
-            }
+    let mut last = 0;
+    for candidate in 1..states {
+        if costs[candidate] < costs[last] {
+            last = candidate;
         }
-        best
-    });
+    }
     let mut state = last;
     for index in (0..u.len()).rev() {
         let parity = usize::from(scratch.decisions[index * width + state / 8] >> (state % 8) & 1);
@@ -377,7 +372,7 @@ mod tests {
     fn no_path_of_brute_force_is_cheaper() {
         let (code, tables, u) = (Code::new(3).unwrap(), tables(), magnitudes(6));
         let mut indices = vec![0; u.len()];
-        search(code, &tables, &u, &[0; 6], Ends::FREE, &mut Scratch::default(), &mut indices);
+        search(code, &tables, &u, &[0; 6], Start::PLAIN, &mut Scratch::default(), &mut indices);
         let found = path_cost(code, &tables, &u, &indices);
         let mut least = f64::INFINITY;
         for number in 0..7u32.pow(6) {

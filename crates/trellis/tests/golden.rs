@@ -1,4 +1,4 @@
-//! Streams of format 1, frozen: written once by this encoder and read forever. `golden/README.md` says how they were made.
+//! Streams of formats 1 and 2, frozen: written once by this encoder and read forever. `golden/README.md` says how they were made.
 
 #![allow(clippy::unwrap_used)]
 
@@ -9,10 +9,11 @@ use seedpress_codec::{
 };
 
 /// Name, codec, shape.
-const CASES: [(&str, &str, &[usize]); 3] = [
+const CASES: [(&str, &str, &[usize]); 4] = [
     ("plain", "trellis:bits=3", &[6, 8]),
     ("offset", "trellis:bits=9", &[120]),
     ("all-segments", "trellis:bits=0.2,effort=fast,hessian=diagonal", &[260, 256]),
+    ("by-column", "trellis:bits=0.4,effort=fast,hessian=full", &[260, 256]),
 ];
 const ROLES: [(&str, Role); 3] = [("scales", Role::Scales), ("tables", Role::Tables), ("indices", Role::Indices)];
 
@@ -77,7 +78,7 @@ fn frozen_streams_decode() {
     }
 }
 
-/// Writes the files anew from the present encoder: `cargo test -p seedpress-trellis --test golden -- --ignored`.
+/// Writes the files anew from the present encoder, for a new format: `cargo test -p seedpress-trellis --test golden -- --ignored`.
 #[test]
 #[ignore = "writes new streams for a new format version"]
 fn write() {
@@ -87,7 +88,9 @@ fn write() {
         let tensor = TensorView::new("t", shape, &values, DType::F32).unwrap();
         let columns = *shape.last().unwrap();
         let mean_square = (0..columns).map(|j| 1.0 + (j % 5) as f32 * 3.0).collect();
-        let calibration = Calibration { columns, samples: 1, mean_square, mean_abs: vec![1.0; columns], hessian: None };
+        let alike = |i: usize, j: usize| 0.9f32.powi(i.abs_diff(j) as i32);
+        let hessian = Some((0..columns * columns).map(|at| alike(at / columns, at % columns)).collect());
+        let calibration = Calibration { columns, samples: 1, mean_square, mean_abs: vec![1.0; columns], hessian };
         let context = EncodeContext { calibration: Some(&calibration), ..EncodeContext::default() };
         let encoded = registry.parse(codec).unwrap().encode_raw(&tensor, &context).unwrap();
         let shape_text: Vec<String> = shape.iter().map(usize::to_string).collect();

@@ -7,8 +7,10 @@ use seedpress_codec::{Calibration, Tensor};
 use crate::classifier::Classifier;
 use crate::crepe::Crepe;
 use crate::error::ZooError;
+use crate::language::Language;
 use crate::metric::Metric;
 use crate::minilm::MiniLm;
+use crate::outputs::Outputs;
 use crate::silero::SileroVad;
 use crate::textgenrnn::TextGenRnn;
 use crate::wordllama::WordLlama;
@@ -46,6 +48,17 @@ pub(crate) trait Architecture: Send + Sync {
 
     /// Input statistics of each tensor, `None` for tensors that multiply no inputs, over data that no baseline uses.
     fn calibrate(&self, own: &[&Tensor]) -> Result<Vec<Option<Calibration>>, ZooError>;
+
+    /// Something that asks the model about the calibration data; `None` where nobody has said what its answers are.
+    fn probe(&self) -> Result<Option<Box<dyn Probe>>, ZooError> {
+        Ok(None)
+    }
+}
+
+/// Calibration data to ask a model about: how far its answers move decides which tensor deserves how many bits.
+pub(crate) trait Probe: Debug + Send + Sync {
+    /// What the model says with the given tensors.
+    fn outputs(&self, given: &[&Tensor]) -> Result<Outputs, ZooError>;
 }
 
 /// Held-out data with the uncompressed model's answers.
@@ -59,6 +72,8 @@ pub(crate) fn of(name: &str) -> Option<Box<dyn Architecture>> {
     match name {
         "fashion-mlp" => Some(Box::new(Classifier::Mlp)),
         "fashion-cnn" => Some(Box::new(Classifier::Cnn)),
+        "sotu-transformer" => Some(Box::new(Language::Transformer)),
+        "sotu-lstm" => Some(Box::new(Language::Lstm)),
         "silero-vad" => Some(Box::new(SileroVad)),
         "minilm" => Some(Box::new(MiniLm)),
         "crepe-tiny" => Some(Box::new(Crepe::Tiny)),

@@ -56,6 +56,9 @@ pub fn require(name: &str) -> Result<&'static ModelInfo, ZooError> {
     })
 }
 
+/// Divergence in bits a byte.
+const LANGUAGE_METRICS: &[&str] = &["bits per byte", "kl divergence", "kl 99th percentile", "top-1 agreement"];
+
 static MODELS: &[ModelInfo] = &[
     ModelInfo {
         name: "fashion-mlp",
@@ -65,7 +68,7 @@ static MODELS: &[ModelInfo] = &[
         embedded: true,
         synthetic: false,
         trainable: true,
-        metrics: &["accuracy", "agreement"],
+        metrics: &["accuracy", "agreement", "KL divergence"],
         sha256: "3fe2935252e2574f1b362cf4b2c8bae56c82343da57e42a211bb9a812fdb5ad6",
     },
     ModelInfo {
@@ -76,8 +79,30 @@ static MODELS: &[ModelInfo] = &[
         embedded: true,
         synthetic: false,
         trainable: true,
-        metrics: &["accuracy", "agreement"],
+        metrics: &["accuracy", "agreement", "KL divergence"],
         sha256: "33b8957e19f90c5fe4a962883ca360bd8d80d2b1e25715732b3f7fedbfcefd9b",
+    },
+    ModelInfo {
+        name: "sotu-transformer",
+        summary: "decoder-only transformer over bytes, 3 blocks of width 256, State of the Union addresses",
+        licence: "MIT (text in the public domain)",
+        weights: 2_500_864,
+        embedded: true,
+        synthetic: false,
+        trainable: true,
+        metrics: LANGUAGE_METRICS,
+        sha256: "11c6bdef9e7eaa54802a71475062403530f10c5cbeaaf38a0f590f8c2b16ef27",
+    },
+    ModelInfo {
+        name: "sotu-lstm",
+        summary: "LSTM over bytes, 2 layers of 512, State of the Union addresses (f16)",
+        licence: "MIT (text in the public domain)",
+        weights: 3_870_976,
+        embedded: true,
+        synthetic: false,
+        trainable: true,
+        metrics: LANGUAGE_METRICS,
+        sha256: "",
     },
     ModelInfo {
         name: "silero-vad",
@@ -87,7 +112,7 @@ static MODELS: &[ModelInfo] = &[
         embedded: true,
         synthetic: false,
         trainable: false,
-        metrics: &["frame agreement", "probability error"],
+        metrics: &["frame agreement", "probability error", "KL divergence"],
         sha256: "c59271c284ae9c8335d795d60e0bfdb71aaaceec578d9bd9ffc1b8153c319ea1",
     },
     ModelInfo {

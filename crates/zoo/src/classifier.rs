@@ -3,12 +3,13 @@
 use candle_core::{Device, Result, Tensor};
 use seedpress_codec::Calibration;
 
-use crate::architecture::{self, Architecture, Baseline};
+use crate::architecture::{self, Architecture, Baseline, Probe};
 use crate::calibrate;
 use crate::convolution::{convolve, max_pool, patches};
 use crate::error::ZooError;
 use crate::fashion::Images;
 use crate::metric::Metric;
+use crate::outputs::Outputs;
 
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,19 +146,28 @@ pub fn to_candle(tensors: &[&seedpress_codec::Tensor]) -> Result<Vec<Tensor>> {
     tensors.iter().map(|tensor| Tensor::from_slice(tensor.values(), tensor.shape(), &Device::Cpu)).collect()
 }
 
-/// The class of each image.
+/// The scores of each image, ten an image.
 ///
 /// # Errors
 /// Where the weights do not fit.
-pub fn classify(classifier: Classifier, weights: &[Tensor], images: &Images) -> Result<Vec<u8>> {
+pub fn scores(classifier: Classifier, weights: &[Tensor], images: &Images) -> Result<Vec<f32>> {
     let indices: Vec<usize> = (0..images.len()).collect();
-    let mut classes = Vec::with_capacity(images.len());
+    let mut scores = Vec::with_capacity(10 * images.len());
     // Small enough to stay in the cache, large enough for the products.
     for chunk in indices.chunks(250) {
-        let scores = classifier.forward(weights, &batch(images, chunk)?, &mut |_, _| Ok(()))?;
-        classes.extend(scores.argmax(1)?.to_vec1::<u32>()?.into_iter().map(|class| class as u8));
+        let batch = classifier.forward(weights, &batch(images, chunk)?, &mut |_, _| Ok(()))?;
+        scores.extend(batch.flatten_all()?.to_vec1::<f32>()?);
     }
-    Ok(classes)
+    Ok(scores)
+}
+
+/// The class of each image: the first of the highest scores.
+pub fn classes(scores: &[f32]) -> Vec<u8> {
+    let best = |scores: &[f32]| {
+        let most = scores.iter().fold(f32::NEG_INFINITY, |most, &score| most.max(score));
+        scores.iter().position(|&score| score == most).unwrap_or(0) as u8
+    };
+    scores.chunks_exact(10).map(best).collect()
 }
 
 impl Architecture for Classifier {
@@ -168,32 +178,52 @@ impl Architecture for Classifier {
 
     fn baseline(&self, own: &[&seedpress_codec::Tensor]) -> std::result::Result<Box<dyn Baseline>, ZooError> {
         let held_out = Images::held_out()?;
-        let classes = classify(*self, &to_candle(own)?, &held_out)?;
-        Ok(Box::new(HeldOutImages { classifier: *self, held_out, classes }))
+        let scores = scores(*self, &to_candle(own)?, &held_out)?;
+        Ok(Box::new(HeldOutImages { classifier: *self, held_out, scores }))
     }
 
     fn calibrate(&self, own: &[&seedpress_codec::Tensor]) -> std::result::Result<Vec<Option<Calibration>>, ZooError> {
         calibrate::collect(*self, &to_candle(own)?, &Images::calibration()?)
     }
+
+    fn probe(&self) -> std::result::Result<Option<Box<dyn Probe>>, ZooError> {
+        Ok(Some(Box::new(CalibrationImages { classifier: *self, images: Images::calibration()? })))
+    }
 }
 
-/// Images with the classes the uncompressed model gives them.
+/// Images to ask a classifier about.
+#[derive(Debug)]
+struct CalibrationImages {
+    classifier: Classifier,
+    images: Images,
+}
+
+impl Probe for CalibrationImages {
+    fn outputs(&self, given: &[&seedpress_codec::Tensor]) -> std::result::Result<Outputs, ZooError> {
+        Ok(Outputs::Logits { width: 10, values: scores(self.classifier, &to_candle(given)?, &self.images)? })
+    }
+}
+
+/// Images with the scores the uncompressed model gives them.
 #[derive(Debug)]
 struct HeldOutImages {
     classifier: Classifier,
     held_out: Images,
-    classes: Vec<u8>,
+    scores: Vec<f32>,
 }
 
 impl Baseline for HeldOutImages {
     fn evaluate(&self, given: &[&seedpress_codec::Tensor]) -> std::result::Result<Vec<Metric>, ZooError> {
-        let found = classify(self.classifier, &to_candle(given)?, &self.held_out)?;
+        let found = scores(self.classifier, &to_candle(given)?, &self.held_out)?;
+        let given = classes(&found);
         let hits = |truth: &[u8]| -> Vec<f64> {
-            found.iter().zip(truth).map(|(class, label)| f64::from(u8::from(class == label))).collect()
+            given.iter().zip(truth).map(|(class, label)| f64::from(u8::from(class == label))).collect()
         };
+        let logits = |values: &[f32]| Outputs::Logits { width: 10, values: values.to_vec() };
         Ok(vec![
             Metric::mean("accuracy", true, &hits(&self.held_out.labels)),
-            Metric::mean("agreement", true, &hits(&self.classes)),
+            Metric::mean("agreement", true, &hits(&classes(&self.scores))),
+            Metric::mean("KL divergence", false, &logits(&self.scores).divergences(&logits(&found))),
         ])
     }
 }

@@ -8,12 +8,13 @@ use rayon::prelude::*;
 use seedpress_checkpoint::Checkpoint;
 use seedpress_codec::{Calibration, Tensor};
 
-use crate::architecture::{Architecture, Baseline, Slot};
+use crate::architecture::{Architecture, Baseline, Probe, Slot};
 use crate::calibrate::{Sums, patch_column};
 use crate::dense::Dense;
 use crate::error::ZooError;
 use crate::metric::Metric;
 use crate::model::weight_file;
+use crate::outputs::Outputs;
 use crate::random::Random;
 
 /// Samples a second.
@@ -66,7 +67,7 @@ impl Crepe {
     /// Frames that measure, of each tone.
     fn frames(self) -> usize {
         match self {
-            Self::Tiny => 20,
+            Self::Tiny => 10,
             Self::Full => 2,
         }
     }
@@ -115,6 +116,12 @@ impl Architecture for Crepe {
         };
         Ok(sums.into_iter().enumerate().map(finish).collect::<candle_core::Result<_>>()?)
     }
+
+    fn probe(&self) -> Result<Option<Box<dyn Probe>>, ZooError> {
+        let statistics = Statistics::of(*self)?;
+        let frames = tones(&CALIBRATION_TONES, 1).into_iter().flatten().collect();
+        Ok(Some(Box::new(CalibrationTones { crepe: *self, statistics, frames })))
+    }
 }
 
 /// What batch normalisation knows of the training data: means and variances, which nobody learnt and no codec touches.
@@ -131,6 +138,21 @@ impl Statistics {
             (1..=LAYERS).map(|layer| Ok(checkpoint.load_float(&format!("conv{layer}_BN.{what}"))?)).collect()
         };
         Ok(Self { mean: read("running_mean")?, variance: read("running_var")? })
+    }
+}
+
+/// Tones to listen to.
+#[derive(Debug)]
+struct CalibrationTones {
+    crepe: Crepe,
+    statistics: Statistics,
+    frames: Vec<Frame>,
+}
+
+impl Probe for CalibrationTones {
+    fn outputs(&self, given: &[&Tensor]) -> Result<Outputs, ZooError> {
+        let likely = probabilities(self.crepe, &self.statistics, given, &self.frames, &mut |_, _| Ok(()))?;
+        Ok(Outputs::Probabilities(likely))
     }
 }
 

@@ -118,7 +118,7 @@ fn training_folder(given: Option<&Path>) -> Result<PathBuf, ZooError> {
     Ok(unpacked)
 }
 
-fn run(command: &mut Command) -> Result<(), ZooError> {
+pub(crate) fn run(command: &mut Command) -> Result<(), ZooError> {
     let failed = |what: String, command: &Command| ZooError::Command { command: format!("{command:?}"), what };
     match command.output() {
         Ok(output) if output.status.success() => Ok(()),

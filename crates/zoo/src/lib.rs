@@ -19,9 +19,11 @@
 //! | [`assets`] | where the files are, and that they are the files we mean |
 //! | [`model`] | named tensors that can be evaluated and calibrated |
 //! | [`metric`] | a figure with its direction and its uncertainty |
+//! | [`outputs`] | what a model says, and how far two of its answers are apart |
 //! | [`synthetic`] | seeded sources with the same bits on every machine |
 //! | [`classifier`], [`convolution`] | the image classifiers' forward pass |
 //! | [`fashion`] | Fashion-MNIST |
+//! | [`language`] | the language models: text, networks forward and backward, evaluation, calibration |
 //! | [`silero`] | Silero VAD's forward pass and recordings |
 //! | [`fetch`] | weights that are not committed: brought by name, checked, kept |
 //! | [`sentences`], [`crepe`], [`textgenrnn`] | what measures fetched models: sentences, tones, text |
@@ -38,9 +40,11 @@ mod dense;
 pub mod error;
 pub mod fashion;
 pub mod fetch;
+pub mod language;
 pub mod metric;
 mod minilm;
 pub mod model;
+pub mod outputs;
 pub mod random;
 mod rank;
 pub mod sentences;
@@ -54,4 +58,5 @@ pub use catalogue::{ModelInfo, info, models};
 pub use error::ZooError;
 pub use metric::Metric;
 pub use model::{Model, NamedTensor, calibration, load};
+pub use outputs::Outputs;
 pub use synthetic::{Source, report_shapes, synthetic};

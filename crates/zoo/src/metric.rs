@@ -83,4 +83,59 @@ impl Metric {
             interval: [draws[RESAMPLES / 40 - 1], draws[RESAMPLES * 39 / 40]],
         }
     }
+
+    /// The smallest value that is not below a share `at` of all values (nearest rank), over independent units with several values
+    /// each, resampled as whole units.
+    pub fn quantile(name: &'static str, higher_is_better: bool, units: &[Vec<f64>], at: f64) -> Self {
+        let labelled =
+            units.iter().enumerate().flat_map(|(unit, values)| values.iter().map(move |&value| (value, unit)));
+        let mut descending: Vec<(f64, usize)> = labelled.collect();
+        descending.sort_by(|a, b| b.0.total_cmp(&a.0));
+        // Walks down from the top, each value as often as its unit was drawn.
+        let find = |times: &[u64]| {
+            let total: u64 = units.iter().zip(times).map(|(values, times)| values.len() as u64 * times).sum();
+            let above = total - ((at * total as f64).ceil() as u64).clamp(1.min(total), total);
+            let mut passed = 0;
+            let reached = descending.iter().find(|(_, unit)| {
+                passed += times[*unit];
+                passed > above
+            });
+            reached.map_or(0.0, |(value, _)| *value)
+        };
+        let mut random = Random::new(0x5EED);
+        let mut draws: Vec<f64> = (0..RESAMPLES)
+            .map(|_| {
+                let mut times = vec![0; units.len()];
+                (0..units.len()).for_each(|_| times[random.below(units.len())] += 1);
+                find(&times)
+            })
+            .collect();
+        draws.sort_unstable_by(f64::total_cmp);
+        Self {
+            name,
+            value: find(&vec![1; units.len()]),
+            higher_is_better,
+            samples: descending.len() as u64,
+            interval: [draws[RESAMPLES / 40 - 1], draws[RESAMPLES * 39 / 40]],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_nearest_ranks() {
+        let values: Vec<f64> = (1..=1000).map(f64::from).collect();
+        let singles: Vec<Vec<f64>> = values.iter().rev().map(|&value| vec![value]).collect();
+        let metric = Metric::quantile("x", false, &singles, 0.99);
+        assert_eq!((metric.value, metric.samples), (990.0, 1000));
+        // The order statistic's rank is binomial: 990 +- 1.96 sqrt(1000 * 0.99 * 0.01).
+        let [low, high] = metric.interval;
+        assert!((981.0..=987.0).contains(&low) && (994.0..=999.0).contains(&high), "{low} {high}");
+        assert_eq!(Metric::quantile("x", false, &[values], 0.5).value, 500.0);
+        assert_eq!(Metric::quantile("x", false, &[vec![7.0], vec![7.0, 7.0]], 0.99).interval, [7.0, 7.0]);
+        assert_eq!(Metric::quantile("x", false, &[vec![]], 0.99).value, 0.0);
+    }
 }

@@ -10,12 +10,13 @@ use rayon::prelude::*;
 use seedpress_codec::{Calibration, Tensor};
 use tokenizers::Tokenizer;
 
-use crate::architecture::{Architecture, Baseline, Slot};
+use crate::architecture::{Architecture, Baseline, Probe, Slot};
 use crate::calibrate::Sums;
 use crate::dense::Dense;
 use crate::error::ZooError;
 use crate::fetch;
 use crate::metric::Metric;
+use crate::outputs::Outputs;
 use crate::rank;
 use crate::sentences;
 
@@ -80,12 +81,32 @@ impl Architecture for MiniLm {
     }
 
     fn calibrate(&self, own: &[&Tensor]) -> Result<Vec<Option<Calibration>>, ZooError> {
-        let tokenizer = tokenizer(&fetch::folder("minilm"))?;
-        let texts = sentences::calibration()?;
-        let tokens = texts.iter().map(|text| tokenize(&tokenizer, text)).collect::<Result<Vec<_>, _>>()?;
+        let tokens = calibration_tokens()?;
         let mut sums: Vec<Option<Sums>> = own.iter().map(|_| None).collect();
         embed(own, &tokens, &mut |slot, inputs| Sums::add(&mut sums[slot], inputs))?;
         sums.into_iter().map(|sums| Ok(sums.map(|sums| sums.finish(|column| column)).transpose()?)).collect()
+    }
+
+    fn probe(&self) -> Result<Option<Box<dyn Probe>>, ZooError> {
+        Ok(Some(Box::new(CalibrationSentences { tokens: calibration_tokens()? })))
+    }
+}
+
+fn calibration_tokens() -> Result<Vec<Vec<u32>>, ZooError> {
+    let tokenizer = tokenizer(&fetch::folder("minilm"))?;
+    sentences::calibration()?.iter().map(|text| tokenize(&tokenizer, text)).collect()
+}
+
+/// Calibration sentences to embed.
+#[derive(Debug)]
+struct CalibrationSentences {
+    tokens: Vec<Vec<u32>>,
+}
+
+impl Probe for CalibrationSentences {
+    fn outputs(&self, given: &[&Tensor]) -> Result<Outputs, ZooError> {
+        let vectors = embed(given, &self.tokens, &mut |_, _| Ok(()))?;
+        Ok(Outputs::Vectors { width: WIDTH, values: vectors.concat() })
     }
 }
 

@@ -6,12 +6,13 @@ use std::sync::OnceLock;
 use seedpress_checkpoint::Checkpoint;
 use seedpress_codec::{Calibration, Tensor};
 
-use crate::architecture::{self, Baseline};
+use crate::architecture::{self, Baseline, Probe};
 use crate::assets;
 use crate::catalogue::{self, ModelInfo};
 use crate::error::ZooError;
 use crate::fetch;
 use crate::metric::Metric;
+use crate::outputs::Outputs;
 use crate::synthetic;
 
 /// One tensor of a model.
@@ -36,6 +37,8 @@ pub struct Model {
     baseline: OnceLock<Box<dyn Baseline>>,
     /// What the uncompressed model achieves.
     own: OnceLock<Vec<Metric>>,
+    /// Calibration data with the uncompressed model's answers, where its kind has any.
+    probe: OnceLock<Option<(Box<dyn Probe>, Outputs)>>,
 }
 
 /// Loads a model by name.
@@ -46,7 +49,13 @@ pub struct Model {
 pub fn load(name: &str) -> Result<Model, ZooError> {
     let info = catalogue::require(name)?;
     let tensors = if info.synthetic { synthetic::report_shapes() } else { read(info)? };
-    Ok(Model { name: name.to_owned(), tensors, baseline: OnceLock::new(), own: OnceLock::new() })
+    Ok(Model {
+        name: name.to_owned(),
+        tensors,
+        baseline: OnceLock::new(),
+        own: OnceLock::new(),
+        probe: OnceLock::new(),
+    })
 }
 
 /// The file that holds a model's weights.
@@ -115,15 +124,7 @@ impl Model {
     /// # Errors
     /// [`ZooError::TensorMismatch`] where the tensors do not fit, [`ZooError::Unsupported`] for a model without task.
     pub fn evaluate(&self, tensors: &[Tensor]) -> Result<Vec<Metric>, ZooError> {
-        if tensors.len() != self.tensors.len() {
-            return Err(self.mismatch(format!("{} tensors given, {} needed", tensors.len(), self.tensors.len())));
-        }
-        for (own, given) in self.tensors.iter().zip(tensors) {
-            if own.tensor.shape() != given.shape() {
-                let shapes = format!("{} has shape {:?}, not {:?}", own.name, own.tensor.shape(), given.shape());
-                return Err(self.mismatch(shapes));
-            }
-        }
+        self.check(tensors)?;
         let baseline = self.baseline()?;
         let given: Vec<&Tensor> = tensors.iter().collect();
         let own = self.own_tensors();
@@ -136,6 +137,56 @@ impl Model {
         }
         let metrics = baseline.evaluate(&own)?;
         Ok(self.own.get_or_init(|| metrics).clone())
+    }
+
+    /// Whether [`divergence`](Self::divergence) can be measured.
+    ///
+    /// # Errors
+    /// Calibration data that cannot be read.
+    pub fn has_divergence(&self) -> Result<bool, ZooError> {
+        Ok(self.probe()?.is_some())
+    }
+
+    /// How far the model's answers move with `tensors` in place of its own: the mean of [`Outputs::divergences`] over calibration data,
+    /// never over what `evaluate` uses. For decisions that must not be tuned on held-out data.
+    ///
+    /// # Errors
+    /// [`ZooError::TensorMismatch`] where the tensors do not fit, [`ZooError::Unsupported`] for a model whose answers nobody described.
+    pub fn divergence(&self, tensors: &[Tensor]) -> Result<f64, ZooError> {
+        self.check(tensors)?;
+        let (probe, own) = self
+            .probe()?
+            .as_ref()
+            .ok_or_else(|| ZooError::Unsupported { name: self.name.clone(), what: "answers on calibration data" })?;
+        Ok(own.divergence(&probe.outputs(&tensors.iter().collect::<Vec<_>>())?))
+    }
+
+    fn probe(&self) -> Result<&Option<(Box<dyn Probe>, Outputs)>, ZooError> {
+        if let Some(probe) = self.probe.get() {
+            return Ok(probe);
+        }
+        let probe = match architecture::of(&self.name).map(|architecture| architecture.probe()).transpose()?.flatten() {
+            Some(probe) => {
+                let own = probe.outputs(&self.own_tensors())?;
+                Some((probe, own))
+            }
+            None => None,
+        };
+        Ok(self.probe.get_or_init(|| probe))
+    }
+
+    /// Whether these tensors can stand in place of the model's own.
+    fn check(&self, tensors: &[Tensor]) -> Result<(), ZooError> {
+        if tensors.len() != self.tensors.len() {
+            return Err(self.mismatch(format!("{} tensors given, {} needed", tensors.len(), self.tensors.len())));
+        }
+        for (own, given) in self.tensors.iter().zip(tensors) {
+            if own.tensor.shape() != given.shape() {
+                let shapes = format!("{} has shape {:?}, not {:?}", own.name, own.tensor.shape(), given.shape());
+                return Err(self.mismatch(shapes));
+            }
+        }
+        Ok(())
     }
 
     fn own_tensors(&self) -> Vec<&Tensor> {

@@ -9,12 +9,13 @@ use rayon::prelude::*;
 use seedpress_checkpoint::Checkpoint;
 use seedpress_codec::{Calibration, Tensor};
 
-use crate::architecture::{Architecture, Baseline, Slot};
+use crate::architecture::{Architecture, Baseline, Probe, Slot};
 use crate::assets;
 use crate::calibrate;
 use crate::error::ZooError;
 use crate::metric::Metric;
 use crate::model::weight_file;
+use crate::outputs::Outputs;
 use crate::random::Random;
 
 /// The tensors in the order of execution.
@@ -182,6 +183,23 @@ impl Architecture for SileroVad {
         let recordings = recordings(&CALIBRATION_CLIPS)?;
         Ok(calibrate::collect_silero(&Network::new(&fourier()?, own), &recordings))
     }
+
+    fn probe(&self) -> Result<Option<Box<dyn Probe>>, ZooError> {
+        Ok(Some(Box::new(CalibrationSpeech { fourier: fourier()?, recordings: recordings(&CALIBRATION_CLIPS)? })))
+    }
+}
+
+/// Recordings to ask the model about.
+#[derive(Debug)]
+struct CalibrationSpeech {
+    fourier: Tensor,
+    recordings: Vec<Vec<f32>>,
+}
+
+impl Probe for CalibrationSpeech {
+    fn outputs(&self, given: &[&Tensor]) -> Result<Outputs, ZooError> {
+        Ok(Outputs::Probabilities(Network::new(&self.fourier, given).trace(&self.recordings).concat()))
+    }
 }
 
 /// The part of the network that is no weight.
@@ -202,9 +220,14 @@ impl Baseline for HeldOutSpeech {
         let given = Network::new(&self.fourier, given).trace(&self.recordings);
         let [alike, differences, frames] = compare(&self.trace, &given);
         let count = frames.iter().sum::<f64>() as u64;
+        let told_apart = |(own, given): (&Vec<f32>, &Vec<f32>)| -> f64 {
+            Outputs::Probabilities(own.clone()).divergences(&Outputs::Probabilities(given.clone())).iter().sum()
+        };
+        let divergences: Vec<f64> = self.trace.iter().zip(&given).map(told_apart).collect();
         Ok(vec![
             Metric::ratio("frame agreement", true, &alike, &frames, count),
             Metric::ratio("probability error", false, &differences, &frames, count),
+            Metric::ratio("KL divergence", false, &divergences, &frames, count),
         ])
     }
 }

@@ -8,13 +8,14 @@ use candle_core::Tensor as Matrix;
 use rayon::prelude::*;
 use seedpress_codec::{Calibration, Tensor};
 
-use crate::architecture::{Architecture, Baseline, Slot};
+use crate::architecture::{Architecture, Baseline, Probe, Slot};
 use crate::assets;
 use crate::calibrate::Sums;
 use crate::dense::Dense;
 use crate::error::ZooError;
 use crate::fetch;
 use crate::metric::Metric;
+use crate::outputs::Outputs;
 
 const CLASSES: usize = 465;
 const EMBEDDING: usize = 100;
@@ -67,6 +68,23 @@ impl Architecture for TextGenRnn {
         predict(own, &text, CONTEXT..CONTEXT + BATCH, &mut |slot, inputs| Sums::add(&mut sums[slot], inputs))?;
         sums.into_iter().map(|sums| Ok(sums.map(|sums| sums.finish(|column| column)).transpose()?)).collect()
     }
+
+    fn probe(&self) -> Result<Option<Box<dyn Probe>>, ZooError> {
+        Ok(Some(Box::new(CalibrationText { text: encode(&calibration()?)? })))
+    }
+}
+
+/// Text to continue.
+#[derive(Debug)]
+struct CalibrationText {
+    text: Vec<u32>,
+}
+
+impl Probe for CalibrationText {
+    fn outputs(&self, given: &[&Tensor]) -> Result<Outputs, ZooError> {
+        let values = predict(given, &self.text, CONTEXT..CONTEXT + BATCH, &mut |_, _| Ok(()))?;
+        Ok(Outputs::Logits { width: CLASSES, values })
+    }
 }
 
 /// Text with the logarithms of the uncompressed model's probabilities.
@@ -93,7 +111,7 @@ impl Baseline for HeldOutText {
                 let bits = -f64::from(given[next as usize]) / std::f64::consts::LN_2;
                 let divergence: f64 = own.iter().zip(given).map(|(p, q)| f64::from(p.exp()) * f64::from(p - q)).sum();
                 let alike = f64::from(u8::from(likeliest(own) == likeliest(given)));
-                for (sum, term) in block_sums.iter_mut().zip([bits, divergence / std::f64::consts::LN_2, alike, 1.0]) {
+                for (sum, term) in block_sums.iter_mut().zip([bits, divergence, alike, 1.0]) {
                     *sum += term;
                 }
             }

@@ -4,11 +4,12 @@ use rayon::prelude::*;
 use seedpress_codec::{Calibration, Tensor};
 use tokenizers::Tokenizer;
 
-use crate::architecture::{Architecture, Baseline, Slot};
+use crate::architecture::{Architecture, Baseline, Probe, Slot};
 use crate::dense::Dense;
 use crate::error::ZooError;
 use crate::fetch;
 use crate::metric::Metric;
+use crate::outputs::Outputs;
 use crate::rank;
 use crate::sentences;
 
@@ -48,6 +49,26 @@ impl Architecture for WordLlama {
     /// A table is looked up: it multiplies nothing.
     fn calibrate(&self, _: &[&Tensor]) -> Result<Vec<Option<Calibration>>, ZooError> {
         Ok(vec![None])
+    }
+
+    fn probe(&self) -> Result<Option<Box<dyn Probe>>, ZooError> {
+        let tokenizer = tokenizer()?;
+        let texts = sentences::calibration()?;
+        let tokens = texts.iter().map(|text| tokenize(&tokenizer, text)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Some(Box::new(CalibrationSentences { tokens })))
+    }
+}
+
+/// Calibration sentences to embed.
+#[derive(Debug)]
+struct CalibrationSentences {
+    tokens: Vec<Vec<u32>>,
+}
+
+impl Probe for CalibrationSentences {
+    fn outputs(&self, given: &[&Tensor]) -> Result<Outputs, ZooError> {
+        let values = self.tokens.iter().flat_map(|tokens| embed(given[0], tokens)).collect();
+        Ok(Outputs::Vectors { width: WIDTH, values })
     }
 }
 

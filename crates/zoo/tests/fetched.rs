@@ -44,6 +44,9 @@ fn fetched_models_are_what_the_catalogue_says_and_their_metrics_tell_good_weight
         assert_eq!(own.iter().map(|metric| metric.name).collect::<Vec<_>>(), info.metrics, "{name}");
         let narrow = model.evaluate(&mapped(&model, |value| DType::BF16.round(value))).unwrap();
         let zeros = model.evaluate(&mapped(&model, |_| 0.0)).unwrap();
+        let moved = [DType::BF16, DType::F16]
+            .map(|dtype| model.divergence(&mapped(&model, |value| dtype.round(value))).unwrap());
+        assert!(moved[1] <= moved[0] && moved[0] < 0.05, "{name}: {moved:?}");
         println!("{name}: {own:?}\nbf16 {narrow:?}\nzeros {zeros:?}");
         for (place, own) in own.iter().enumerate() {
             assert!(own.interval[0] <= own.value && own.value <= own.interval[1], "{name}: {own:?}");

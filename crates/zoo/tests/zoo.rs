@@ -49,7 +49,10 @@ fn classifiers_reach_their_accuracy_and_lose_it_without_weights() {
     for (name, floor) in [("fashion-mlp", 0.88), ("fashion-cnn", 0.91)] {
         let model = load(name).unwrap();
         let metrics = model.evaluate(&tensors(&model)).unwrap();
-        assert_eq!(metrics.iter().map(|metric| metric.name).collect::<Vec<_>>(), ["accuracy", "agreement"]);
+        assert_eq!(
+            metrics.iter().map(|metric| metric.name).collect::<Vec<_>>(),
+            ["accuracy", "agreement", "KL divergence"]
+        );
         let accuracy = &metrics[0];
         assert!(accuracy.value >= floor, "{name}: {}", accuracy.value);
         assert!(accuracy.samples == 10_000 && accuracy.higher_is_better);
@@ -67,11 +70,39 @@ fn classifiers_reach_their_accuracy_and_lose_it_without_weights() {
     assert!(metrics[1].value > 0.99 && metrics[1].value <= 1.0);
 }
 
+/// What plans are made by: nothing for the model itself, little for little harm, much for much.
+#[test]
+fn divergence_grows_with_the_harm_done() {
+    for name in ["fashion-mlp", "fashion-cnn", "silero-vad"] {
+        let model = load(name).unwrap();
+        assert!(model.has_divergence().unwrap());
+        let with_bits = |bits: u32| {
+            mapped(&model, |tensor| {
+                let keep = u32::MAX << (23 - bits);
+                tensor.values().iter().map(|value| f32::from_bits(value.to_bits() & keep)).collect()
+            })
+        };
+        let divergences = [23, 7, 4, 1].map(|bits| model.divergence(&with_bits(bits)).unwrap());
+        assert!(
+            divergences[0] == 0.0 && divergences.windows(2).all(|pair| pair[0] < pair[1]),
+            "{name}: {divergences:?}"
+        );
+        assert!(divergences[1] < 1e-3, "{name}: {divergences:?}");
+        assert!(matches!(model.divergence(&[]), Err(ZooError::TensorMismatch { .. })));
+    }
+    let shapes = load("report-shapes").unwrap();
+    assert!(!shapes.has_divergence().unwrap());
+    assert!(matches!(shapes.divergence(&tensors(&shapes)), Err(ZooError::Unsupported { .. })));
+}
+
 #[test]
 fn speech_detection_tells_good_weights_from_bad() {
     let model = load("silero-vad").unwrap();
     let exact = model.evaluate(&tensors(&model)).unwrap();
-    assert_eq!(exact.iter().map(|metric| metric.name).collect::<Vec<_>>(), ["frame agreement", "probability error"]);
+    assert_eq!(
+        exact.iter().map(|metric| metric.name).collect::<Vec<_>>(),
+        ["frame agreement", "probability error", "KL divergence"]
+    );
     assert_eq!((exact[0].value, exact[1].value), (1.0, 0.0));
     let narrow = mapped(&model, |tensor| tensor.values().iter().map(|&value| DType::BF16.round(value)).collect());
     assert!(model.evaluate(&narrow).unwrap()[0].value > 0.99);

@@ -6,6 +6,7 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::problems::{Collector, Location, did_you_mean};
 use super::table::{alternatives, entries, just, plain, property_names, unknown_key};
+use crate::planning;
 
 /// One row of the matrix.
 #[derive(Debug, Clone)]
@@ -69,7 +70,9 @@ pub(super) fn read(
                 }
             }
             let whole = Spanned::new(table.span(), DeValue::Table(option_table));
-            match registry.build(id_text, whole) {
+            let staged = stages.iter().any(Option::is_some);
+            let checked = |codec: AnyCodec| planning::check(&codec, staged, registry).map(|()| codec);
+            match registry.build(id_text, whole).and_then(checked) {
                 Ok(codec) => built.push((id, codec, varied)),
                 Err(error) => add(problems, &error, &id.span(), id_text),
             }

@@ -3,7 +3,7 @@
 //! | table | keys |
 //! | --- | --- |
 //! | `[run]` | `name` and the measuring settings of [`RunSettings`] |
-//! | `[[codec]]` | `codec`, its options beside it, `then` (a stage), `name` (of the row) |
+//! | `[[codec]]` | `codec`, its options beside it, `then` (a stage), `name` (of the row); `codec = "plan"` lets a plan choose codecs |
 //! | `[[model]]` | one of `model`, `path`, `synthetic`; `include`, `exclude`; `shape`, `seed`; `name` |
 //!
 //! A list as a value expands to one row per element. Everything wrong with a file is reported at once, each problem with its line,
@@ -18,6 +18,7 @@ mod table;
 use std::path::Path;
 
 use seedpress_codec::Registry;
+use seedpress_plan::options::PlanRow;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -68,6 +69,8 @@ impl Config {
             return Err(problems.into_problems());
         }
 
+        // A plan is configured like a codec and is none: nobody else's registry holds it.
+        let registry = &registry.clone().with::<PlanRow>();
         let mut run = None;
         let (mut codecs, mut models) = (Vec::new(), Vec::new());
         let (mut codec_tables, mut model_tables) = (0, 0);

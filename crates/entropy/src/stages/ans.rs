@@ -3,29 +3,28 @@
 //! | method `u8` | body |
 //! | --- | --- |
 //! | 0 stored | the bytes |
-//! | 1 planes | [layout and count](crate::layout), then the byte planes |
-//! | 2 floats | the same, each record rotated left by a bit first: the sign leaves the exponent's byte |
+//! | 1 planes | [layout and count](crate::layout), then each byte plane as a [plane](crate::plane) of width 8 |
+//! | 2 rotated | the same for records of 2 or 4 bytes, each rotated left by a bit first: the sign leaves the exponent's byte |
+//! | 3 fields | [floats by their fields](crate::floats) |
+//! | 4 frame | length `varint`, a zstd frame of the bytes |
 //!
-//! A plane is its method `u8` (0 stored, 1 [ANS](crate::ans), 2 zstd), its length `varint`, its bytes. Every plane has its own
-//! table, so the position within a record or a float is the context. Mantissas of trained floats are noise and are stored;
-//! exponents carry 2.5 to 3 bits (ZipNN, arXiv 2411.05239).
+//! Every plane has its own table, so the position within a record or a float is the context. `planes+ans` writes whichever is
+//! smallest; methods 3 and 4 are of format 2, everything older still decodes. `ans` writes methods 0 and 1, without zstd.
 
 use rayon::prelude::*;
 use seedpress_codec::wire::{Put, Reader};
 use seedpress_codec::{DecodeError, EncodeError, Layer, LayerView, Limits, Packing, Segment, Stage};
 
-use crate::ans;
-use crate::frame;
+use crate::floats::{self, Kind};
 use crate::layout::Layout;
 use crate::stages::{each, stored};
+use crate::{ans, frame, plane};
 
 const STORED: u8 = 0;
 const PLANES: u8 = 1;
-const FLOATS: u8 = 2;
-
-const PLANE_STORED: u8 = 0;
-const PLANE_ANS: u8 = 1;
-const PLANE_ZSTD: u8 = 2;
+const ROTATED: u8 = 2;
+const FIELDS: u8 = 3;
+const FRAME: u8 = 4;
 
 /// The stage `ans`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -49,7 +48,7 @@ impl Stage for Ans {
     }
 
     fn encode(&self, layer: &Layer) -> Result<Vec<Vec<u8>>, EncodeError> {
-        layer.segments.par_iter().map(|segment| encode(segment, false)).collect()
+        layer.segments.par_iter().map(|segment| encode(segment, false, false)).collect()
     }
 
     fn decode(&self, layer: &LayerView<'_>, limits: &mut Limits) -> Result<Vec<Vec<u8>>, DecodeError> {
@@ -63,15 +62,15 @@ impl Stage for PlanesAns {
     }
 
     fn format(&self) -> u32 {
-        1
+        2
     }
 
     fn summary(&self) -> &'static str {
-        "floats split into exponent and mantissa planes, each plane the smallest of stored, range-ANS and zstd"
+        "floats split by their fields, exponents and top mantissa bits modelled; the smallest of that, byte planes and zstd"
     }
 
     fn encode(&self, layer: &Layer) -> Result<Vec<Vec<u8>>, EncodeError> {
-        layer.segments.par_iter().map(|segment| encode(segment, true)).collect()
+        layer.segments.par_iter().map(|segment| encode(segment, true, false)).collect()
     }
 
     fn decode(&self, layer: &LayerView<'_>, limits: &mut Limits) -> Result<Vec<Vec<u8>>, DecodeError> {
@@ -79,72 +78,108 @@ impl Stage for PlanesAns {
     }
 }
 
-fn encode(segment: &Segment, split: bool) -> Result<Vec<u8>, EncodeError> {
-    let mut plain = vec![STORED];
-    plain.extend_from_slice(&segment.bytes);
+/// Recodes a segment; `split` allows everything that `planes+ans` does, `mixed` also mixed contexts for exponents.
+pub(super) fn encode(segment: &Segment, split: bool, mixed: bool) -> Result<Vec<u8>, EncodeError> {
+    let bytes = &segment.bytes;
     let (layout, count) = Layout::of(segment);
-    let floats = split
-        && matches!(layout, Layout::Records(_))
-        && matches!(segment.symbols.packing, Packing::F32 | Packing::F16 | Packing::BF16);
-    let planes = if floats {
-        layout.unpack(&rotate(&segment.bytes, layout.planes(), 1), count)
-    } else {
-        layout.unpack(&segment.bytes, count)
+    let mut best = vec![STORED];
+    best.extend_from_slice(bytes);
+    let keep = |best: &mut Vec<u8>, candidate: Vec<u8>| {
+        if candidate.len() < best.len() {
+            *best = candidate;
+        }
     };
-    let mut out = vec![if floats { FLOATS } else { PLANES }];
-    layout.write(count, &mut out);
-    for plane in planes.chunks_exact(count.max(1)) {
-        let (mut method, mut body) = (PLANE_STORED, plane.to_vec());
-        let coded = ans::encode_bytes(plane);
-        if coded.len() < body.len() {
-            (method, body) = (PLANE_ANS, coded);
-        }
-        if split {
-            let coded = frame::compress(plane)?;
-            if coded.len() < body.len() {
-                (method, body) = (PLANE_ZSTD, coded);
+    let kind = match (layout, segment.symbols.packing) {
+        (Layout::Records(4), Packing::F32) => Some(Kind::F32),
+        (Layout::Records(2), Packing::BF16) => Some(Kind::BF16),
+        (Layout::Records(2), Packing::F16) => Some(Kind::F16),
+        _ => None,
+    };
+    match kind {
+        Some(kind) if split => {
+            for mixed in [false, true].into_iter().take(1 + usize::from(mixed)) {
+                let mut fields = vec![FIELDS];
+                fields.extend(floats::encode(bytes, kind, segment.symbols.row as usize, mixed)?);
+                keep(&mut best, fields);
             }
+            keep(&mut best, planes(ROTATED, layout, count, &rotate(bytes, kind.size(), 1), split)?);
         }
-        out.push(method);
-        out.put_varint(body.len() as u64);
-        out.extend(body);
+        _ => keep(&mut best, planes(PLANES, layout, count, bytes, split)?),
     }
-    Ok(if out.len() < plain.len() { out } else { plain })
+    if split && layout != Layout::Bytes {
+        let mut whole = vec![FRAME];
+        whole.put_varint(bytes.len() as u64);
+        if let Some(frame) = plane::worthwhile_frame(bytes, best.len() - whole.len().min(best.len()))? {
+            whole.extend(frame);
+            keep(&mut best, whole);
+        }
+    }
+    Ok(best)
 }
 
-fn decode(bytes: &[u8], limits: &mut Limits) -> Result<Vec<u8>, DecodeError> {
+fn planes(method: u8, layout: Layout, count: usize, bytes: &[u8], search: bool) -> Result<Vec<u8>, EncodeError> {
+    let mut out = vec![method];
+    layout.write(count, &mut out);
+    for symbols in layout.unpack(bytes, count).chunks_exact(count.max(1)) {
+        plane::write(symbols, 8, search, &mut out)?;
+    }
+    Ok(out)
+}
+
+/// Restores a segment.
+pub(super) fn decode(bytes: &[u8], limits: &mut Limits) -> Result<Vec<u8>, DecodeError> {
     let mut reader = Reader::new(bytes);
     let method = reader.u8()?;
-    match method {
+    let restored = match method {
         STORED => return stored(reader.take(reader.remaining())?, limits),
-        PLANES | FLOATS => {}
+        FIELDS => floats::decode(&mut reader, limits)?,
+        FRAME => {
+            let len = reader.length()?;
+            frame::decompress(reader.take(reader.remaining())?, len, limits)?
+        }
+        PLANES | ROTATED => {
+            let (layout, count) = Layout::read(&mut reader)?;
+            match layout {
+                Layout::Records(size @ (2 | 4)) if method == ROTATED => {
+                    let rotated = read_planes(&mut reader, layout, count, limits)?;
+                    limits.take(rotated.len() as u64)?;
+                    rotate(&rotated, usize::from(size), 8 * u32::from(size) - 1)
+                }
+                _ if method == ROTATED => {
+                    return Err(DecodeError::corrupt("floats are records of 2 or 4 bytes").at_offset(1));
+                }
+                Layout::Bits(width @ 1..8) if count > 0 => {
+                    let opened = plane::open(&mut reader)?;
+                    if plane::is_ans(opened.0) {
+                        ans::decode_packed(opened.1, width, count, limits)?
+                    } else {
+                        layout.pack(plane::symbols(opened, 8, count, limits)?, count, limits)?
+                    }
+                }
+                _ => read_planes(&mut reader, layout, count, limits)?,
+            }
+        }
         _ => return Err(DecodeError::corrupt("unknown method").at_offset(0)),
-    }
-    let (layout, count) = Layout::read(&mut reader)?;
-    if method == FLOATS && !matches!(layout, Layout::Records(2 | 4)) {
-        return Err(DecodeError::corrupt("floats are records of 2 or 4 bytes").at_offset(1));
+    };
+    reader.finish()?;
+    Ok(restored)
+}
+
+fn read_planes(
+    reader: &mut Reader<'_>,
+    layout: Layout,
+    count: usize,
+    limits: &mut Limits,
+) -> Result<Vec<u8>, DecodeError> {
+    if let 0 | 1 = layout.planes() {
+        let symbols = plane::read(reader, 8, count, limits)?;
+        return layout.pack(symbols, count, limits);
     }
     let mut planes: Vec<u8> = limits.vec(count * layout.planes())?;
-    for _ in 0..if count == 0 { 0 } else { layout.planes() } {
-        let at = reader.position();
-        let plane_method = reader.u8()?;
-        let len = reader.length()?;
-        let body = reader.take(len)?;
-        match plane_method {
-            PLANE_STORED if len == count => planes.extend_from_slice(body),
-            PLANE_ANS => planes.extend(ans::decode_bytes(body, count, limits)?),
-            PLANE_ZSTD => planes.extend(frame::decompress(body, count, limits)?),
-            _ => return Err(DecodeError::corrupt("unknown plane method or wrong length").at_offset(at)),
-        }
+    for _ in 0..layout.planes() {
+        planes.extend(plane::read(reader, 8, count, limits)?);
     }
-    reader.finish()?;
-    let restored = layout.pack(planes, count, limits)?;
-    if method == FLOATS {
-        let size = layout.planes();
-        limits.take(restored.len() as u64)?;
-        return Ok(rotate(&restored, size, 8 * size as u32 - 1));
-    }
-    Ok(restored)
+    layout.pack(planes, count, limits)
 }
 
 /// Rotates each little-endian record of 2 or 4 bytes to the left.

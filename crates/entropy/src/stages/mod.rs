@@ -1,9 +1,11 @@
 //! The stages a TOML `then = ".."` names. Each recodes every segment of a layer by itself.
 
 mod ans;
+mod context;
 mod zstd;
 
 pub use self::ans::{Ans, PlanesAns};
+pub use self::context::Context;
 pub use self::zstd::Zstd;
 
 use seedpress_codec::{DecodeError, LayerView, Limits};

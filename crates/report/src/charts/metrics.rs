@@ -1,9 +1,11 @@
 //! What a model keeps of its metric against the size of its whole file.
 
+use std::collections::BTreeMap;
+
 use seedpress_results::Status;
 
 use super::labels::Labels;
-use super::{MOST_BITS, WIDTH, left_out, legend, plain, slug};
+use super::{MOST_BITS, WIDTH, curve, left_out, legend, plain, slug};
 use crate::canvas::{Anchor, Axis, Frame, draw, legend_height};
 use crate::document::Chart;
 use crate::format::{fixed, significant};
@@ -78,6 +80,23 @@ fn metric_chart(study: &Study, model: &str, metric: &str) -> Option<Chart> {
             canvas.text(&text, (frame.left + 8, y + up), Anchor::Start, 13.0, LIMIT);
             labels.keep_free((frame.left, y + up - 8, frame.left + 160, y + up + 8));
         }
+        let mut curves: BTreeMap<String, Vec<(i32, i32)>> = BTreeMap::new();
+        for (contender, _, bits, value) in &points {
+            curves.entry(curve(contender)).or_default().push(frame.at(*bits, *value));
+        }
+        for (contender, ..) in &points {
+            // Each curve once, below every mark.
+            let Some(mut ends) = curves.remove(&curve(contender)) else { continue };
+            ends.sort_unstable();
+            let mark = study.mark(contender);
+            for pair in ends.windows(2) {
+                if mark.hollow {
+                    canvas.dashed(pair[0], pair[1], mark.colour, 1);
+                } else {
+                    canvas.line(pair, mark.colour, 1);
+                }
+            }
+        }
         for (contender, row, bits, value) in &points {
             let mark = study.mark(contender);
             let at = frame.at(*bits, *value);
@@ -100,7 +119,8 @@ fn metric_chart(study: &Study, model: &str, metric: &str) -> Option<Chart> {
         canvas.legend(frame.bottom + 50, WIDTH, &entries);
     });
     let mut caption = format!(
-        "{} held-out samples. The dashed line is the uncompressed model, the band and the bars are 95 % bootstrap intervals.",
+        "{} held-out samples. The dashed line is the uncompressed model, the band and the bars are 95 % bootstrap intervals. Lines join rows that differ in \
+         nothing but their rate.",
         first.samples
     );
     if let Some(baseline) = first.baseline.filter(|baseline| log && *baseline <= 0.0) {

@@ -8,6 +8,7 @@ mod metrics;
 mod parts;
 mod prefixes;
 mod rates;
+mod sensitivity;
 mod speed;
 mod trade_offs;
 
@@ -17,6 +18,7 @@ pub use metrics::metrics;
 pub use parts::parts;
 pub use prefixes::prefixes;
 pub use rates::rates;
+pub use sensitivity::sensitivity;
 pub use speed::speed;
 pub use trade_offs::trade_offs;
 
@@ -51,6 +53,18 @@ fn legend<'a>(study: &Study, contenders: impl Iterator<Item = &'a Contender>) ->
         .filter(|contender| seen.insert(contender.family()))
         .map(|contender| (study.mark(contender), contender.family()))
         .collect()
+}
+
+/// The options that only say how much to spend. Points that differ in nothing else lie on one curve.
+const RATE_OPTIONS: [&str; 4] = ["bits", "layers", "level", "like"];
+
+/// The curve a contender lies on: its series and every option but the rate.
+fn curve(contender: &Contender) -> String {
+    let mut options = contender.options.clone();
+    if let Some(options) = options.as_object_mut() {
+        options.retain(|key, _| !RATE_OPTIONS.contains(&key.as_str()));
+    }
+    format!("{} {options}", contender.family())
 }
 
 fn describe(point: &Point) -> String {

@@ -3,23 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::labels::Labels;
-use super::{MOST_BITS, WIDTH, describe, left_out, legend, plain};
+use super::{MOST_BITS, WIDTH, curve, describe, left_out, legend, plain};
 use crate::canvas::{Anchor, Axis, Frame, draw, legend_height};
 use crate::document::Chart;
-use crate::study::{Contender, Point, Scope, Study, frontier};
+use crate::study::{Point, Scope, Study, frontier};
 use crate::style::LIMIT;
-
-/// The options that only say how much to spend. Points that differ in nothing else lie on one curve.
-const RATE_OPTIONS: [&str; 3] = ["bits", "layers", "level"];
-
-/// The curve a contender lies on: its series and every option but the rate.
-fn curve(contender: &Contender) -> String {
-    let mut options = contender.options.clone();
-    if let Some(options) = options.as_object_mut() {
-        options.retain(|key, _| !RATE_OPTIONS.contains(&key.as_str()));
-    }
-    format!("{} {options}", contender.family())
-}
 
 /// What lines run through: of each curve the points where more bits bring less error.
 fn runs<'a, 'b>(points: &[&'b Point<'a>]) -> Vec<Vec<&'b Point<'a>>> {

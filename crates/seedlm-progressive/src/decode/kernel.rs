@@ -10,6 +10,9 @@ use seedpress_codec::packing::BitReader;
 use crate::codebook::Codebook;
 use crate::gain;
 
+/// Values in a vector.
+const LANES: usize = 8;
+
 /// One stage of all blocks.
 pub struct Stage<'a> {
     pub seeds: BitReader<'a>,
@@ -27,18 +30,20 @@ pub struct Work<'a> {
     pub first: usize,
     /// Gain of each block.
     pub levels: &'a [i8],
+    /// What every sum begins with.
+    pub mean: f32,
     /// Multiplies every gain.
     pub unit: f32,
     /// Weights in a block; the last may have fewer.
     pub block: usize,
 }
 
-/// Adds the codewords of all stages to `out`.
-pub fn add(work: &Work<'_>, out: &mut [f32]) {
+/// Writes the mean and the codewords of all stages to `out`.
+pub fn sum(work: &Work<'_>, out: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     if std::is_x86_feature_detected!("avx2") {
         // SAFETY: AVX2 was detected.
-        unsafe { add_avx2(work, out) };
+        unsafe { sum_avx2(work, out) };
         return;
     }
     dispatch(work, out);
@@ -46,16 +51,21 @@ pub fn add(work: &Work<'_>, out: &mut [f32]) {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-unsafe fn add_avx2(work: &Work<'_>, out: &mut [f32]) {
+unsafe fn sum_avx2(work: &Work<'_>, out: &mut [f32]) {
     dispatch(work, out);
 }
 
 #[inline(always)]
 fn dispatch(work: &Work<'_>, out: &mut [f32]) {
-    match work.block {
-        16 => blocks_of::<16>(work, out),
-        32 => blocks_of::<32>(work, out),
-        _ => any_blocks(work, 0, out),
+    match work.block.div_ceil(LANES) {
+        1 => vectors::<1>(work, out),
+        2 => vectors::<2>(work, out),
+        3 => vectors::<3>(work, out),
+        4 => vectors::<4>(work, out),
+        5 => vectors::<5>(work, out),
+        6 => vectors::<6>(work, out),
+        7 => vectors::<7>(work, out),
+        _ => vectors::<8>(work, out),
     }
 }
 
@@ -72,31 +82,29 @@ impl Stage<'_> {
     }
 }
 
-/// Blocks of a length known to the compiler, for which each codeword is a few vector operations.
+/// Blocks in whole vectors: sums stay in registers over all stages. The last vector reaches into the next block, which is written
+/// after it; where that lies beyond the run, values come one by one.
 #[inline(always)]
-fn blocks_of<const N: usize>(work: &Work<'_>, out: &mut [f32]) {
-    let (whole, rest) = out.as_chunks_mut::<N>();
-    let done = whole.len();
-    for (index, block) in whole.iter_mut().enumerate() {
+fn vectors<const VECTORS: usize>(work: &Work<'_>, out: &mut [f32]) {
+    let reach = VECTORS * LANES;
+    let whole = if out.len() < reach { 0 } else { (out.len() - reach) / work.block + 1 };
+    for index in 0..whole {
         let gain = gain::gain(i32::from(work.levels[index])) * work.unit;
-        let mut sums = *block;
+        let mut sums = [[work.mean; LANES]; VECTORS];
         for stage in work.stages {
             let (factor, position) = stage.term(work.first + index, gain);
-            let codeword = stage.codebook.codeword(position, N);
-            for (sum, value) in sums.iter_mut().zip(codeword) {
-                *sum += factor * value;
+            let codeword = stage.codebook.values()[position..position + reach].as_chunks::<LANES>().0;
+            for (sum, values) in sums.iter_mut().zip(codeword) {
+                for (sum, value) in sum.iter_mut().zip(values) {
+                    *sum += factor * value;
+                }
             }
         }
-        *block = sums;
+        out[index * work.block..][..reach].copy_from_slice(sums.as_flattened());
     }
-    any_blocks(work, done, rest);
-}
-
-/// Blocks of any length, from the block `skipped` of the run on.
-#[inline(always)]
-fn any_blocks(work: &Work<'_>, skipped: usize, out: &mut [f32]) {
-    for (index, block) in out.chunks_mut(work.block).enumerate() {
-        let index = skipped + index;
+    let rest = &mut out[whole * work.block..];
+    rest.fill(work.mean);
+    for (index, block) in (whole..).zip(rest.chunks_mut(work.block)) {
         let gain = gain::gain(i32::from(work.levels[index])) * work.unit;
         for stage in work.stages {
             let (factor, position) = stage.term(work.first + index, gain);

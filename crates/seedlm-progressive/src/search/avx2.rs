@@ -6,7 +6,7 @@
 use std::arch::x86_64::*;
 
 use super::rounded::{Codes, Rounded};
-use super::{GROUP, Index, Judge, LONGEST, TILE, Target};
+use super::{GROUP, Index, Judge, LONGEST, Penalties, TILE, Target};
 
 /// Targets whose sums are in registers together: with two vectors of codewords they fit the 16 registers.
 const WIDE: usize = 4;
@@ -33,19 +33,26 @@ impl Table {
 }
 
 /// See [`Index::screen`]. The table was made where the path is supported.
-pub fn screen(index: &Index, table: &Table, targets: &[Target], judge: &mut impl Judge) {
+pub fn screen(index: &Index, table: &Table, penalties: &Penalties, targets: &[Target], judge: &mut impl Judge) {
     debug_assert!(seedpress_lfsr_basis::Path::Avx2.is_supported());
     for first in (0..targets.len()).step_by(GROUP) {
         let group = &targets[first..targets.len().min(first + GROUP)];
         // SAFETY: tables exist only on machines with AVX2.
-        unsafe { pass(index, table, first, group, judge) }
+        unsafe { pass(index, table, penalties, first, group, judge) }
     }
 }
 
 /// # Safety
 /// AVX2 must be available.
 #[target_feature(enable = "avx2")]
-unsafe fn pass(index: &Index, table: &Table, first: usize, targets: &[Target], judge: &mut impl Judge) {
+unsafe fn pass(
+    index: &Index,
+    table: &Table,
+    penalties: &Penalties,
+    first: usize,
+    targets: &[Target],
+    judge: &mut impl Judge,
+) {
     let rounded = Rounded::new(&table.codes, targets, f64::from(i16::MAX));
     let words = index.block.div_ceil(2);
     // Known to the compiler, this spares a check of bounds in the inner loop.
@@ -70,10 +77,10 @@ unsafe fn pass(index: &Index, table: &Table, first: usize, targets: &[Target], j
     for start in (0..index.count).step_by(TILE) {
         // Bounds for every read below: the codes reach PADDING beyond the last position, a block is at most 64.
         let pairs = &table.pairs[start..start + TILE + 2 * words - 2];
-        let penalties = &index.penalties[start..start + TILE];
+        let own = &penalties.0[start..start + TILE];
         let penalty = |at: usize| {
             // SAFETY: the slice holds 32 penalties.
-            let load = |at| unsafe { _mm256_loadu_si256(penalties.as_ptr().add(at).cast()) };
+            let load = |at| unsafe { _mm256_loadu_si256(own.as_ptr().add(at).cast()) };
             let (low, high) = (_mm256_sra_epi32(load(at), shift), _mm256_sra_epi32(load(at + 8), shift));
             // Packing takes the halves of both in turn; the permutation puts them in order.
             _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(low, high))
@@ -111,7 +118,7 @@ unsafe fn pass(index: &Index, table: &Table, first: usize, targets: &[Target], j
                 let m = marked[t];
                 if m != 0 {
                     let marked = (m & 0xFF00_00FF) | (m & 0xFF00) << 8 | (m >> 8) & 0xFF00;
-                    index.decide(first + t, target, start, marked, judge);
+                    index.decide(penalties, first + t, target, start, marked, judge);
                 }
             }
             cuts = std::array::from_fn(|t| cut(t, judge));

@@ -6,7 +6,7 @@
 use std::arch::x86_64::*;
 
 use super::rounded::{Codes, Rounded};
-use super::{GROUP, Index, Judge, LONGEST, TILE, Target};
+use super::{GROUP, Index, Judge, LONGEST, Penalties, TILE, Target};
 
 /// The codes of a codebook, made for unsigned times signed products.
 #[derive(Debug)]
@@ -28,19 +28,26 @@ impl Table {
 }
 
 /// See [`Index::screen`]. The table was made where the path is supported.
-pub fn screen(index: &Index, table: &Table, targets: &[Target], judge: &mut impl Judge) {
+pub fn screen(index: &Index, table: &Table, penalties: &Penalties, targets: &[Target], judge: &mut impl Judge) {
     debug_assert!(seedpress_lfsr_basis::Path::Avx512.is_supported());
     for first in (0..targets.len()).step_by(GROUP) {
         let group = &targets[first..targets.len().min(first + GROUP)];
         // SAFETY: tables exist only on machines with AVX-512 and VNNI.
-        unsafe { pass(index, table, first, group, judge) }
+        unsafe { pass(index, table, penalties, first, group, judge) }
     }
 }
 
 /// # Safety
 /// AVX-512 F, BW and VNNI must be available.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-unsafe fn pass(index: &Index, table: &Table, first: usize, targets: &[Target], judge: &mut impl Judge) {
+unsafe fn pass(
+    index: &Index,
+    table: &Table,
+    penalties: &Penalties,
+    first: usize,
+    targets: &[Target],
+    judge: &mut impl Judge,
+) {
     let rounded = Rounded::new(&table.codes, targets, f64::from(i32::MAX >> 1));
     let words = index.block.div_ceil(4);
     // Known to the compiler, this spares a check of bounds in the inner loop.
@@ -64,7 +71,7 @@ unsafe fn pass(index: &Index, table: &Table, first: usize, targets: &[Target], j
     for start in (0..index.count).step_by(TILE) {
         // Bounds for every read below: the codes reach PADDING beyond the last position, a block is at most 64.
         let quads = &table.quads[start..start + TILE + 4 * words - 4];
-        let penalties = &index.penalties[start..start + TILE];
+        let own = &penalties.0[start..start + TILE];
         let mut sums = [offsets, offsets];
         for word in 0..words {
             for half in 0..2 {
@@ -77,7 +84,7 @@ unsafe fn pass(index: &Index, table: &Table, first: usize, targets: &[Target], j
         }
         let penalty = |half: usize| {
             // SAFETY: the slice holds 32 penalties.
-            _mm512_sra_epi32(unsafe { _mm512_loadu_si512(penalties.as_ptr().add(16 * half).cast()) }, shift)
+            _mm512_sra_epi32(unsafe { _mm512_loadu_si512(own.as_ptr().add(16 * half).cast()) }, shift)
         };
         let penalty = [penalty(0), penalty(1)];
         let reached = |half: usize, t: usize| {
@@ -96,7 +103,7 @@ unsafe fn pass(index: &Index, table: &Table, first: usize, targets: &[Target], j
             }
             for (t, target) in targets.iter().enumerate() {
                 if marked[t] != 0 {
-                    index.decide(first + t, target, start, marked[t], judge);
+                    index.decide(penalties, first + t, target, start, marked[t], judge);
                 }
             }
             for t in 0..GROUP {

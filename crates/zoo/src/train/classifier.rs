@@ -9,7 +9,7 @@ use candle_nn::{AdamW, Optimizer, ParamsAdamW, loss::cross_entropy};
 
 use super::{TrainOptions, TrainReport, schedule};
 use crate::assets;
-use crate::classifier::{Classifier, batch, classify};
+use crate::classifier::{Classifier, batch, classes, scores};
 use crate::error::ZooError;
 use crate::fashion::Images;
 use crate::metric::Metric;
@@ -93,9 +93,9 @@ pub(super) fn train(
     }
 
     let seconds = start.elapsed().as_secs_f64();
-    let classes = classify(classifier, &weights, &held_out)?;
-    let scores: Vec<f64> = classes.iter().zip(&held_out.labels).map(|(a, b)| f64::from(u8::from(a == b))).collect();
-    Ok(TrainReport { path, metrics: vec![Metric::mean("accuracy", true, &scores)], seconds })
+    let found = classes(&scores(classifier, &weights, &held_out)?);
+    let hits: Vec<f64> = found.iter().zip(&held_out.labels).map(|(a, b)| f64::from(u8::from(a == b))).collect();
+    Ok(TrainReport { path, metrics: vec![Metric::mean("accuracy", true, &hits)], seconds })
 }
 
 fn save(classifier: Classifier, weights: &[Tensor], path: &std::path::Path) -> Result<(), ZooError> {

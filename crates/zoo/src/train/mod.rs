@@ -1,12 +1,14 @@
 //! How the committed weights were made: seeded, one recipe per model.
 
 mod classifier;
+mod language;
 
 use std::path::PathBuf;
 
 use crate::catalogue;
 use crate::classifier::Classifier;
 use crate::error::ZooError;
+use crate::language::Language;
 
 /// How to train.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +39,9 @@ pub struct TrainReport {
 /// # Errors
 /// [`ZooError::Unsupported`] for models without a recipe, and whatever reading data and writing weights can fail with.
 pub fn train(name: &str, options: &TrainOptions, progress: &mut dyn FnMut(&str)) -> Result<TrainReport, ZooError> {
+    if let Some(network) = Language::from_name(name) {
+        return language::train(name, network, options, progress);
+    }
     catalogue::require(name)?;
     match Classifier::from_name(name) {
         Some(classifier) => classifier::train(name, classifier, options, progress),

@@ -1,0 +1,161 @@
+//! Rows whose codecs a plan chooses: `codec = "plan"`.
+//!
+//! A plan is made per model when its first cell is measured, from sensitivities kept in the cache, and leaves behind what it was made
+//! of: `plans.jsonl` for the report, and `plans/<model>-<row>.toml` to edit and to follow.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use seedpress_codec::{AnyCodec, Calibration, ConfigError, Registry, Tensor};
+use seedpress_plan::{Context, Ladder, Options, Part, Plan, Sensitivity, Subject};
+use seedpress_results::{AssignmentRow, PlanRow, SensitivityRow};
+
+use crate::cache::write_atomically;
+use crate::config::CodecRow;
+use crate::matrix::Matrix;
+use crate::source::{Source, TensorInfo};
+
+/// A model as the planner sees it.
+pub struct Planned<'a> {
+    source: &'a Source,
+    parts: Vec<Part>,
+    divergence: bool,
+}
+
+impl<'a> Planned<'a> {
+    /// A model under a small-tensor policy.
+    ///
+    /// # Errors
+    /// Calibration data that cannot be read.
+    pub fn new(source: &'a Source, keeps: impl Fn(&TensorInfo) -> bool) -> Result<Self, String> {
+        let part = |info: &TensorInfo| Part {
+            name: info.name.clone(),
+            shape: info.shape.clone(),
+            weights: info.weights as u64,
+            layer_type: info.layer_type.clone(),
+            hash: info.hash.clone(),
+            kept: keeps(info),
+        };
+        let parts = source.tensors.iter().map(part).collect();
+        Ok(Self { source, parts, divergence: source.has_divergence()? })
+    }
+}
+
+impl Subject for Planned<'_> {
+    fn name(&self) -> &str {
+        &self.source.name
+    }
+
+    fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    fn load(&self, part: usize) -> Result<Tensor, String> {
+        self.source.load(&self.source.tensors[part])
+    }
+
+    fn file(&self, records: Vec<seedpress_codec::Record>) -> Result<seedpress_checkpoint::Container, String> {
+        self.source.container(records)
+    }
+
+    fn calibration(&self, part: usize) -> Result<Option<&Calibration>, String> {
+        self.source.calibration(&self.source.tensors[part])
+    }
+
+    fn has_divergence(&self) -> bool {
+        self.divergence
+    }
+
+    fn divergence(&self, tensors: &[Tensor]) -> Result<f64, String> {
+        self.source.divergence(tensors)
+    }
+}
+
+/// Checks what the types of a plan's options cannot; fine for everything that is no plan.
+pub(crate) fn check(codec: &AnyCodec, staged: bool, registry: &Registry) -> Result<(), ConfigError> {
+    let Some(options) = Options::of(codec) else { return Ok(()) };
+    if staged {
+        let why = "`then` does not go with a plan: put stages into its ladder, such as `ladder = \"rtn+ans\"`";
+        return Err(ConfigError::new(why));
+    }
+    options.check(registry)
+}
+
+/// Every codec that a row may come to use, if it is a plan.
+pub(crate) fn choices(row: &CodecRow, registry: &Registry) -> Option<Vec<(String, (u32, u32))>> {
+    let options = Options::of(&row.codec)?;
+    let rungs = options.ladder(registry).map(|ladder| ladder.rungs).unwrap_or_default();
+    let like = registry.parse(&options.like).ok();
+    let codecs = rungs.into_iter().map(|rung| rung.codec).chain(like);
+    Some(codecs.map(|codec| (codec.name(), codec.formats())).collect())
+}
+
+/// Makes the plan of a row for a model and writes down what it was made of; the codec of each tensor that is not kept.
+///
+/// # Errors
+/// Why there is no plan, in one line.
+pub(crate) fn make(
+    model: &Source,
+    row: &CodecRow,
+    options: &Options,
+    matrix: &Matrix,
+    context: &Context<'_>,
+    out: &Path,
+) -> Result<HashMap<String, AnyCodec>, String> {
+    let planned = Planned::new(model, |info| matrix.run.keeps(&info.shape, info.weights))?;
+    let ladder = options.ladder(context.registry).map_err(|error| error.to_string())?;
+    let target = options.target(context.registry).map_err(|error| error.to_string())?;
+    let (profile, rounds) = (options.costs.profile(), options.rounds.size());
+    let (plan, sensitivity) = seedpress_plan::plan(&planned, &ladder, &target, profile, rounds, context)
+        .map_err(|error| format!("no plan: {error}"))?;
+    let name = row.codec.name();
+    seedpress_results::append_plans(out, &rows(&planned, &name, &ladder, &plan, &sensitivity))
+        .map_err(|error| error.to_string())?;
+    let slug: String = format!("{}-{name}", model.name)
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
+        .collect();
+    let otherwise = &ladder.rungs[ladder.rungs.len() - 1].codec;
+    let command = format!("row {name} of run {}", matrix.run.name);
+    let text = seedpress_plan::file::to_toml(&plan, &command, matrix.run.keep_below.size(), otherwise);
+    let folder = out.join("plans");
+    write_atomically(&folder, &folder.join(format!("{slug}.toml")), text.as_bytes())
+        .map_err(|error| format!("{}: {error}", folder.display()))?;
+    Ok(plan.assignments.into_iter().map(|assignment| (assignment.tensor, assignment.codec)).collect())
+}
+
+fn rows(model: &Planned<'_>, name: &str, ladder: &Ladder, plan: &Plan, sensitivity: &Sensitivity) -> Vec<PlanRow> {
+    let mut rows = Vec::new();
+    for (&part, points) in sensitivity.free.iter().zip(&sensitivity.points) {
+        let part = &model.parts[part];
+        for (rung, point) in ladder.rungs.iter().zip(points) {
+            rows.push(PlanRow::Sensitivity(SensitivityRow {
+                model: plan.model.clone(),
+                tensor: part.name.clone(),
+                layer_type: part.layer_type.clone(),
+                codec: rung.codec.name(),
+                weights: part.weights,
+                bytes: point.bytes,
+                squared_error: point.squared_error,
+                energy: point.energy,
+                divergence: point.divergence,
+            }));
+        }
+    }
+    for assignment in &plan.assignments {
+        rows.push(PlanRow::Assignment(AssignmentRow {
+            model: plan.model.clone(),
+            plan: name.to_owned(),
+            tensor: assignment.tensor.clone(),
+            codec: assignment.codec.name(),
+            weights: assignment.weights,
+            bytes: assignment.bytes,
+            divergence: assignment.cost,
+            file_bytes: plan.bytes,
+            profile: plan.profile.map_or_else(String::new, |profile| profile.name().to_owned()),
+            joint: plan.joint,
+            uniform: plan.uniform,
+        }));
+    }
+    rows
+}

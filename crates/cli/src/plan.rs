@@ -1,0 +1,156 @@
+//! `seedpress plan`.
+
+use std::io::IsTerminal;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args};
+use indicatif::{ProgressBar, ProgressStyle};
+use seedpress_bench::cache::Cache;
+use seedpress_bench::config::{Location, ModelSpec, Origin};
+use seedpress_bench::planning::Planned;
+use seedpress_bench::source::{OpenError, Source};
+use seedpress_plan::{Context, Ladder, Plan, PlanError, Profile, Target};
+
+use crate::bench::{repository_root, stop_flag};
+use crate::compress::refuse_overwrite;
+use crate::failure::{Failure, Outcome};
+
+/// What to plan for and how small.
+#[derive(Args)]
+#[command(
+    group = ArgGroup::new("size").required(true).args(["bits", "ratio", "target_bytes", "like"]),
+    after_help = "A model of the zoo is measured: each tensor alone through each codec, on calibration data that no evaluation uses. A file has
+no data: squared errors are weighed by a profile of its kind of model. Measurements are kept: a stopped plan goes on where it was.
+  seedpress plan fashion-mlp --bits 3 -o plan.toml
+  seedpress plan silero-vad --like trellis:bits=2 -o plan.toml
+  seedpress plan model.safetensors --ratio 30 --profile transformer --codec trellis --codec q8_0 -o plan.toml
+  seedpress compress model.safetensors --plan plan.toml -o model.sdp"
+)]
+pub struct Arguments {
+    /// A model of the zoo, or a .safetensors file or index
+    model: String,
+    /// Bits per weight of the whole file, everything counted
+    #[arg(long)]
+    bits: Option<f64>,
+    /// Times smaller than 32-bit floats
+    #[arg(long)]
+    ratio: Option<f64>,
+    /// Bytes of the whole file
+    #[arg(long, value_name = "N")]
+    target_bytes: Option<u64>,
+    /// The size of the file that this codec makes
+    #[arg(long, value_name = "CODEC")]
+    like: Option<String>,
+    /// A codec to choose from, id or id:key=value,..; without a rate it stands for several; repeatable [default: trellis]
+    #[arg(long, value_name = "CODEC")]
+    codec: Vec<String>,
+    /// Weigh squared errors for this kind of model instead of measuring: transformer, cnn, recurrent or embedding
+    #[arg(long)]
+    profile: Option<String>,
+    /// Rounds of correction by what the whole model does
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Tensors with fewer weights, and those of rank 0 and 1, are kept as they are
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    keep_below: usize,
+    /// The plan to write
+    #[arg(short, long)]
+    output: PathBuf,
+    /// Replace the output if it is there
+    #[arg(long)]
+    force: bool,
+}
+
+/// Makes a plan.
+pub fn run(arguments: &Arguments) -> Outcome {
+    let registry = seedpress::registry();
+    refuse_overwrite(&arguments.output, arguments.force)?;
+    let names = if arguments.codec.is_empty() { "trellis".to_owned() } else { arguments.codec.join(" ") };
+    let ladder = Ladder::parse(&names, &registry).map_err(Failure::usage)?;
+    let positive = |key: &str, value: f64| {
+        let sound = value.is_finite() && value > 0.0;
+        if sound { Ok(value) } else { Err(Failure::usage(format!("--{key} must be a number above 0"))) }
+    };
+    let target = match (arguments.bits, arguments.ratio, arguments.target_bytes, &arguments.like) {
+        (Some(bits), ..) => Target::Bits(positive("bits", bits)?),
+        (_, Some(ratio), ..) => Target::Ratio(positive("ratio", ratio)?),
+        (_, _, Some(bytes), _) => Target::Bytes(bytes),
+        (.., like) => Target::Like(registry.parse(like.as_deref().unwrap_or_default()).map_err(Failure::usage)?),
+    };
+    let profile = arguments.profile.as_deref().map(|name| {
+        let legal = Profile::ALL.map(Profile::name).join(", ");
+        let unknown = || Failure::usage(format!("--profile: unknown profile `{name}`: legal values are {legal}"));
+        Profile::from_name(name).ok_or_else(unknown)
+    });
+    let profile = profile.transpose()?;
+
+    let origin = match seedpress_zoo::info(&arguments.model) {
+        Some(info) => Origin::Zoo(info.name.to_owned()),
+        None => Origin::File(PathBuf::from(&arguments.model)),
+    };
+    let at = Location { path: PathBuf::from(&arguments.model), line: 1, column: 1 };
+    let spec = ModelSpec { name: arguments.model.clone(), origin, include: Vec::new(), exclude: Vec::new(), at };
+    let source = Source::open(&spec).map_err(|error| match error {
+        OpenError::Absent(message) | OpenError::Wrong(message) => Failure::data(message),
+    })?;
+    let keep_below = arguments.keep_below;
+    let keeps = |shape: &[usize], weights: usize| keep_below > 0 && (shape.len() <= 1 || weights < keep_below);
+    let subject = Planned::new(&source, |info| keeps(&info.shape, info.weights)).map_err(Failure::data)?;
+
+    let bar = if std::io::stderr().is_terminal() { ProgressBar::new(1) } else { ProgressBar::hidden() };
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len}  {elapsed}  {wide_msg}") {
+        bar.set_style(style);
+    }
+    let progress = |done: usize, total: usize, what: &str| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+        bar.set_message(what.to_owned());
+    };
+    let stop = stop_flag("the measurement at work")?;
+    let cache = Cache::new(repository_root().join(".seedpress-cache"));
+    let context = Context { registry: &registry, store: &cache, progress: &progress, stop: &stop };
+    let made = seedpress_plan::plan(&subject, &ladder, &target, profile, arguments.rounds, &context);
+    bar.finish_and_clear();
+    let (plan, _) = made.map_err(|error| match error {
+        PlanError::Stopped => Failure::interrupted("stopped: measurements are kept, the same command goes on"),
+        PlanError::Config(error) => Failure::usage(error),
+        error => Failure::data(error),
+    })?;
+    let command: Vec<String> = std::iter::once("seedpress".to_owned()).chain(std::env::args().skip(1)).collect();
+    let otherwise = &ladder.rungs[ladder.rungs.len() - 1].codec;
+    let text = seedpress_plan::file::to_toml(&plan, &command.join(" "), keep_below, otherwise);
+    seedpress_checkpoint::write_atomic(&arguments.output, |file| file.write_all(text.as_bytes()))
+        .map_err(Failure::data)?;
+    print!("{}", table(&plan));
+    println!(
+        "{}: {} bytes of {} allowed, {:.3} bits per weight",
+        arguments.output.display(),
+        plan.bytes,
+        plan.target,
+        plan.bits()
+    );
+    Ok(())
+}
+
+/// The plan as people read it.
+fn table(plan: &Plan) -> String {
+    let wide = plan.assignments.iter().map(|assignment| assignment.tensor.len()).max().unwrap_or(0).max(6);
+    let name = |codec: &seedpress::codec::AnyCodec| codec.name();
+    let long = plan.assignments.iter().map(|assignment| name(&assignment.codec).len()).max().unwrap_or(0).max(5);
+    let mut text = format!(
+        "{:wide$}  {:long$}  {:>11}  {:>9}  {:>10}\n",
+        "tensor", "codec", "bits/weight", "of file", "divergence"
+    );
+    for assignment in &plan.assignments {
+        let bits = 8.0 * assignment.bytes as f64 / assignment.weights as f64;
+        let share = 100.0 * assignment.bytes as f64 / plan.bytes as f64;
+        let (tensor, codec, cost) = (&assignment.tensor, name(&assignment.codec), assignment.cost);
+        text += &format!("{tensor:wide$}  {codec:long$}  {bits:>11.3}  {share:>7.1} %  {cost:>10.3e}\n");
+    }
+    if let Some(joint) = plan.joint {
+        let uniform = plan.uniform.map_or_else(String::new, |value| format!(", {value:.3e} at one rate for all"));
+        text += &format!("divergence of the whole model on calibration data: {joint:.3e}{uniform}\n");
+    }
+    text
+}

@@ -1,0 +1,100 @@
+//! Sizes against what the models say, and the same bytes whatever the threads.
+
+#![allow(clippy::unwrap_used)]
+
+use seedpress_codec::packing::pack_bits;
+use seedpress_codec::{Layer, LayerView, Limits, Packing, Registry, Role, Segment, SegmentView, Symbols};
+use seedpress_entropy::ans;
+use seedpress_entropy::frequencies::Frequencies;
+
+struct Noise(u64);
+
+impl Noise {
+    fn die(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 40) % sides
+    }
+
+    /// A bell curve over 0..=255.
+    fn bell(&mut self) -> u64 {
+        (0..8).map(|_| self.die(32)).sum()
+    }
+}
+
+/// Bits of the symbols under the table's own probabilities and under their own frequencies.
+fn bits(symbols: &[u8]) -> (f64, f64) {
+    let mut counts = [0f64; 256];
+    symbols.iter().for_each(|&symbol| counts[usize::from(symbol)] += 1.0);
+    let table = Frequencies::of(symbols);
+    let total = symbols.len() as f64;
+    let occurring = || counts.iter().zip(table.get()).filter(|(count, _)| **count > 0.0);
+    let model = occurring().map(|(count, &f)| count * (4096.0 / f64::from(f)).log2()).sum();
+    let empirical = occurring().map(|(count, _)| count * (total / count).log2()).sum();
+    (model, empirical)
+}
+
+#[test]
+fn coded_size_is_within_half_a_percent_of_model_and_tables() {
+    let mut noise = Noise(3);
+    for width in 1..=8u32 {
+        for count in [12_000usize, 65_536, 262_144, 262_145, 600_000] {
+            let symbols: Vec<u8> = (0..count).map(|_| (noise.bell() >> (8 - width)) as u8).collect();
+            let (model, empirical) = bits(&symbols);
+            let coded = ans::encode_bytes(&symbols);
+            let mut tables = Vec::new();
+            Frequencies::of(&symbols).write(&mut tables);
+            // Table, lane count, a length of at most three bytes a block.
+            let counted = (tables.len() + 1 + 3 * count.div_ceil(1 << 18)) as f64;
+            let size = coded.len() as f64;
+            assert!(size <= 1.005 * (model / 8.0 + counted), "{width} bits, {count}: {size} against {}", model / 8.0);
+            assert!(size >= empirical / 8.0);
+            assert!(model <= 1.002 * empirical + 8.0 * 256.0, "twelve bits of probability are enough");
+        }
+    }
+    for (rare, count) in [(1000u64, 100_000usize), (100, 100_000), (30, 400_000)] {
+        let symbols: Vec<u8> = (0..count).map(|_| u8::from(noise.die(rare) == 0)).collect();
+        let (model, _) = bits(&symbols);
+        let size = ans::encode_bytes(&symbols).len() as f64;
+        // What is short pays for a whole state.
+        assert!(size <= 1.005 * model / 8.0 + 12.0, "1 in {rare}: {size} against {}", model / 8.0);
+    }
+}
+
+fn large_layer() -> Layer {
+    let mut noise = Noise(17);
+    let count = 1_100_000usize;
+    let symbols: Vec<u32> = (0..count).map(|i| (noise.bell() >> (6 + (i / 512 % 2))) as u32).collect();
+    let trits: Vec<u8> = (0..300_001).map(|_| noise.die(3) as u8).collect();
+    let floats: Vec<u8> =
+        (0..600_000).flat_map(|_| ((noise.bell() as f32 - 124.0) * 1.000_123e-3).to_le_bytes()).collect();
+    Layer {
+        segments: vec![
+            Segment::new(Role::Indices, Symbols::bits(2, count, 512), pack_bits(symbols, 2)),
+            Segment::new(Role::Indices, Symbols::trits(trits.len(), 100), seedpress_codec::packing::pack_trits(&trits)),
+            Segment::new(Role::Raw, Symbols::floats(Packing::F32, 600_000).in_rows(1000), floats),
+        ],
+    }
+}
+
+#[test]
+fn threads_change_neither_bytes_nor_results() {
+    let registry = seedpress_entropy::register(Registry::default());
+    let layer = large_layer();
+    for id in ["ans", "planes+ans", "context"] {
+        let stage = registry.stage(id).unwrap();
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let coded = stage.encode(&layer).unwrap();
+                let segments = coded.iter().map(|bytes| SegmentView { role: Role::Raw, bytes }).collect();
+                let restored = stage.decode(&LayerView { segments }, &mut Limits::new(64 << 20)).unwrap();
+                assert!(restored.iter().zip(&layer.segments).all(|(back, segment)| *back == segment.bytes), "{id}");
+                coded
+            })
+        };
+        let alone = run(1);
+        for threads in [2, 5] {
+            assert!(run(threads) == alone, "{id} on {threads} threads");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What each choice costs: every tensor alone through every rung of the ladder, everything else exact.
+//!
+//! A tensor is encoded once and the model run once for each rung; results are kept in the context's store, so a stopped measurement
+//! resumes and a second plan for the same model costs nothing.
+
+use seedpress_codec::{AnyCodec, EncodeContext, Record, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::error::PlanError;
+use crate::ladder::Ladder;
+use crate::profile::Profile;
+use crate::subject::{Context, Subject, fingerprint, key};
+
+/// One tensor through one rung.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// Bytes of the record, everything counted.
+    pub bytes: u64,
+    /// Sum of squared errors of the decoded tensor.
+    pub squared_error: f64,
+    /// Sum of squared weights.
+    pub energy: f64,
+    /// Divergence of the model's outputs with this tensor alone compressed, where it can be measured.
+    pub divergence: Option<f64>,
+}
+
+impl Point {
+    /// `||W - W'||^2 / ||W||^2`.
+    pub fn relative_mse(&self) -> f64 {
+        if self.squared_error == 0.0 { 0.0 } else { self.squared_error / self.energy }
+    }
+}
+
+/// Every tensor through every rung.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sensitivity {
+    /// Indices of the parts that a plan decides on: all that the small-tensor policy does not keep.
+    pub free: Vec<usize>,
+    /// One list a free part, one point a rung.
+    pub points: Vec<Vec<Point>>,
+}
+
+impl Sensitivity {
+    /// The measured divergence, or what a profile makes of the squared error.
+    pub fn cost(&self, subject: &dyn Subject, profile: Option<Profile>, free: usize, rung: usize) -> f64 {
+        let point = &self.points[free][rung];
+        match (profile, point.divergence) {
+            (None, Some(divergence)) => divergence,
+            (profile, _) => {
+                let profile = profile.unwrap_or_else(|| Profile::guess(subject.parts()));
+                profile.factor(&subject.parts()[self.free[free]].layer_type) * point.relative_mse()
+            }
+        }
+    }
+}
+
+/// The largest divergence there is: what a model that yields no numbers any more is counted with.
+const BROKEN: f64 = 1e9;
+
+/// Measures a model. With `divergence` false only sizes and squared errors are taken.
+///
+/// # Errors
+/// [`PlanError::Nothing`] where no part is free; rungs that refuse a tensor; [`PlanError::Stopped`].
+pub fn measure(
+    subject: &dyn Subject,
+    ladder: &Ladder,
+    divergence: bool,
+    context: &Context<'_>,
+) -> Result<Sensitivity, PlanError> {
+    let parts = subject.parts();
+    let free: Vec<usize> = (0..parts.len()).filter(|&part| !parts[part].kept).collect();
+    if free.is_empty() {
+        return Err(PlanError::Nothing);
+    }
+    let fingerprint = fingerprint(subject);
+    let total = free.len() * ladder.rungs.len();
+    // Only loaded where something has to be measured.
+    let mut whole: Option<Vec<Tensor>> = None;
+    let mut points = Vec::with_capacity(free.len());
+    for (place, &part) in free.iter().enumerate() {
+        let mut of_part = Vec::with_capacity(ladder.rungs.len());
+        for (index, rung) in ladder.rungs.iter().enumerate() {
+            let (name, formats) = (rung.codec.name(), rung.codec.formats());
+            // Where a layer's inputs play a part, so does the model, whatever is measured.
+            let calibrated = rung.codec.capabilities().uses_calibration;
+            context.progress(place * ladder.rungs.len() + index, total, &format!("{name} on {}", parts[part].name));
+            // Without a divergence to measure the rest of the model plays no part.
+            let model = if divergence || calibrated { fingerprint.as_str() } else { "" };
+            let key = key(&serde_json::json!(["sensitivity", model, divergence, parts[part].hash, name, formats]));
+            of_part.push(context.remember(&key, || {
+                let original = subject.load(part).map_err(PlanError::Subject)?;
+                let record = encode(subject, part, &original, &rung.codec, context)?;
+                let (bytes, decoded) = decode(&record, &parts[part].name, context)?;
+                let (mut squared_error, mut energy) = (0.0, 0.0);
+                let pairs = original.values().iter().zip(decoded.values());
+                for (&w, &v) in pairs.filter(|(w, v)| w.is_finite() && v.is_finite()) {
+                    squared_error += (f64::from(w) - f64::from(v)).powi(2);
+                    energy += f64::from(w).powi(2);
+                }
+                let mut point = Point { bytes, squared_error, energy, divergence: None };
+                if divergence {
+                    let tensors = match &mut whole {
+                        Some(tensors) => tensors,
+                        empty => empty.insert(load_all(subject)?),
+                    };
+                    let exact = std::mem::replace(&mut tensors[part], decoded);
+                    point.divergence = Some(diverge(subject, tensors)?);
+                    tensors[part] = exact;
+                }
+                Ok(point)
+            })?);
+        }
+        points.push(of_part);
+    }
+    Ok(Sensitivity { free, points })
+}
+
+pub(crate) fn load_all(subject: &dyn Subject) -> Result<Vec<Tensor>, PlanError> {
+    (0..subject.parts().len()).map(|part| subject.load(part)).collect::<Result<_, _>>().map_err(PlanError::Subject)
+}
+
+pub(crate) fn diverge(subject: &dyn Subject, tensors: &[Tensor]) -> Result<f64, PlanError> {
+    let divergence = subject.divergence(tensors).map_err(PlanError::Subject)?;
+    Ok(if divergence.is_finite() { divergence.min(BROKEN) } else { BROKEN })
+}
+
+pub(crate) fn encode(
+    subject: &dyn Subject,
+    part: usize,
+    tensor: &Tensor,
+    codec: &AnyCodec,
+    context: &Context<'_>,
+) -> Result<Record, PlanError> {
+    let capabilities = codec.capabilities();
+    let asked = capabilities.uses_calibration || capabilities.needs_calibration;
+    let calibration = if asked { subject.calibration(part).map_err(PlanError::Subject)? } else { None };
+    let settings = EncodeContext {
+        registry: Some(context.registry),
+        calibration,
+        cancel: Some(context.stop),
+        ..EncodeContext::default()
+    };
+    codec.encode(&tensor.view(&subject.parts()[part].name), &settings).map_err(|source| match source {
+        seedpress_codec::EncodeError::Cancelled => PlanError::Stopped,
+        source => PlanError::Encode { codec: codec.name(), source },
+    })
+}
+
+/// The length of a record's bytes and the tensor they decode to.
+pub(crate) fn decode(record: &Record, name: &str, context: &Context<'_>) -> Result<(u64, Tensor), PlanError> {
+    let bytes = record.to_bytes();
+    let decoded = context.registry.decode_bytes(&bytes).map_err(|source| PlanError::Decode {
+        codec: record.header.codec.clone(),
+        tensor: name.to_owned(),
+        source,
+    })?;
+    Ok((bytes.len() as u64, decoded.tensor))
+}

@@ -1,0 +1,192 @@
+//! Plans for a model whose divergence is known in closed form: a weighted sum of squared errors.
+
+#![allow(clippy::unwrap_used)]
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
+
+use seedpress_codec::{DType, Registry, Tensor};
+use seedpress_plan::{Context, Ladder, Part, Plan, PlanError, Profile, Store, Subject, Target, plan};
+
+/// Tensors of noise; an error in tensor `i` counts `importance[i]` times. `interaction` makes the whole more than its parts.
+struct Model {
+    parts: Vec<Part>,
+    tensors: Vec<Tensor>,
+    importance: Vec<f64>,
+    interaction: f64,
+    runs: RefCell<usize>,
+}
+
+impl Model {
+    fn new(sizes: &[usize], importance: &[f64]) -> Self {
+        let mut state = 7u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
+        };
+        let mut tensor = |size: usize| {
+            let values = (0..size).map(|_| next() + next() + next()).collect();
+            Tensor::new(vec![size / 64, 64], values, DType::F32).unwrap()
+        };
+        let tensors: Vec<Tensor> = sizes.iter().map(|&size| tensor(size)).collect();
+        let part = |(index, tensor): (usize, &Tensor)| Part {
+            name: format!("layer.{index}"),
+            shape: tensor.shape().to_vec(),
+            weights: tensor.values().len() as u64,
+            layer_type: "linear".to_owned(),
+            hash: format!("hash {index}"),
+            kept: tensor.values().len() < 1024,
+        };
+        let parts = tensors.iter().enumerate().map(part).collect();
+        Self { parts, tensors, importance: importance.to_vec(), interaction: 0.0, runs: RefCell::new(0) }
+    }
+}
+
+impl Subject for Model {
+    fn name(&self) -> &str {
+        "test"
+    }
+
+    fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    fn load(&self, part: usize) -> Result<Tensor, String> {
+        Ok(self.tensors[part].clone())
+    }
+
+    fn has_divergence(&self) -> bool {
+        true
+    }
+
+    fn divergence(&self, tensors: &[Tensor]) -> Result<f64, String> {
+        *self.runs.borrow_mut() += 1;
+        let errors: Vec<f64> = self
+            .tensors
+            .iter()
+            .zip(tensors)
+            .map(|(own, given)| {
+                own.values().iter().zip(given.values()).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>()
+            })
+            .collect();
+        let sum: f64 = errors.iter().zip(&self.importance).map(|(error, weight)| error * weight).sum();
+        // Errors of the first and the last tensor amplify each other.
+        let product = errors[0] * errors[errors.len() - 1];
+        Ok(sum + self.interaction * product)
+    }
+}
+
+#[derive(Default)]
+struct Memory(RefCell<HashMap<String, Vec<u8>>>);
+
+impl Store for Memory {
+    fn get(&self, key: &str) -> Option<Vec<u8>> {
+        self.0.borrow().get(key).cloned()
+    }
+
+    fn put(&self, key: &str, bytes: &[u8]) {
+        self.0.borrow_mut().insert(key.to_owned(), bytes.to_vec());
+    }
+}
+
+struct Bench {
+    registry: Registry,
+    memory: Memory,
+    stop: AtomicBool,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { registry: seedpress::registry(), memory: Memory::default(), stop: AtomicBool::new(false) }
+    }
+
+    fn plan(&self, model: &Model, ladder: &str, target: &Target, profile: Option<Profile>) -> Result<Plan, PlanError> {
+        let context =
+            Context { registry: &self.registry, store: &self.memory, progress: &|_, _, _| (), stop: &self.stop };
+        let ladder = Ladder::parse(ladder, &self.registry).unwrap();
+        Ok(plan(model, &ladder, target, profile, 3, &context)?.0)
+    }
+}
+
+const SIZES: [usize; 5] = [16384, 8192, 4096, 512, 2048];
+
+#[test]
+fn important_tensors_get_more_bits_and_the_file_fits_closely() {
+    let bench = Bench::new();
+    let model = Model::new(&SIZES, &[1.0, 1.0, 64.0, 1.0, 1.0]);
+    let plan = bench.plan(&model, "ecsq", &Target::Bits(3.0), None).unwrap();
+    assert!(plan.bytes <= plan.target && plan.target - plan.bytes <= plan.target / 500, "{plan:?}");
+    assert_eq!(plan.assignments.len(), 4, "the small one is kept");
+    let bits = |index: usize| 8.0 * plan.assignments[index].bytes as f64 / plan.assignments[index].weights as f64;
+    // A factor of 64 in importance is worth three bits.
+    assert!((bits(2) - bits(0) - 3.0).abs() < 0.35, "{} {}", bits(2), bits(0));
+    assert!((bits(1) - bits(0)).abs() < 0.3);
+    assert!(plan.joint.unwrap() < 0.6 * plan.uniform.unwrap(), "{plan:?}");
+}
+
+#[test]
+fn the_same_size_as_a_codec_and_never_worse_on_calibration_data() {
+    let bench = Bench::new();
+    let model = Model::new(&SIZES, &[1.0; 5]);
+    let like = |name: &str| Target::Like(bench.registry.parse(name).unwrap());
+    // Equal importance: uniform is the optimum, and what remains is rounding.
+    let plan = bench.plan(&model, "ecsq", &like("ecsq:bits=2"), None).unwrap();
+    assert!(plan.bytes <= plan.target);
+    assert!(plan.joint.unwrap() <= plan.uniform.unwrap());
+    // A codec outside the ladder sets a size too.
+    let plan = bench.plan(&model, "ecsq", &like("q4_0"), None).unwrap();
+    assert!(plan.bytes <= plan.target && plan.joint.unwrap() < plan.uniform.unwrap());
+}
+
+#[test]
+fn rounds_correct_what_single_tensors_cannot_show() {
+    let bench = Bench::new();
+    let mut model = Model::new(&SIZES, &[1.0; 5]);
+    model.interaction = 1.0;
+    let context =
+        Context { registry: &bench.registry, store: &bench.memory, progress: &|_, _, _| (), stop: &bench.stop };
+    let ladder = Ladder::parse("ecsq", &bench.registry).unwrap();
+    let joint = |rounds| plan(&model, &ladder, &Target::Bits(2.0), None, rounds, &context).unwrap().0.joint.unwrap();
+    let (none, three) = (joint(0), joint(3));
+    assert!(three < 0.95 * none, "{none} {three}");
+}
+
+#[test]
+fn what_was_measured_is_not_measured_again() {
+    let bench = Bench::new();
+    let model = Model::new(&SIZES, &[1.0, 2.0, 3.0, 4.0, 5.0]);
+    let first = bench.plan(&model, "ecsq", &Target::Ratio(16.0), None).unwrap();
+    let runs = *model.runs.borrow();
+    let second = bench.plan(&model, "ecsq", &Target::Ratio(16.0), None).unwrap();
+    assert_eq!((*model.runs.borrow(), first.joint), (runs, second.joint));
+    let names = |plan: &Plan| plan.assignments.iter().map(|a| a.codec.name()).collect::<Vec<_>>();
+    assert_eq!(names(&first), names(&second));
+    // Another size needs the whole model again, and no single tensor.
+    bench.plan(&model, "ecsq", &Target::Ratio(12.0), None).unwrap();
+    assert!(*model.runs.borrow() - runs < 4 * 7, "{}", *model.runs.borrow() - runs);
+}
+
+#[test]
+fn a_profile_runs_no_model_and_mixed_ladders_work() {
+    let bench = Bench::new();
+    let model = Model::new(&SIZES, &[1.0; 5]);
+    let plan = bench.plan(&model, "q8_0 ecsq rtn", &Target::Bits(3.5), Some(Profile::Cnn)).unwrap();
+    assert_eq!((*model.runs.borrow(), plan.joint, plan.profile), (0, None, Some(Profile::Cnn)));
+    assert!(plan.bytes <= plan.target);
+    let bits = |index: usize| 8.0 * plan.assignments[index].bytes as f64 / plan.assignments[index].weights as f64;
+    assert!(bits(3) > bits(0), "a small layer's relative error counts as much as a large one's");
+}
+
+#[test]
+fn what_cannot_be_is_said() {
+    let bench = Bench::new();
+    let model = Model::new(&SIZES, &[1.0; 5]);
+    let error = bench.plan(&model, "q8_0", &Target::Bits(3.0), None).unwrap_err();
+    assert!(matches!(error, PlanError::OutOfReach { least, target } if least > target), "{error}");
+    let error = bench.plan(&Model::new(&[512], &[1.0]), "q8_0", &Target::Bits(3.0), None).unwrap_err();
+    assert!(matches!(error, PlanError::Nothing));
+    bench.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let error = bench.plan(&model, "ecsq", &Target::Bits(5.0), None).unwrap_err();
+    assert!(matches!(error, PlanError::Stopped));
+}

@@ -1,0 +1,92 @@
+//! Streams of format 1, frozen: written once by this encoder and read forever. `golden/README.md` says how they were made.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::PathBuf;
+
+use seedpress_codec::{DType, EncodeContext, EncodedView, LayerView, Limits, Registry, Role, SegmentView, TensorView};
+
+/// Name, codec, weights.
+const CASES: [(&str, &str, usize); 4] = [
+    ("lloyd-max-1", "lloyd-max:bits=1", 100),
+    ("lloyd-max-3", "lloyd-max:bits=3", 100),
+    ("ecsq-2", "ecsq:bits=2", 3000),
+    ("ecsq-large-indices", "ecsq:bits=11,dead_zone=0.2", 400),
+];
+const ROLES: [(&str, Role); 2] = [("codebook", Role::Codebook), ("indices", Role::Indices)];
+
+/// A bell curve, a tenth of the weights ten times as large.
+fn input(count: usize) -> Vec<f32> {
+    let mut state = 7u64;
+    let mut die = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as i32 % 1000
+    };
+    (0..count).map(|i| (die() - die() + die() - die()) as f32 / if i % 10 == 0 { 400.0 } else { 4000.0 }).collect()
+}
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name).with_extension("txt")
+}
+
+/// FNV-1a of the little-endian bytes.
+fn hash(values: &[f32]) -> u64 {
+    let bytes = values.iter().flat_map(|v| v.to_le_bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+}
+
+fn decode(codec: &str, view: &EncodedView<'_>) -> Vec<f32> {
+    let registry = seedpress_scalar::register(Registry::default());
+    let mut out = vec![0f32; view.shape.iter().product()];
+    registry.parse(codec).unwrap().decode_raw(view, &mut out, &mut Limits::new(1 << 20)).unwrap();
+    out
+}
+
+#[test]
+fn frozen_streams_decode() {
+    for (name, codec, count) in CASES {
+        let text = std::fs::read_to_string(path(name)).unwrap();
+        let lines: Vec<(&str, &str)> = text.lines().map(|line| line.split_once(' ').unwrap()).collect();
+        let field = |key: &str| lines.iter().find(|line| line.0 == key).unwrap().1;
+        let params = bytes(field("params"));
+        let parts = ROLES.map(|(key, role)| (role, bytes(field(key))));
+        let segments = parts.iter().map(|(role, bytes)| SegmentView { role: *role, bytes }).collect();
+        let view = EncodedView { shape: &[count], params: &params, layers: vec![LayerView { segments }] };
+        let out = decode(codec, &view);
+        assert_eq!(format!("{:016x}", hash(&out)), field("fnv1a"), "{name}");
+        let (mut error, mut power) = (0.0, 0.0);
+        for (a, b) in input(count).iter().zip(&out) {
+            error += f64::from(a - b) * f64::from(a - b);
+            power += f64::from(*a) * f64::from(*a);
+        }
+        let expected = [0.7, 0.1, 0.1, 1e-5][CASES.iter().position(|case| case.0 == name).unwrap()];
+        assert!(error / power < expected, "{name}: {}", error / power);
+    }
+}
+
+/// Writes the files that are not there yet: `cargo test -p seedpress-scalar --test golden -- --ignored`.
+#[test]
+#[ignore = "writes streams of a new format"]
+fn write() {
+    let registry = seedpress_scalar::register(Registry::default());
+    for (name, codec, count) in CASES.into_iter().filter(|case| !path(case.0).exists()) {
+        let (values, shape) = (input(count), [count]);
+        let tensor = TensorView::new("t", &shape, &values, DType::F32).unwrap();
+        let encoded = registry.parse(codec).unwrap().encode_raw(&tensor, &EncodeContext::default()).unwrap();
+        let mut text = format!("params {}\n", hex(&encoded.params));
+        for ((key, role), segment) in ROLES.iter().zip(&encoded.layers[0].segments) {
+            assert_eq!(segment.role, *role);
+            text += &format!("{key} {}\n", hex(&segment.bytes));
+        }
+        text += &format!("fnv1a {:016x}\n", hash(&decode(codec, &encoded.view(&shape))));
+        std::fs::write(path(name), text).unwrap();
+    }
+}
