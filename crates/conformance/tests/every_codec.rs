@@ -11,6 +11,8 @@ use seedpress_conformance::{Verdict, description, determinism, hostile, round_tr
 const MORE: &[&str] = &[
     "bitnet:planes=2,scale=row,threshold=mse",
     "bitnet:scale=group,threshold=twn",
+    "bitshift:bits=1,rotate=false",
+    "bitshift:bits=3,effort=fast",
     "ecsq:bits=1.0",
     "lloyd-max:bits=1",
     "nf4:double_quant=true",
@@ -22,6 +24,7 @@ const MORE: &[&str] = &[
     "seedlm-progressive:block=16,layers=4,terms=1",
     "trellis:bits=1.07,effort=best",
     "trellis:bits=4.0",
+    "trellis:contexts=false,slope=16.0",
 ];
 
 /// Remembers the largest single request of the current thread.

@@ -19,14 +19,13 @@ const BLOCK: usize = 1 << 18;
 /// Blocks that one task decodes, side by side where that hides latency.
 const GROUP: usize = 2;
 
-/// Lanes that cost little against what is coded. A lane's stored state is four bytes, two of them information: lanes take less than
-/// .4 % of what is longer than half a kilobyte.
+/// The most lanes whose states cost little against what is coded. A stored state is four bytes, two of them information (none where a
+/// last block is short): lanes take less than .4 % of what is longer than half a kilobyte.
 fn lanes(count: usize, frequencies: &Frequencies) -> u8 {
-    match (count as f64 * frequencies.entropy() / 8.0) as u64 {
-        0..2048 => 1,
-        2048..16_384 => 4,
-        _ => 32,
-    }
+    let coded = (count as f64 * frequencies.entropy() / 8.0) as usize;
+    let blocks = count.div_ceil(BLOCK);
+    let excess = |lanes: u8| 2 * usize::from(lanes) * (blocks + usize::from(blocks > 1));
+    [32, 4].into_iter().find(|&lanes| 256 * excess(lanes) <= coded).unwrap_or(1)
 }
 
 /// Codes byte symbols.
@@ -185,6 +184,11 @@ pub fn decode(bytes: &[u8], count: usize, limits: &mut Limits) -> Result<Vec<u16
     let tokens = decode_bytes(reader.take(coded)?, count, limits)?;
     let mut symbols = limits.vec(count)?;
     let (mut held, mut filled) = (0u64, 0u32);
+    if tokens.iter().all(|&token| token < 128) {
+        reader.finish()?;
+        symbols.extend(tokens.into_iter().map(u16::from));
+        return Ok(symbols);
+    }
     for token in tokens {
         let token = u32::from(token);
         if token < 128 {

@@ -130,7 +130,8 @@ impl Layout {
                 planes
             }
             Self::Trits => {
-                let mut digits: Vec<u8> = bytes.iter().flat_map(|&byte| TRITS[usize::from(byte)]).collect();
+                let mut digits = Vec::with_capacity(5 * bytes.len());
+                bytes.iter().for_each(|&byte| digits.extend_from_slice(&TRITS[usize::from(byte)]));
                 digits.truncate(count);
                 digits
             }
@@ -177,11 +178,16 @@ impl Layout {
                 Ok(bytes)
             }
             Self::Trits => {
-                if planes.iter().any(|&digit| digit > 2) {
+                if planes.iter().fold(0, |most, &digit| most.max(digit)) > 2 {
                     return Err(DecodeError::corrupt("a ternary digit is above 2"));
                 }
                 let mut bytes: Vec<u8> = limits.vec(needed)?;
-                bytes.extend(planes.chunks(5).map(|five| five.iter().rev().fold(0u8, |byte, &digit| byte * 3 + digit)));
+                let fives = planes.chunks_exact(5);
+                let rest = fives.remainder();
+                bytes.extend(fives.map(|d| d[0] + 3 * d[1] + 9 * d[2] + 27 * d[3] + 81 * d[4]));
+                if !rest.is_empty() {
+                    bytes.push(rest.iter().rev().fold(0u8, |byte, &digit| byte * 3 + digit));
+                }
                 Ok(bytes)
             }
             Self::Records(len) => {

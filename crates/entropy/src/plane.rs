@@ -21,7 +21,7 @@ const ANS: u8 = 1;
 const ZSTD: u8 = 2;
 
 /// Up to here the slow search for matches is always tried.
-const SMALL: usize = 1 << 16;
+const SMALL: usize = 1 << 12;
 
 /// The frame where it is smaller than `len`. Long matches show at a fast level already, and without them zstd only does worse what
 /// an entropy coder does better: the slow level is tried where the fast one gains, and on little data.

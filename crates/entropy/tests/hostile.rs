@@ -48,7 +48,7 @@ fn segments(count: usize, seed: u64) -> Vec<Segment> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn arbitrary_bytes(method in prop_oneof![0u8..6, Just(16u8), any::<u8>()], body in prop::collection::vec(any::<u8>(), 0..200)) {

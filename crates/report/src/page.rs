@@ -103,6 +103,7 @@ fn models(study: &Study) -> Section {
 fn thirty(study: &Study) -> Section {
     let mut section = Section::new("thirty", "How far to 30x");
     section.table(tables::best_kept(study));
+    section.table(tables::steps(study));
     for model in &study.model_names {
         section.table(tables::thirty(study, model));
     }

@@ -29,6 +29,8 @@ pub struct Search {
     pub sample: usize,
     /// Deviation from the target rate that ends the search, bits per weight.
     pub tolerance: f64,
+    /// Whether scales of rows and columns may become contexts.
+    pub contexts: bool,
 }
 
 /// What a search aims at.
@@ -163,20 +165,53 @@ pub fn encode(
         return Ok(Encoded::single(Params { weighted: false, ..params }.to_bytes(&Classes::none(), []), Vec::new()));
     }
     let mean = values.iter().map(|&v| magnitude(v)).sum::<f64>() / count as f64;
-    let classes = Classes::choose(values, offset, rows, columns);
+    let classes = match effort.contexts {
+        true => Classes::choose(values, offset, rows, columns),
+        false => Classes::none(),
+    };
     let source = Rows::new(values, offset, columns, classes, code, effort.sample);
     let power = values.iter().map(|&v| magnitude(v) * magnitude(v)).sum::<f64>();
     let mut level = Level::new(aim);
+    let mut before = None;
     let (goal, found) = loop {
         let goal = hunt.goal(weights.map(Weights::to_bytes), source.classes(), level.bits, mean, largest);
-        let found = hunt.search(&source, &goal, &params)?;
+        let found = hunt.search(&source, &goal, &params, before)?;
         if level.settles(goal.slope(&found) / power) {
             break (goal, found);
         }
+        before = Some(found);
     };
     let encoded = hunt.finish(&source, &goal, found, columns)?;
     context.advance(count);
     Ok(encoded)
+}
+
+/// Compresses values of row length `columns` that have one of `count` known classes each.
+///
+/// # Errors
+/// Cancellation.
+pub fn encode_known(
+    values: &[f32],
+    known: &[u8],
+    count: u8,
+    columns: usize,
+    context: &EncodeContext<'_>,
+    bits: f64,
+    effort: Search,
+) -> Result<Encoded, EncodeError> {
+    let code = Code::new(effort.memory).ok_or_else(|| EncodeError::Internal("unknown trellis code".into()))?;
+    let classes = Classes { count, ..Classes::none() };
+    let params = Params { memory: effort.memory, ..Params::default() };
+    let largest = values.iter().map(|&v| f64::from(v.abs())).fold(0.0, f64::max);
+    let mean = values.iter().map(|&v| f64::from(v.abs())).sum::<f64>() / values.len() as f64;
+    if largest == 0.0 {
+        return Ok(Encoded::single(params.to_bytes(&classes, []), Vec::new()));
+    }
+    let hunt = Hunt { context, effort, code, count: values.len() };
+    let source = Rows::new(values, 0.0, columns, classes, code, effort.sample).knowing(known);
+    let goal = hunt.goal(None, source.classes(), bits, mean, largest);
+    let found = hunt.search(&source, &goal, &params, None)?;
+    hunt.finish(&source, &goal, found, columns)
 }
 
 /// The rate on trial, where it follows from a slope.
@@ -293,14 +328,22 @@ impl Hunt<'_> {
         Goal { bits, rate, lambda, most_points, weight_bytes, class_bytes, mean, floor, ceiling, least }
     }
 
-    /// Finds step and tables on the sample.
-    fn search(&self, source: &impl Pass, goal: &Goal, blank: &Params) -> Result<Found, EncodeError> {
+    /// Finds step and tables on the sample, from where a search for nearly the same ended if there was one.
+    fn search(
+        &self,
+        source: &impl Pass,
+        goal: &Goal,
+        blank: &Params,
+        before: Option<Found>,
+    ) -> Result<Found, EncodeError> {
         let contexts = 2 * usize::from(source.classes().count);
         let sampled = source.sampled() as f64;
         let Goal { rate, lambda, mean, .. } = *goal;
         let starts: &[f64] = if rate < 2.2 && self.count >= 1024 { &[0.01, 1.0] } else { &[0.01] };
         // Low rates converge slowly: the points move far from the lattice.
-        let settled = if rate < 2.2 { 8 } else { 4 };
+        let settled = if rate < 2.2 && before.is_none() { 8 } else { 4 };
+        let before = before.filter(|found| found.tables.contexts() == contexts);
+        let starts = if before.is_some() { &starts[..1] } else { starts };
         let mut found: Option<(f64, Found)> = None;
         for &zero in starts {
             let mut params = blank.clone();
@@ -310,6 +353,11 @@ impl Hunt<'_> {
             params.shift = shift(mean, params.step);
             let mut state =
                 tables(&params, &guess(mean / f64::from(params.step), params.shift, contexts, zero), lambda);
+            if let Some(before) = &before {
+                log_step = before.log_step;
+                params = before.params.clone();
+                state = before.tables.clone();
+            }
             let mut merit = f64::INFINITY;
             // Step and tables move together: the rate falls by less than one bit an octave, so the iteration contracts, and no
             // bracket goes stale while the tables still change.
@@ -363,7 +411,7 @@ impl Hunt<'_> {
                 .enumerate()
                 .map(|(chunk, choice)| {
                     let mut element_classes = vec![0u8; choice.indices.len()];
-                    classes.fill(chunk * CHUNK, row, &mut element_classes);
+                    source.fill(chunk * CHUNK, &mut element_classes);
                     let negative = |at: usize| choice.negative[at];
                     write_chunk(self.code, params.shift, &models, &element_classes, &choice.indices, negative)
                 })
@@ -409,12 +457,13 @@ impl Hunt<'_> {
         let total = problem.output_power().max(f64::MIN_POSITIVE);
         let mut level = Level::new(aim);
         let mut price = problem.first_price(level.bits);
+        let mut before = None;
         for round in 1.. {
             self.context.check_cancelled()?;
-            let sweep = Sweep::new(&problem, price, self.code, self.effort.sample);
+            let sweep = Sweep::new(&problem, price, self.code, self.effort);
             let (mean, largest) = sweep.magnitudes();
             let goal = self.goal(Some(sweep.weights.to_bytes()), sweep.classes(), level.bits, mean, largest);
-            let found = self.search(&sweep, &goal, &blank)?;
+            let found = self.search(&sweep, &goal, &blank, before)?;
             let slope = goal.slope(&found) * sweep.unit;
             let fitting = slope / (2.0 * std::f64::consts::LN_2 * problem.power());
             let settled = level.settles(slope / total);
@@ -424,6 +473,7 @@ impl Hunt<'_> {
                 return Ok(encoded);
             }
             price = fitting.max(f64::MIN_POSITIVE);
+            before = Some(found);
         }
         Err(EncodeError::Internal("no round was made".into()))
     }

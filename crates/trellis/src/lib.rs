@@ -17,12 +17,14 @@
 //! | [`hessian`] | the output error as a quadratic form |
 //! | [`pass`], [`sweep`] | choosing all weights once: as they lie, or column by column with errors fed forward |
 //! | [`encoder`] | statistics, rate search |
+//! | [`layers`] | the progressive codec |
 //! | [`stream`] | the bytes and the decoder |
 
 pub mod classes;
 pub mod code;
 pub mod encoder;
 pub mod hessian;
+pub mod layers;
 mod math;
 pub mod pass;
 pub mod stream;
@@ -39,6 +41,7 @@ use seedpress_codec::{
 use serde::{Deserialize, Serialize};
 
 use crate::encoder::{Aim, Weighing};
+use crate::layers::Layered;
 
 /// How hard the encoder searches. The decoder's speed is the same for all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -46,13 +49,33 @@ use crate::encoder::{Aim, Weighing};
 pub enum Effort {
     /// 8 states.
     Fast,
-    /// 16 states; 32 from 2.75 bits on, where the search for a rate is short and scalar rivals come closest.
+    /// 16 states; 32 from 2.75 and 64 from 3.5 bits on, where the search for a rate is short and scalar rivals come closest.
     #[default]
     Default,
     /// 64 states.
     High,
     /// 256 states: within about 0.3 dB of the rate-distortion function at high rates.
     Best,
+}
+
+impl Effort {
+    /// The search at a rate in bits per weight for a number of weights.
+    fn search(self, rate: f64, count: usize) -> encoder::Search {
+        let memory = match self {
+            Effort::Fast => 3,
+            Effort::Default if rate < 2.75 => 4,
+            Effort::Default if rate < 3.5 => 5,
+            Effort::Default | Effort::High => 6,
+            Effort::Best => 8,
+        };
+        let passes = if count < stream::CHUNK { 12 } else { 6 };
+        let (sample, tolerance) = match self {
+            Effort::Fast => (1 << 14, 0.008),
+            Effort::Default => (1 << 14, 0.005),
+            Effort::High | Effort::Best => (1 << 16, 0.004),
+        };
+        encoder::Search { memory, passes, sample, tolerance, contexts: true }
+    }
 }
 
 /// Options of [`Trellis`].
@@ -71,6 +94,8 @@ pub struct Config {
     /// Where not 0, each tensor gets the rate at which one more bit for all of it would lower its relative error (that of the output with
     /// `hessian`) by `2^-slope`, instead of `bits`. One slope for a whole model shares its bits among the tensors.
     pub slope: Number<0, 64_000>,
+    /// Row and column scales as contexts of the entropy code, where they pay. Off only to measure what they save.
+    pub contexts: bool,
 }
 
 /// How much of the second moment of a layer's inputs the encoder uses.
@@ -88,7 +113,13 @@ pub enum Hessian {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { bits: Number::of(3.0), effort: Effort::Default, hessian: Hessian::None, slope: Number::of(0.0) }
+        Self {
+            bits: Number::of(3.0),
+            effort: Effort::Default,
+            hessian: Hessian::None,
+            slope: Number::of(0.0),
+            contexts: true,
+        }
     }
 }
 
@@ -121,20 +152,9 @@ impl Codec for Trellis {
     }
 
     fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
-        let memory = match self.config.effort {
-            Effort::Fast => 3,
-            Effort::Default if self.config.bits.get() < 2.75 || self.config.slope.get() > 0.0 => 4,
-            Effort::Default => 5,
-            Effort::High => 6,
-            Effort::Best => 8,
-        };
-        let passes = if tensor.len() < stream::CHUNK { 12 } else { 6 };
-        let (sample, tolerance) = match self.config.effort {
-            Effort::Fast => (1 << 14, 0.008),
-            Effort::Default => (1 << 14, 0.005),
-            Effort::High | Effort::Best => (1 << 16, 0.004),
-        };
-        let search = encoder::Search { memory, passes, sample, tolerance };
+        let rate = if self.config.slope.get() > 0.0 { 1.5 } else { self.config.bits.get() };
+        let search =
+            encoder::Search { contexts: self.config.contexts, ..self.config.effort.search(rate, tensor.len()) };
         let (columns, values) = (tensor.columns(), tensor.values());
         let calibration = context.calibration;
         let full = calibration.filter(|_| self.config.hessian == Hessian::Full);
@@ -158,5 +178,5 @@ impl Codec for Trellis {
 /// Adds what this crate offers to a registry.
 #[must_use]
 pub fn register(registry: Registry) -> Registry {
-    registry.with::<Trellis>()
+    registry.with::<Trellis>().with::<Layered>()
 }

@@ -12,13 +12,15 @@ use crate::viterbi::{Scratch, Start, Tables, search};
 const SLOTS: usize = 64;
 
 /// Something that chooses indices for weights, all of them or a sample.
-pub trait Pass {
+pub trait Pass: Sync {
     /// Runs the trellis.
     fn pass(&self, whole: bool, tables: &Tables, step: f32, shift: u32) -> Outcome;
     /// Weights in the sample.
     fn sampled(&self) -> usize;
     /// The classes, as the stream orders them.
     fn classes(&self) -> &Classes;
+    /// Fills in the classes of all weights from index `start` of the stream.
+    fn fill(&self, start: usize, out: &mut [u8]);
 }
 
 /// What a pass chose.
@@ -139,6 +141,8 @@ pub struct Rows<'a> {
     offset: f32,
     columns: usize,
     classes: Classes,
+    /// Class by weight, where that is known otherwise.
+    known: Option<&'a [u8]>,
     code: Code,
     chunks: Vec<(usize, usize)>,
     sample: Vec<(usize, usize)>,
@@ -159,7 +163,13 @@ impl<'a> Rows<'a> {
             let pieces = sample / PIECE;
             (0..pieces).map(|piece| (piece * (count / pieces), PIECE)).collect()
         };
-        Self { values, offset, columns, classes, code, chunks, sample }
+        Self { values, offset, columns, classes, known: None, code, chunks, sample }
+    }
+
+    /// With these classes, one a weight, of which there are `classes.count`.
+    #[must_use]
+    pub fn knowing(self, known: &'a [u8]) -> Self {
+        Self { known: Some(known), ..self }
     }
 }
 
@@ -175,7 +185,7 @@ impl Pass for Rows<'_> {
                 let offset = f64::from(self.offset);
                 let u: Vec<f32> = values.iter().map(|&v| ((f64::from(v) - offset).abs() * inverse) as f32).collect();
                 let mut classes = vec![0u8; length];
-                self.classes.fill(start, self.columns, &mut classes);
+                self.fill(start, &mut classes);
                 let mut indices = vec![0u32; length];
                 search(self.code, tables, &u, &classes, Start::PLAIN, scratch, &mut indices);
                 let mut tally = Tally::new(contexts, shift);
@@ -214,5 +224,12 @@ impl Pass for Rows<'_> {
 
     fn classes(&self) -> &Classes {
         &self.classes
+    }
+
+    fn fill(&self, start: usize, out: &mut [u8]) {
+        match self.known {
+            Some(known) => out.copy_from_slice(&known[start..start + out.len()]),
+            None => self.classes.fill(start, self.columns, out),
+        }
     }
 }

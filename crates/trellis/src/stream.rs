@@ -64,7 +64,7 @@
 use rayon::prelude::*;
 use seedpress_codec::tensor::matrix_shape;
 use seedpress_codec::wire::{Put, Reader};
-use seedpress_codec::{DecodeError, EncodedView, Limits, Role};
+use seedpress_codec::{DecodeError, EncodedView, Limits, Role, SegmentView};
 use seedpress_entropy::binary::{Bit, Decoder, Encoder};
 
 use crate::classes::{CLASSES, Classes};
@@ -319,14 +319,47 @@ const TABLE: usize = 64;
 /// # Errors
 /// Truncated, corrupt, or the limit.
 pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {
-    let Header { params, sides, base, count, lengths } = Params::parse(encoded.params)?;
-    let segments = &encoded.layers[0].segments;
+    let stream = Stream { params: encoded.params, segments: &encoded.layers[0].segments, shape: encoded.shape };
+    decode_noting(stream, None, None, out, limits).map(|_| ())
+}
+
+/// One stream of this format, wherever its pieces are kept.
+#[derive(Clone, Copy)]
+pub struct Stream<'a> {
+    /// The parameter bytes.
+    pub params: &'a [u8],
+    /// The segments.
+    pub segments: &'a [SegmentView<'a>],
+    /// The tensor's shape.
+    pub shape: &'a [usize],
+}
+
+/// What is noted of an index: its quantiser and whether it was 0, 1 or more.
+pub const CELLS: u8 = 6;
+
+/// Reconstructs a tensor from a stream whose classes are `known` (and how many there are) where they are not its own, notes in
+/// which of [`CELLS`] each index lay, and returns the classes.
+///
+/// # Errors
+/// Truncated, corrupt, or the limit.
+pub fn decode_noting(
+    stream: Stream<'_>,
+    known: Option<(&[u8], u8)>,
+    mut notes: Option<&mut [u8]>,
+    out: &mut [f32],
+    limits: &mut Limits,
+) -> Result<Classes, DecodeError> {
+    let Stream { params, segments, shape } = stream;
+    let Header { params, sides, base, count, lengths } = Params::parse(params)?;
+    if known.is_some_and(|(_, known)| known != count || sides != [false; 2] || params.by_column) && params.step > 0.0 {
+        return Err(DecodeError::corrupt("a layer with classes of its own"));
+    }
     if params.step == 0.0 {
         if !segments.is_empty() {
             return Err(DecodeError::corrupt("a constant tensor has no segments"));
         }
         out.fill(params.offset);
-        return Ok(());
+        return Ok(Classes::none());
     }
     if segments.len() != lengths.len() {
         return Err(DecodeError::corrupt("the segments are not as many as their lengths"));
@@ -340,7 +373,7 @@ pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -
         },
         _ => Err(DecodeError::corrupt("the segments are not those of this codec")),
     };
-    let (rows, columns) = matrix_shape(encoded.shape);
+    let (rows, columns) = matrix_shape(shape);
     // What follows treats a stream by column as the row-major transpose.
     let width = columns;
     let (rows, columns) = if params.by_column { (columns, rows) } else { (rows, columns) };
@@ -388,11 +421,20 @@ pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -
     limits.take((flight * (contexts * size_of::<Context>() + CHUNK)) as u64)?;
     let mut transposed = if params.by_column { limits.filled(out.len(), 0f32)? } else { Vec::new() };
     let target = if params.by_column { &mut transposed[..] } else { &mut *out };
-    target.par_chunks_mut(CHUNK).zip(parts).enumerate().with_min_len(share).try_for_each(|(chunk, (out, bytes))| {
+    let mut notebooks: Vec<Option<&mut [u8]>> = limits.vec(chunks)?;
+    match notes.as_mut() {
+        Some(notes) => notebooks.extend(notes.chunks_mut(CHUNK).map(Some)),
+        None => notebooks.resize_with(chunks, || None),
+    }
+    let tasks = target.par_chunks_mut(CHUNK).zip(parts).zip(notebooks).enumerate().with_min_len(share);
+    tasks.try_for_each(|(chunk, ((out, bytes), mut notes))| {
         let mut element_classes = vec![0u8; out.len()];
-        classes.fill(chunk * CHUNK, columns, &mut element_classes);
+        match known {
+            Some((known, _)) => element_classes.copy_from_slice(&known[chunk * CHUNK..][..out.len()]),
+            None => classes.fill(chunk * CHUNK, columns, &mut element_classes),
+        }
         let (mut decoder, mut models, mut state) = (Decoder::new(bytes), models.clone(), 0);
-        for (value, &class) in out.iter_mut().zip(&element_classes) {
+        for (at, (value, &class)) in out.iter_mut().zip(&element_classes).enumerate() {
             let quantizer = state & 1;
             let context = &mut models[2 * usize::from(class) + quantizer];
             let (k, negative) = symbols::read(&mut decoder, context, params.shift);
@@ -401,6 +443,9 @@ pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -
                 Some(pair) => pair[usize::from(negative)],
                 None => params.weight(params.point(quantizer, k), negative),
             };
+            if let Some(notes) = &mut notes {
+                notes[at] = (3 * quantizer + k.min(2)) as u8;
+            }
             state = code.next(state, k & 1);
         }
         if let Some(weights) = weights.as_ref().filter(|_| !params.by_column) {
@@ -414,7 +459,7 @@ pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -
         }
         transpose_into(&transposed, width, out);
     }
-    Ok(())
+    Ok(classes)
 }
 
 /// Row-major to column-major where `columns` is the length of a row of the *result*.

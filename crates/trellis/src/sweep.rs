@@ -15,6 +15,7 @@ use rayon::prelude::*;
 
 use crate::classes::Classes;
 use crate::code::Code;
+use crate::encoder::Search;
 use crate::hessian::{BLOCK, Factor, add_scaled, transpose};
 use crate::pass::{Choice, Outcome, Pass, Tally};
 use crate::stream::CHUNK;
@@ -100,8 +101,8 @@ impl Problem<'_> {
 }
 
 impl Sweep {
-    /// Prepares a sweep with price `mu` and a sample of about `sample` weights.
-    pub fn new(problem: &Problem<'_>, mu: f64, code: Code, sample: usize) -> Self {
+    /// Prepares a sweep with price `mu`.
+    pub fn new(problem: &Problem<'_>, mu: f64, code: Code, effort: Search) -> Self {
         let (rows, columns) = (problem.rows, problem.columns);
         let factor = Factor::new(&problem.hessian, columns, mu);
         let original = transpose(problem.values, rows, columns);
@@ -122,8 +123,11 @@ impl Sweep {
                 filtered[i * rows..][..rows].iter().map(move |&w| (f64::from(w) * factor) as f32)
             })
             .collect();
-        let classes = Classes::choose(&scaled, 0.0, columns, rows);
-        let height = (sample / columns).max(24);
+        let classes = match effort.contexts {
+            true => Classes::choose(&scaled, 0.0, columns, rows),
+            false => Classes::none(),
+        };
+        let height = (effort.sample / columns).max(24);
         let sample = (rows > 2 * height).then(|| {
             let chosen: Vec<usize> = (0..height).map(|at| at * rows / height).collect();
             let gather = |from: &[f32]| -> Vec<f32> {
@@ -298,5 +302,9 @@ impl Pass for Sweep {
 
     fn classes(&self) -> &Classes {
         &self.whole.classes
+    }
+
+    fn fill(&self, start: usize, out: &mut [u8]) {
+        self.whole.classes.fill(start, self.whole.height, out);
     }
 }

@@ -25,6 +25,11 @@ impl Tables {
         self.reach + 1
     }
 
+    /// Contexts with rates.
+    pub fn contexts(&self) -> usize {
+        self.rates.len() / self.stride()
+    }
+
     /// The reproduction point of an index.
     #[inline]
     pub fn point(&self, quantizer: usize, k: usize) -> f32 {

@@ -5,11 +5,15 @@ use std::fmt::Debug;
 use seedpress_codec::{Calibration, Tensor};
 
 use crate::classifier::Classifier;
+use crate::crepe::Crepe;
 use crate::error::ZooError;
 use crate::language::Language;
 use crate::metric::Metric;
+use crate::minilm::MiniLm;
 use crate::outputs::Outputs;
 use crate::silero::SileroVad;
+use crate::textgenrnn::TextGenRnn;
+use crate::wordllama::WordLlama;
 
 /// A tensor of an architecture.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +75,11 @@ pub(crate) fn of(name: &str) -> Option<Box<dyn Architecture>> {
         "sotu-transformer" => Some(Box::new(Language::Transformer)),
         "sotu-lstm" => Some(Box::new(Language::Lstm)),
         "silero-vad" => Some(Box::new(SileroVad)),
+        "minilm" => Some(Box::new(MiniLm)),
+        "crepe-tiny" => Some(Box::new(Crepe::Tiny)),
+        "crepe-full" => Some(Box::new(Crepe::Full)),
+        "wordllama" => Some(Box::new(WordLlama)),
+        "textgenrnn" => Some(Box::new(TextGenRnn)),
         _ => None,
     }
 }

@@ -10,43 +10,69 @@ use crate::error::ZooError;
 use crate::fashion::Images;
 use crate::silero;
 
+/// Beyond this many inputs a layer's `x x^T` is left out: it grows with the square (4 GiB at 32,768) and the calibration data of the
+/// zoo could not fill it.
+const LARGEST_OUTER: usize = 2048;
+
 /// Sums over the inputs of one layer.
-struct Sums {
+pub(crate) struct Sums {
     count: u64,
-    outer: Tensor,
+    outer: Option<Tensor>,
+    square: Tensor,
     magnitude: Tensor,
 }
 
 impl Sums {
-    fn add(sums: &mut Option<Self>, inputs: &Tensor) -> Result<()> {
-        let count = inputs.dim(0)? as u64;
-        let outer = inputs.t()?.matmul(inputs)?;
-        let magnitude = inputs.abs()?.sum(0)?;
+    /// Adds inputs, one vector a row.
+    pub(crate) fn add(sums: &mut Option<Self>, inputs: &Tensor) -> Result<()> {
+        let (count, columns) = inputs.dims2()?;
+        let outer = (columns <= LARGEST_OUTER).then(|| inputs.t()?.matmul(inputs)).transpose()?;
+        let new = Self { count: count as u64, outer, square: inputs.sqr()?.sum(0)?, magnitude: inputs.abs()?.sum(0)? };
         *sums = Some(match sums.take() {
-            None => Self { count, outer, magnitude },
-            Some(old) => {
-                Self { count: old.count + count, outer: (old.outer + outer)?, magnitude: (old.magnitude + magnitude)? }
-            }
+            None => new,
+            Some(old) => Self {
+                count: old.count + new.count,
+                outer: old.outer.zip(new.outer).map(|(old, new)| old + new).transpose()?,
+                square: (old.square + new.square)?,
+                magnitude: (old.magnitude + new.magnitude)?,
+            },
         });
         Ok(())
     }
 
     /// Means, with column `i` taken from `source(i)`.
-    fn finish(self, source: impl Fn(usize) -> usize) -> Result<Calibration> {
-        let outer = self.outer.flatten_all()?.to_vec1::<f32>()?;
+    pub(crate) fn finish(self, source: impl Fn(usize) -> usize) -> Result<Calibration> {
         let magnitude = self.magnitude.to_vec1::<f32>()?;
         let columns = magnitude.len();
         let mean = |sum: f32| (f64::from(sum) / self.count as f64) as f32;
         let order: Vec<usize> = (0..columns).map(source).collect();
-        let entry = |row: usize, column: usize| mean(outer[row * columns + column]);
+        let hessian = match self.outer {
+            None => None,
+            Some(outer) => {
+                let outer = outer.flatten_all()?.to_vec1::<f32>()?;
+                let row = |row: usize| order.iter().map(move |&column| row * columns + column);
+                Some(order.iter().flat_map(|&at| row(at)).map(|at| mean(outer[at])).collect::<Vec<f32>>())
+            }
+        };
+        // The diagonal is summed twice, in another order: codecs may rely on its being the mean square.
+        let square = self.square.to_vec1::<f32>()?;
+        let mean_square = match &hessian {
+            Some(hessian) => (0..columns).map(|at| hessian[at * columns + at]).collect(),
+            None => order.iter().map(|&at| mean(square[at])).collect(),
+        };
         Ok(Calibration {
             columns,
             samples: self.count,
-            mean_square: order.iter().map(|&at| entry(at, at)).collect(),
+            mean_square,
             mean_abs: order.iter().map(|&at| mean(magnitude[at])).collect(),
-            hessian: Some(order.iter().flat_map(|&row| order.iter().map(move |&column| entry(row, column))).collect()),
+            hessian,
         })
     }
+}
+
+/// Which weight column multiplies a patch's column: patches are ordered tap, channel, kernels channel, tap.
+pub(crate) fn patch_column(channels: usize, taps: usize) -> impl Fn(usize) -> usize {
+    move |column| column % taps * channels + column / taps
 }
 
 /// Statistics of each tensor of Silero VAD, `None` for biases.
@@ -103,11 +129,7 @@ pub(crate) fn collect(
     let finish = |(sums, weight): (Option<Sums>, &Tensor)| {
         let Some(sums) = sums else { return Ok(None) };
         let calibration = match *weight.dims() {
-            // Patches are ordered row, column, channel; kernels channel, row, column.
-            [_, channels, height, width] => {
-                let taps = height * width;
-                sums.finish(|column| column % taps * channels + column / taps)
-            }
+            [_, channels, height, width] => sums.finish(patch_column(channels, height * width)),
             _ => sums.finish(|column| column),
         };
         Ok(Some(calibration?))

@@ -1,6 +1,9 @@
 //! What the zoo holds.
 
+use std::path::PathBuf;
+
 use crate::error::ZooError;
+use crate::model::weight_file;
 
 /// A model of the zoo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +26,13 @@ pub struct ModelInfo {
     pub metrics: &'static [&'static str],
     /// SHA-256 of the weight file, hexadecimal; empty for synthetic models.
     pub sha256: &'static str,
+}
+
+impl ModelInfo {
+    /// The file that holds the weights, whether it is there or not; `None` where they are generated.
+    pub fn file(&self) -> Option<PathBuf> {
+        (!self.synthetic).then(|| weight_file(self.name))
+    }
 }
 
 /// Every model, in the order tables show them.
@@ -104,6 +114,61 @@ static MODELS: &[ModelInfo] = &[
         trainable: false,
         metrics: &["frame agreement", "probability error", "KL divergence"],
         sha256: "c59271c284ae9c8335d795d60e0bfdb71aaaceec578d9bd9ffc1b8153c319ea1",
+    },
+    ModelInfo {
+        name: "minilm",
+        summary: "all-MiniLM-L6-v2: a sentence encoder, BERT of 6 layers and width 384 (without its untrained pooler)",
+        licence: "Apache-2.0 (weights), MIT (package)",
+        weights: 22_565_376,
+        embedded: false,
+        synthetic: false,
+        trainable: false,
+        metrics: &["labelled similarity", "similarity rank", "cosine to original"],
+        sha256: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    },
+    ModelInfo {
+        name: "crepe-tiny",
+        summary: "CREPE tiny: six convolutions that find the pitch of a tone",
+        licence: "MIT",
+        weights: 486_552,
+        embedded: false,
+        synthetic: false,
+        trainable: false,
+        metrics: &["pitch accuracy", "cents error", "agreement"],
+        sha256: "feb213b32645c7d4cba91d9cd4139e62b5c51507f4f0db26a7bf66bde24cc187",
+    },
+    ModelInfo {
+        name: "crepe-full",
+        summary: "CREPE full: the same; its second convolution has as many weights as a linear layer of 2048 x 4096",
+        licence: "MIT",
+        weights: 22_239_976,
+        embedded: false,
+        synthetic: false,
+        trainable: false,
+        metrics: &["pitch accuracy", "cents error", "agreement"],
+        sha256: "83fe97f721bf5276427f9ea0f26462bc2062d25253b89ba3f836a0f876d62ea8",
+    },
+    ModelInfo {
+        name: "wordllama",
+        summary: "WordLlama: 32,000 token vectors of 256, stored as f16",
+        licence: "MIT (distilled from Llama 2's embeddings, whose own terms may apply)",
+        weights: 8_192_000,
+        embedded: false,
+        synthetic: false,
+        trainable: false,
+        metrics: &["labelled similarity", "neighbour overlap", "similarity rank"],
+        sha256: "64b47a2dc493cb8e85944076601189739852d7b64e0e1eedcb1937a251cd9fd5",
+    },
+    ModelInfo {
+        name: "textgenrnn",
+        summary: "textgenrnn: two LSTMs and attention that continue text by characters",
+        licence: "MIT",
+        weights: 461_693,
+        embedded: false,
+        synthetic: false,
+        trainable: false,
+        metrics: &["bits per character", "KL divergence", "agreement"],
+        sha256: "8fd1f72216981ea0fb8184b6c5281adfef809440d53f0fc009b53a9bd02c490d",
     },
     ModelInfo {
         name: "report-shapes",

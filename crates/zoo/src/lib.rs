@@ -25,6 +25,8 @@
 //! | [`fashion`] | Fashion-MNIST |
 //! | [`language`] | the language models: text, networks forward and backward, evaluation, calibration |
 //! | [`silero`] | Silero VAD's forward pass and recordings |
+//! | [`fetch`] | weights that are not committed: brought by name, checked, kept |
+//! | [`sentences`], [`crepe`], [`textgenrnn`] | what measures fetched models: sentences, tones, text |
 //! | [`train`] | how the committed weights were made |
 
 mod architecture;
@@ -33,16 +35,24 @@ mod calibrate;
 pub mod catalogue;
 pub mod classifier;
 pub mod convolution;
+pub mod crepe;
+mod dense;
 pub mod error;
 pub mod fashion;
+pub mod fetch;
 pub mod language;
 pub mod metric;
+mod minilm;
 pub mod model;
 pub mod outputs;
 pub mod random;
+mod rank;
+pub mod sentences;
 pub mod silero;
 pub mod synthetic;
+pub mod textgenrnn;
 pub mod train;
+mod wordllama;
 
 pub use catalogue::{ModelInfo, info, models};
 pub use error::ZooError;

@@ -1,5 +1,7 @@
 //! A figure with its direction and its uncertainty.
 
+use rayon::prelude::*;
+
 use crate::random::Random;
 
 /// What a model achieves on held-out data.
@@ -24,6 +26,28 @@ impl Metric {
     /// The mean of `scores`, one per held-out sample, with a bootstrap interval over the samples.
     pub fn mean(name: &'static str, higher_is_better: bool, scores: &[f64]) -> Self {
         Self::ratio(name, higher_is_better, scores, &vec![1.0; scores.len()], scores.len() as u64)
+    }
+
+    /// Any statistic of independent units: it is given how often each of them was drawn, once each for the value itself.
+    pub fn resampled(
+        name: &'static str,
+        higher_is_better: bool,
+        samples: u64,
+        units: usize,
+        statistic: impl Fn(&[f64]) -> f64 + Sync,
+    ) -> Self {
+        let mut random = Random::new(0x5EED);
+        let draws: Vec<Vec<f64>> = (0..RESAMPLES)
+            .map(|_| {
+                let mut drawn = vec![0.0; units];
+                (0..units).for_each(|_| drawn[random.below(units)] += 1.0);
+                drawn
+            })
+            .collect();
+        let mut values: Vec<f64> = draws.par_iter().map(|drawn| statistic(drawn)).collect();
+        values.sort_unstable_by(f64::total_cmp);
+        let interval = [values[RESAMPLES / 40 - 1], values[RESAMPLES * 39 / 40]];
+        Self { name, value: statistic(&vec![1.0; units]), higher_is_better, samples, interval }
     }
 
     /// The quotient of sums `sum(numerators) / sum(denominators)` over independent units (a document, a recording), resampled as

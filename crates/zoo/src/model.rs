@@ -10,6 +10,7 @@ use crate::architecture::{self, Baseline, Probe};
 use crate::assets;
 use crate::catalogue::{self, ModelInfo};
 use crate::error::ZooError;
+use crate::fetch;
 use crate::metric::Metric;
 use crate::outputs::Outputs;
 use crate::synthetic;
@@ -62,11 +63,17 @@ pub fn load(name: &str) -> Result<Model, ZooError> {
 
 /// The file that holds a model's weights.
 pub(crate) fn weight_file(name: &str) -> PathBuf {
-    assets::asset(&format!("{name}/model.safetensors"))
+    match fetch::package(name) {
+        Some(_) => fetch::folder(name).join("model.safetensors"),
+        None => assets::asset(&format!("{name}/model.safetensors")),
+    }
 }
 
 fn read(info: &ModelInfo) -> Result<Vec<NamedTensor>, ZooError> {
     let path = weight_file(info.name);
+    if fetch::package(info.name).is_some_and(|package| !fetch::is_here(package)) {
+        return Err(ZooError::NotFetched { name: info.name.to_owned() });
+    }
     // Weights that anybody can train anew may differ from the committed ones; weights of others may not.
     if !info.trainable && assets::sha256(&assets::read(&path)?) != info.sha256 {
         return Err(ZooError::bad_file(&path, "not the expected file (SHA-256 differs)"));

@@ -104,8 +104,10 @@ pub(super) fn encode(segment: &Segment, split: bool, mixed: bool) -> Result<Vec<
             }
             keep(&mut best, planes(ROTATED, layout, count, &rotate(bytes, kind.size(), 1), split)?);
         }
-        _ => keep(&mut best, planes(PLANES, layout, count, bytes, split)?),
+        _ => {}
     }
+    // Of floats too: where signs are all alike, as those of scales are, nothing has to be moved out of the way.
+    keep(&mut best, planes(PLANES, layout, count, bytes, split)?);
     if split && layout != Layout::Bytes {
         let mut whole = vec![FRAME];
         whole.put_varint(bytes.len() as u64);

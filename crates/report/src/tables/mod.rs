@@ -20,7 +20,7 @@ pub use plans::plans;
 pub use prefixes::prefixes;
 pub use seed_report::seed_report;
 pub use speeds::speeds;
-pub use thirty::{best_kept, thirty};
+pub use thirty::{best_kept, steps, thirty};
 
 use seedpress_results::ModelRow;
 

@@ -76,6 +76,49 @@ pub fn best_kept(study: &Study) -> Table {
     table
 }
 
+/// The name its config gave a row, without the options that a list of values added.
+fn step_of(contender: &Contender) -> Option<&str> {
+    if contender.label == contender.codec {
+        return None;
+    }
+    let values = contender.label.find('=').unwrap_or(contender.label.len());
+    let end = if values < contender.label.len() { contender.label[..values].rfind(' ').unwrap_or(0) } else { values };
+    Some(contender.label[..end].trim()).filter(|name| !name.is_empty())
+}
+
+/// What each named group of rows keeps at each ratio: with the steps of a method as groups, the gain of every step.
+pub fn steps(study: &Study) -> Table {
+    let mut columns = vec!["model".to_owned(), "metric".to_owned(), "step".to_owned()];
+    columns.extend(STEPS.iter().map(|least| format!("#at least {least}x")));
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    let mut table = Table::new("Gain of each step at each ratio, whole file", &columns)
+        .note("Groups are the named rows of the config, in its order. A cell is the best metric of the group's rows at or above the ratio, and the ratio of that row.");
+    for model in &study.model_names {
+        let entries = entries(study, model);
+        for metric in metric_names(&entries) {
+            let mut names: Vec<&str> = Vec::new();
+            for name in entries.iter().filter_map(|(contender, _)| step_of(contender)) {
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+            for name in names {
+                let group: Vec<Entry> = entries.iter().copied().filter(|(c, _)| step_of(c) == Some(name)).collect();
+                let mut cells = vec![Cell::text(study.model_title(model)), Cell::text(metric), Cell::text(name)];
+                cells.extend(STEPS.into_iter().map(|least| match best(&group, metric, least) {
+                    Some((_, row)) => {
+                        let value = row.compressed.unwrap_or(f64::NAN);
+                        Cell::number(value, format!("{} ({}x)", fixed(value, 4), fixed(row.ratio(), 1)))
+                    }
+                    None => Cell::text("-"),
+                }));
+                table.rows.push(cells);
+            }
+        }
+    }
+    table
+}
+
 /// Every row of a model at the first step or beyond: its ratio, the step it reaches and all metrics.
 pub fn thirty(study: &Study, model: &str) -> Table {
     let entries = entries(study, model);

@@ -1,0 +1,62 @@
+//! Other checkpoint formats, once, to safetensors.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+
+use crate::error::ZooError;
+
+/// From what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conversion {
+    /// A pickled state dictionary; integer counters are left out.
+    Torch,
+    /// A Keras weight file (HDF5) of textgenrnn: see [`textgenrnn`](crate::textgenrnn) for what the layout becomes.
+    Keras,
+}
+
+/// Shape and values by name.
+pub(crate) type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
+/// The safetensors file that results: names in order, no metadata, hence the same bytes everywhere.
+pub(super) fn to_safetensors(conversion: Conversion, source: &Path) -> Result<Vec<u8>, ZooError> {
+    let tensors = match conversion {
+        Conversion::Torch => torch(source)?,
+        Conversion::Keras => keras(source)?,
+    };
+    let bytes: BTreeMap<&String, Vec<u8>> = tensors
+        .iter()
+        .map(|(name, (_, values))| (name, values.iter().flat_map(|value| value.to_le_bytes()).collect()))
+        .collect();
+    let bad = |error: safetensors::SafeTensorError| ZooError::bad_file(source, error.to_string());
+    let views = tensors
+        .iter()
+        .map(|(name, (shape, _))| Ok((name, TensorView::new(Dtype::F32, shape.clone(), &bytes[name])?)))
+        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
+        .map_err(bad)?;
+    safetensors::serialize(views, None).map_err(bad)
+}
+
+fn torch(source: &Path) -> Result<Tensors, ZooError> {
+    let bad = |error: candle_core::Error| ZooError::bad_file(source, error.to_string());
+    let mut tensors = Tensors::new();
+    for (name, tensor) in candle_core::pickle::read_all(source).map_err(bad)? {
+        if tensor.dtype() == candle_core::DType::F32 {
+            let values = tensor.flatten_all().and_then(|flat| flat.to_vec1()).map_err(bad)?;
+            tensors.insert(name, (tensor.dims().to_vec(), values));
+        }
+    }
+    Ok(tensors)
+}
+
+fn keras(source: &Path) -> Result<Tensors, ZooError> {
+    let bad = |error: hdf5_reader::error::Error| ZooError::bad_file(source, error.to_string());
+    let file = hdf5_reader::Hdf5File::open(source).map_err(bad)?;
+    let read = |path: &str| -> Result<(Vec<usize>, Vec<f32>), ZooError> {
+        let array = file.dataset(path).and_then(|dataset| dataset.read_array::<f32>()).map_err(bad)?;
+        Ok((array.shape().to_vec(), array.iter().copied().collect()))
+    };
+    crate::textgenrnn::from_keras(&read)
+}
