@@ -102,7 +102,7 @@ static MODELS: &[ModelInfo] = &[
         synthetic: false,
         trainable: true,
         metrics: LANGUAGE_METRICS,
-        sha256: "",
+        sha256: "dab3f0e58856fe4144a330871e8cc1fbcd28916d534ef7cf079532962dd9bb15",
     },
     ModelInfo {
         name: "silero-vad",

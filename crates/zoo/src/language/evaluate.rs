@@ -24,13 +24,19 @@ struct Window {
 /// Base-2 logarithms of the probabilities of every next byte that counts, `[window][place * VOCABULARY + byte]`.
 type Logarithms = Vec<Vec<f32>>;
 
-/// Windows read together: enough rows for efficient products, few enough to share among processors.
-const TOGETHER: usize = 12;
+/// Bytes read together: enough rows for efficient products, few enough to share among processors. A step of the recurrent network has
+/// one row a window, so it wants more windows.
+fn together(language: Language) -> usize {
+    match language {
+        Language::Transformer => 3072,
+        Language::Lstm => 12_288,
+    }
+}
 
 /// Scores of every next byte that counts, `[window][place * VOCABULARY + byte]`.
 fn scores(language: Language, weights: &[&[f32]], windows: &[Window]) -> Vec<Vec<f32>> {
-    let groups = windows.par_chunks(TOGETHER).map(|group| {
-        let length = group[0].bytes.len() - 1;
+    let length = windows[0].bytes.len() - 1;
+    let groups = windows.par_chunks(together(language) / length).map(|group| {
         let bytes: Vec<u8> = group.iter().flat_map(|window| &window.bytes[..length]).copied().collect();
         let scores = language.scores(weights, &bytes, group.len(), &mut |_, _| ());
         let counted = |(window, scores): (&Window, &[f32])| scores[window.skip * VOCABULARY..].to_vec();
@@ -122,7 +128,7 @@ pub(super) fn whole(language: Language, tensors: &[&Tensor], addresses: &[Vec<u8
     let weights = weights(tensors);
     // A few at a time, for the logarithms take a kilobyte each.
     let sums: Vec<f64> = windows
-        .chunks(16 * TOGETHER)
+        .chunks(192)
         .flat_map(|windows| {
             let logarithms = read(language, &weights, windows);
             windows.iter().zip(&logarithms).map(|(window, rows)| bits(window, rows).sum()).collect::<Vec<f64>>()
