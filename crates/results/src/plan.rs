@@ -119,7 +119,7 @@ pub fn read_plans(folder: &Path) -> Result<Vec<PlanRow>, ResultsError> {
         other => other.map_err(io(&path))?,
     };
     let mut rows: Vec<PlanRow> = Vec::new();
-    let mut places = HashMap::new();
+    let mut places: HashMap<_, usize> = HashMap::new();
     for (index, line) in text.split_inclusive('\n').enumerate().filter(|(_, line)| line.ends_with('\n')) {
         let row: PlanRow = serde_json::from_str(line).map_err(|source| ResultsError::Syntax {
             path: path.clone(),
