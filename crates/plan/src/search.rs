@@ -119,7 +119,8 @@ pub fn plan(
         Target::Bytes(bytes) => serde_json::json!(["bytes", bytes]),
         Target::Like(codec) => serde_json::json!(["like", codec.name(), codec.formats()]),
     };
-    let key = key(&serde_json::json!(["plan", VERSION, fingerprint(subject), rungs, size, profile, rounds, measurable]));
+    let key =
+        key(&serde_json::json!(["plan", VERSION, fingerprint(subject), rungs, size, profile, rounds, measurable]));
     let saved = context.remember(&key, || {
         let search = Search::start(subject, ladder, &sensitivity, profile, context)?;
         search.run(target, if measurable { rounds } else { 0 })

@@ -83,7 +83,10 @@ fn divergence_grows_with_the_harm_done() {
             })
         };
         let divergences = [23, 7, 4, 1].map(|bits| model.divergence(&with_bits(bits)).unwrap());
-        assert!(divergences[0] == 0.0 && divergences.windows(2).all(|pair| pair[0] < pair[1]), "{name}: {divergences:?}");
+        assert!(
+            divergences[0] == 0.0 && divergences.windows(2).all(|pair| pair[0] < pair[1]),
+            "{name}: {divergences:?}"
+        );
         assert!(divergences[1] < 1e-3, "{name}: {divergences:?}");
         assert!(matches!(model.divergence(&[]), Err(ZooError::TensorMismatch { .. })));
     }
