@@ -83,7 +83,10 @@ impl PlanRow {
 
     /// A plan by profile measures no divergence: its sensitivities do not replace those of a plan that did.
     fn knows_more_than(&self, later: &Self) -> bool {
-        let divergence = |row: &Self| if let Self::Sensitivity(row) = row { row.divergence } else { None };
+        let divergence = |row: &Self| match row {
+            Self::Sensitivity(row) => row.divergence,
+            Self::Assignment(_) => None,
+        };
         divergence(self).is_some() && divergence(later).is_none()
     }
 }
