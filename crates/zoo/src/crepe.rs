@@ -68,7 +68,7 @@ impl Crepe {
     fn frames(self) -> usize {
         match self {
             Self::Tiny => 10,
-            Self::Full => 2,
+            Self::Full => 1,
         }
     }
 }
