@@ -33,7 +33,7 @@ mod tests {
             let moment = |p: i32| values.iter().map(|v| v.powi(p)).sum::<f64>() / values.len() as f64;
             let (mean, square, fourth) = (moment(1), moment(2), moment(4));
             assert!(mean.abs() < 0.02 && (square - 1.0).abs() < 0.05, "{bits}: {mean} {square}");
-            assert!((fourth / square.powi(2) - 3.0).abs() < 0.2, "{bits}: {}", fourth / square.powi(2));
+            assert!((fourth / square.powi(2) - 3.0).abs() < 0.25, "{bits}: {}", fourth / square.powi(2));
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Lossless sizes and speeds on the tensors of safetensors files, one thread: `lossless model.safetensors ..`.
 //!
 //! Tensors of 16 Ki values and more, each by itself, as binary32, cast to bfloat16 and to binary16. Columns: share of the raw bytes
-//! and MB/s of raw bytes encoding and decoding, for the stages and zstd -19. The fastest of seven runs of each tensor counts (one of
-//! zstd's encoder), which a busy machine distorts least.
+//! and MB/s of raw bytes encoding and decoding, for the stages and zstd -19. The fastest of `RUNS` (7) runs of each tensor counts
+//! (one of zstd's encoder), which a busy machine distorts least. `STAGES` names what to measure, separated by commas.
 
 use std::time::Instant;
 
@@ -51,12 +51,13 @@ fn measure(
     only: &[String],
 ) -> Result<(), Box<dyn std::error::Error>> {
     let registry = seedpress_entropy::register(Registry::default());
+    let most = std::env::var("RUNS").map_or(Ok(7), |runs| runs.parse())?;
     let raw: usize = segments.iter().map(|segment| segment.bytes.len()).sum();
     print!("{path} {packing:?} raw {raw}");
     for name in only {
         let (mut size, mut encode, mut decode) = (0, 0.0, 0.0);
         for segment in segments {
-            let runs = if name.starts_with("zstd") { 1 } else { 7 };
+            let runs = if name.starts_with("zstd") { 1 } else { most };
             let layer = Layer { segments: vec![segment.clone()] };
             let (coded, seconds) = fastest(runs, || -> Result<Vec<u8>, Box<dyn std::error::Error>> {
                 Ok(match name.as_str() {
@@ -66,7 +67,7 @@ fn measure(
             })?;
             size += coded.len();
             encode += seconds;
-            let (back, seconds) = fastest(7, || -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+            let (back, seconds) = fastest(most, || -> Result<Vec<u8>, Box<dyn std::error::Error>> {
                 let view = LayerView { segments: vec![SegmentView { role: Role::Raw, bytes: &coded }] };
                 Ok(match name.as_str() {
                     "zstd -19" => zstd::bulk::decompress(&coded, segment.bytes.len())?,

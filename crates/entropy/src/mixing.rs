@@ -173,7 +173,7 @@ impl Setting {
                 let error = (i32::from(decision) << 16) - probability as i32;
                 for (weight, &logit) in weights.iter_mut().zip(&logits) {
                     // Bounded, so that sums cannot overflow: 7 * 2^11 * 2^20 < 2^63.
-                    *weight = (*weight + (logit * (error >> 2) >> RATE)).clamp(-(1 << 20), 1 << 20);
+                    *weight = (*weight + ((logit * (error >> 2)) >> RATE)).clamp(-(1 << 20), 1 << 20);
                 }
                 bits.iter_mut().for_each(|bit| bit.update(decision));
                 node = node << 1 | usize::from(decision);

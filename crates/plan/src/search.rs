@@ -119,7 +119,8 @@ pub fn plan(
         Target::Bytes(bytes) => serde_json::json!(["bytes", bytes]),
         Target::Like(codec) => serde_json::json!(["like", codec.name(), codec.formats()]),
     };
-    let key = key(&serde_json::json!(["plan", VERSION, fingerprint(subject), rungs, size, profile, rounds, measurable]));
+    let key =
+        key(&serde_json::json!(["plan", VERSION, fingerprint(subject), rungs, size, profile, rounds, measurable]));
     let saved = context.remember(&key, || {
         let search = Search::start(subject, ladder, &sensitivity, profile, context)?;
         search.run(target, if measurable { rounds } else { 0 })
@@ -178,12 +179,12 @@ fn curves(
     profile: Option<Profile>,
     context: &Context<'_>,
 ) -> Result<Vec<Vec<Candidate>>, PlanError> {
-    let curve = |(free, points): (usize, &Vec<Point>)| {
-        let cost = |rung: usize| sensitivity.cost(subject, profile, free, rung);
-        let measured: Vec<_> = points.iter().enumerate().map(|(rung, point)| (point.bytes, cost(rung))).collect();
+    let costs = sensitivity.costs(subject, ladder, profile);
+    let curve = |(points, costs): (&Vec<Point>, Vec<f64>)| {
+        let measured: Vec<_> = points.iter().map(|point| point.bytes).zip(costs).collect();
         Ok(candidates(&ladder.rungs, &measured, context.registry)?)
     };
-    sensitivity.points.iter().enumerate().map(curve).collect()
+    sensitivity.points.iter().zip(costs).map(curve).collect()
 }
 
 /// Changes when the search does: kept plans are then made anew, from the measurements that stay.
@@ -432,8 +433,8 @@ impl<'a> Search<'a> {
         let mut found = scales.to_vec();
         for free in 0..self.free.len() {
             let now = around.chosen[free].clone();
-            // An eighth of a bit a weight up and down, or to the next choice there is.
-            let step = self.subject.parts()[self.free[free]].weights / 64;
+            // Half a bit a weight up and down, or to the next choice beyond: smaller steps drown in the scatter of rounding errors.
+            let step = self.subject.parts()[self.free[free]].weights / 16;
             let beyond = |candidate: &&Candidate| candidate.bytes >= now.bytes + step && candidate.cost < now.cost;
             let below = |candidate: &&Candidate| candidate.bytes + step <= now.bytes && candidate.cost > now.cost;
             let up = self.curves[free].iter().filter(beyond).min_by_key(|candidate| candidate.bytes).cloned();

@@ -41,17 +41,50 @@ pub struct Sensitivity {
 }
 
 impl Sensitivity {
-    /// The measured divergence, or what a profile makes of the squared error.
-    pub fn cost(&self, subject: &dyn Subject, profile: Option<Profile>, free: usize, rung: usize) -> f64 {
-        let point = &self.points[free][rung];
-        match (profile, point.divergence) {
-            (None, Some(divergence)) => divergence,
-            (profile, _) => {
-                let profile = profile.unwrap_or_else(|| Profile::guess(subject.parts()));
-                profile.factor(&subject.parts()[self.free[free]].layer_type) * point.relative_mse()
+    /// What each rung costs each free part: the measured divergence with its noise smoothed, or what a profile makes of the squared
+    /// error.
+    pub fn costs(&self, subject: &dyn Subject, ladder: &Ladder, profile: Option<Profile>) -> Vec<Vec<f64>> {
+        let measured = self.points.iter().flatten().all(|point| point.divergence.is_some());
+        let profile = profile.or_else(|| (!measured).then(|| Profile::guess(subject.parts())));
+        let of_part = |(points, &part): (&Vec<Point>, &usize)| match profile {
+            None => smoothed(points, ladder),
+            Some(profile) => {
+                let factor = profile.factor(&subject.parts()[part].layer_type);
+                points.iter().map(|point| factor * point.relative_mse()).collect()
             }
-        }
+        };
+        self.points.iter().zip(&self.free).map(of_part).collect()
     }
+}
+
+/// Divergences along a family of rates, smoothed. One rung is one draw of rounding errors: what it does to the answers scatters around
+/// a multiple of the squared error, by a factor of two and more where calibration data is short. The multiple changes slowly with the
+/// rate, so its logarithm is averaged over neighbouring rungs with binomial weights.
+fn smoothed(points: &[Point], ladder: &Ladder) -> Vec<f64> {
+    const WEIGHTS: [f64; 3] = [6.0, 4.0, 1.0];
+    let divergence = |index: usize| points[index].divergence.unwrap_or(0.0);
+    let mut costs: Vec<f64> = (0..points.len()).map(divergence).collect();
+    let rates: Vec<_> = ladder.rungs.iter().map(|rung| rung.rate.as_ref()).collect();
+    for (index, cost) in costs.iter_mut().enumerate() {
+        let Some(rate) = rates[index] else { continue };
+        // A rung without error or without effect says nothing about a multiple.
+        let usable = |&other: &usize| {
+            rates[other].is_some_and(|other| other.family == rate.family)
+                && divergence(other) > 0.0
+                && points[other].squared_error > 0.0
+        };
+        let mut family: Vec<usize> = (0..points.len()).filter(usable).collect();
+        family.sort_by(|&a, &b| points[a].bytes.cmp(&points[b].bytes));
+        let Some(own) = family.iter().position(|&other| other == index) else { continue };
+        let (mut sum, mut total) = (0.0, 0.0);
+        for (place, &other) in family.iter().enumerate() {
+            let weight = WEIGHTS.get(place.abs_diff(own)).copied().unwrap_or(0.0);
+            sum += weight * (divergence(other) / points[other].relative_mse()).ln();
+            total += weight;
+        }
+        *cost = points[index].relative_mse() * (sum / total).exp();
+    }
+    costs
 }
 
 /// The largest divergence there is: what a model that yields no numbers any more is counted with.

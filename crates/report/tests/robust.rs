@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use seedpress_results::{
-    AssignmentRow, ModelRow, PlanRow, Prefix, Row, Run, SensitivityRow, Status, TensorRow, append, append_plans, write_run,
+    AssignmentRow, ModelRow, PlanRow, Prefix, Row, Run, SensitivityRow, Status, TensorRow, append, append_plans,
+    write_run,
 };
 
 fn rows() -> Vec<Row> {

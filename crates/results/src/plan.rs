@@ -83,7 +83,10 @@ impl PlanRow {
 
     /// A plan by profile measures no divergence: its sensitivities do not replace those of a plan that did.
     fn knows_more_than(&self, later: &Self) -> bool {
-        let divergence = |row: &Self| if let Self::Sensitivity(row) = row { row.divergence } else { None };
+        let divergence = |row: &Self| match row {
+            Self::Sensitivity(row) => row.divergence,
+            Self::Assignment(_) => None,
+        };
         divergence(self).is_some() && divergence(later).is_none()
     }
 }
@@ -119,7 +122,7 @@ pub fn read_plans(folder: &Path) -> Result<Vec<PlanRow>, ResultsError> {
         other => other.map_err(io(&path))?,
     };
     let mut rows: Vec<PlanRow> = Vec::new();
-    let mut places = HashMap::new();
+    let mut places: HashMap<_, usize> = HashMap::new();
     for (index, line) in text.split_inclusive('\n').enumerate().filter(|(_, line)| line.ends_with('\n')) {
         let row: PlanRow = serde_json::from_str(line).map_err(|source| ResultsError::Syntax {
             path: path.clone(),

@@ -5,8 +5,13 @@
 //! block is padded with zeros. The encoder finds the optimum of this format: seed, exponent and coefficients jointly, not one after
 //! the other.
 //!
-//! On Gaussian weights that optimum is a relative squared error of .0141 at 4 bits and .0479 at 3, wherever the octaves fall; half
-//! octaves (`n = 2`) reach .0128 and .0461, quarters .0120 and .0451, at the same bits (`examples/grids.rs`).
+//! On Gaussian weights that optimum is a relative squared error of .0141 at 4 bits and .0479 at 3. It is the format's, not the search's:
+//! the search is exhaustive over seed, exponent and coefficients (`tests/search.rs` compares it with enumeration), and the one freedom
+//! left to a tensor, where its octaves fall (`top` need not be a power of two), moves the error by less than .0002. What costs is the
+//! octave itself: half octaves (`n = 2`) reach .0128 and .0461, quarters .0120 and .0451, at the same bits (`examples/grids.rs`).
+//!
+//! Decoding on one thread, of 64 MiB: 1.6 times the speed of copying as many bytes at 4 bits, 1.8 times at 3 (AVX-512; decoding reads
+//! an eighth of what copying reads).
 //!
 //! | part | layout |
 //! | --- | --- |

@@ -6,7 +6,7 @@
 //!
 //! [`Index::screen`] reports every codeword whose score reaches its target's *bar* to a [`Judge`], who raises the bars as better
 //! codewords are found ([`shortlist`]), so that soon nearly all codewords are passed over. To pass over one costs little: kernels
-//! multiply numbers rounded to 8 bits ([`rounded`]) and leave out only what stays below the bar by more than rounding can hide; the
+//! multiply numbers rounded to 8 bits (`rounded.rs`) and leave out only what stays below the bar by more than rounding can hide; the
 //! exact score decides about the few others. So every instruction set reports what the definition says, and the bytes depend on none.
 
 use seedpress_lfsr_basis::Path;

@@ -1,10 +1,21 @@
 //! Several layers, each a trellis on what the ones before left, so that any prefix decodes.
 //!
-//! Layers coded each for itself add their gaps to the rate-distortion function. Most of the loss is that a later layer does not use what
-//! it could know: where an index was zero, the residual is spread over the whole cell around zero; where it was not, over a narrower
-//! one; and the two quantisers have cells of different width. So the entropy code of a layer has a context for each *cell* of the layer
-//! before: its quantiser, and whether the index was 0, 1 or more. Scales of rows and columns come in as two groups of the first layer's
-//! classes. Residuals are mirrored where the reconstruction so far is negative: the cells of either sign are alike.
+//! Layers coded each for itself add their gaps to the rate-distortion function. The entropy code of a layer has a context for each
+//! *cell* of the layer before: its quantiser, and whether the index was 0, 1 or more; the residual's spread depends on it. Scales of rows
+//! and columns come in as two groups of the first layer's classes. Residuals are mirrored where the reconstruction so far is negative:
+//! the cells of either sign are alike.
+//!
+//! What this costs against one layer at the same bytes and effort, on 2^18 weights in layers of 1.07 bits (`examples/layers.rs`):
+//!
+//! | source | effort | two layers | three layers |
+//! | --- | --- | --- | --- |
+//! | normal | default | 0.75 dB | 1.40 dB |
+//! | normal | best | 0.42 dB | 0.77 dB |
+//! | Laplacian | default | 0.52 dB | 1.26 dB |
+//!
+//! On normal weights the cells say nothing: near the rate-distortion function the residual is independent of the reconstruction. What is
+//! lost there is the shape of the trellis' cells in many dimensions, about the gap of the layer before, which an entropy code of single
+//! residuals cannot see. Hence the default of 256 states, whose gaps are smallest.
 //!
 //! The first layer is a stream as [`stream`](crate::stream) describes. A later one has the parameter bytes of such a stream as its first
 //! segment (role tables), without classes and with 12 element classes: the cell of the layer before (three times the quantiser plus the
@@ -34,13 +45,13 @@ pub struct Config {
     pub bits: Number<100, 12000>,
     /// Number of layers, which share the bits equally.
     pub layers: Int<1, 8>,
-    /// How hard to search: `fast`, `default`, `high` or `best`.
+    /// How hard to search: `fast`, `default`, `high` or `best`. The gaps of layers add up, so more states pay more than in one layer.
     pub effort: Effort,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { bits: Number::of(3.2), layers: Int::of(3), effort: Effort::Default }
+        Self { bits: Number::of(3.2), layers: Int::of(3), effort: Effort::Best }
     }
 }
 

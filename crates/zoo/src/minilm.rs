@@ -263,7 +263,7 @@ fn gelu(x: f32) -> f32 {
 /// The error function, within 1.5e-7 (Abramowitz, Stegun 7.1.26).
 fn erf(x: f32) -> f32 {
     let t = 1.0 / (1.0 + 0.327_591_1 * x.abs());
-    let series = [1.061_405_4, -1.453_152, 1.421_413_8, -0.284_496_74, 0.254_829_6];
+    let series = [1.061_405_4, -1.453_152, 1.421_413_8, -0.284_496_75, 0.254_829_6];
     let polynomial = series.into_iter().fold(0f32, |sum, term| (sum + term) * t);
     (1.0 - polynomial * (-x * x).exp()).copysign(x)
 }

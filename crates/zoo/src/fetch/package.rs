@@ -90,7 +90,7 @@ impl Package {
 /// The one line that says most: the client prints warnings and retries before it.
 fn last_error(text: &str) -> String {
     let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let line = lines().filter(|line| line.starts_with("ERROR")).last().or_else(|| lines().last());
+    let line = lines().rfind(|line| line.starts_with("ERROR")).or_else(|| lines().next_back());
     let hint = if text.contains("onnection") { " (is there a network?)" } else { "" };
     format!("{}{hint}", line.unwrap_or("it gave no reason"))
 }
