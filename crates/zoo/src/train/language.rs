@@ -238,12 +238,13 @@ pub(super) fn train(
             let bits = watch(language, &parameters.weights, &watched);
             progress(&format!("{name}: step {step}/{steps}, {bits:.4} bits per byte on addresses set apart"));
         }
-        if seconds as u64 / SAVE_EVERY != saved || step == steps {
+        if seconds as u64 / SAVE_EVERY != saved {
             // An interrupted training leaves something behind.
             saved = seconds as u64 / SAVE_EVERY;
             save(language, &parameters.weights, &path)?;
         }
     }
+    save(language, &parameters.weights, &path)?;
     let seconds = start.elapsed().as_secs_f64();
     let checkpoint = Checkpoint::open(&path)?;
     let slots = language.slots();
