@@ -43,7 +43,7 @@ pub struct Config {
     /// Distribution of the values of a codeword.
     pub values: Values,
     /// Weigh the error of a column by the mean square of its input, where calibration data is given: better outputs, larger plain error.
-    /// The bytes have the same layout; encoding takes about twice the time.
+    /// The bytes have the same layout. Slower: every block has penalties of its own.
     pub weighted: bool,
 }
 
