@@ -57,7 +57,7 @@ pub fn require(name: &str) -> Result<&'static ModelInfo, ZooError> {
 }
 
 /// Divergence in bits a byte.
-const LANGUAGE_METRICS: &[&str] = &["bits per byte", "kl divergence", "kl 99th percentile", "top-1 agreement"];
+const LANGUAGE_METRICS: &[&str] = &["bits per byte", "KL divergence", "KL 99th percentile", "top-1 agreement"];
 
 static MODELS: &[ModelInfo] = &[
     ModelInfo {

@@ -57,7 +57,7 @@ fn figures_tell_good_weights_from_bad() {
         let model = load(name).unwrap();
         let metrics = model.evaluate(&own(&model)).unwrap();
         let names: Vec<&str> = metrics.iter().map(|metric| metric.name).collect();
-        assert_eq!(names, ["bits per byte", "kl divergence", "kl 99th percentile", "top-1 agreement"]);
+        assert_eq!(names, ["bits per byte", "KL divergence", "KL 99th percentile", "top-1 agreement"]);
         let [bits, divergence, tail, agreement] = &metrics[..] else { panic!("four metrics") };
         // Below what `xz -9e` makes of the whole text and a context model of order three that has read the training text.
         assert!(bits.value < 1.9 && bits.interval[1] < 2.0, "{name}: {bits:?}");

@@ -178,8 +178,8 @@ impl Baseline for HeldOutText {
         let sums: Vec<f64> = divergences.iter().map(|values| values.iter().sum()).collect();
         Ok(vec![
             Metric::ratio("bits per byte", false, &losses, &counts, samples),
-            Metric::ratio("kl divergence", false, &sums, &counts, samples),
-            Metric::quantile("kl 99th percentile", false, &divergences, 0.99),
+            Metric::ratio("KL divergence", false, &sums, &counts, samples),
+            Metric::quantile("KL 99th percentile", false, &divergences, 0.99),
             Metric::ratio("top-1 agreement", true, &alike, &counts, samples),
         ])
     }
