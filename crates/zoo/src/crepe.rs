@@ -31,7 +31,7 @@ const EPSILON: f32 = 0.001;
 const BATCH: usize = 1 << 25;
 
 /// Cents above 10 Hz of the first class, and from class to class.
-const FIRST: f64 = 1997.379_408_437_619;
+const FIRST: f64 = 1_997.379_408_437_619;
 const STEP: f64 = 20.0;
 
 /// Further off than this, a pitch is wrong.

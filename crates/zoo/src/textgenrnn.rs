@@ -256,12 +256,13 @@ fn attend(moments: &[f32], weight: &[f32]) -> Vec<f32> {
     mean
 }
 
+/// Shape and values of the data set at a path.
+pub(crate) type Read<'a> = dyn Fn(&str) -> Result<(Vec<usize>, Vec<f32>), ZooError> + 'a;
+
 /// The tensors of the package's Keras file, outputs first. The LSTMs were stored in the layout of cuDNN: of each gate's block of
 /// `kernel`, the numbers in order of storage are the transposed matrix row by row; of `recurrent_kernel` the block is that matrix; two
 /// biases add up.
-pub(crate) fn from_keras(
-    read: &dyn Fn(&str) -> Result<(Vec<usize>, Vec<f32>), ZooError>,
-) -> Result<fetch::Tensors, ZooError> {
+pub(crate) fn from_keras(read: &Read<'_>) -> Result<fetch::Tensors, ZooError> {
     let mut tensors = fetch::Tensors::new();
     let mut values = Vec::new();
     for (name, shape, _) in NAMES {
