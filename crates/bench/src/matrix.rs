@@ -10,6 +10,9 @@ use crate::key;
 use crate::planning;
 use crate::source::{OpenError, Source, TensorInfo};
 
+/// A codec by name, with the versions of its bytes and of its stage's.
+type Choice = (String, (u32, u32));
+
 /// A checked config with its models opened.
 #[derive(Debug)]
 pub struct Matrix {
@@ -24,7 +27,7 @@ pub struct Matrix {
     /// Models whose weights are not on this machine, each with what to do about it: their cells fail, the others run.
     pub absent: Vec<(String, String)>,
     /// What each row that is a plan may choose: codecs by name, with the versions of their bytes.
-    ladders: HashMap<String, Vec<(String, (u32, u32))>>,
+    ladders: HashMap<String, Vec<Choice>>,
     /// What stores the tensors that the small-tensor policy keeps; absent where no such codec is registered.
     raw: Option<AnyCodec>,
 }

@@ -16,7 +16,7 @@ pub fn value(state: u32) -> i32 {
     let x = state.wrapping_mul(MULTIPLIER).wrapping_add(INCREMENT);
     let pairs = (x & 0x00FF_00FF) + (x >> 8 & 0x00FF_00FF);
     let centred = ((pairs & 0xFFFF) + (pairs >> 16)) as i32 - 510;
-    (centred * (LINEAR + (centred * centred >> 6))) >> 4
+    (centred * (LINEAR + ((centred * centred) >> 6))) >> 4
 }
 
 /// Standard deviation of the values of uniform states, rounded.

@@ -31,7 +31,7 @@ impl Search {
         let states = 1usize << state_bits;
         let groups = states >> bits;
         let values = (0..states).map(|at| {
-            let state = at % groups << bits | at / groups;
+            let state = ((at % groups) << bits) | (at / groups);
             value(state as u32) as f32 * unit
         });
         Self {

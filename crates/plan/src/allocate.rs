@@ -152,15 +152,10 @@ mod tests {
         for _ in 0..1000 {
             let items = instance(&mut dice);
             let hulls: Vec<Vec<usize>> = items.iter().map(|choices| hull(choices)).collect();
-            let mut slopes: Vec<f64> = hulls
-                .iter()
-                .zip(&items)
-                .flat_map(|(hull, choices)| {
-                    hull.windows(2).map(|pair| slope(choices[pair[0]], choices[pair[1]])).collect::<Vec<_>>()
-                })
-                .collect();
-            slopes.push(0.0);
-            for lambda in slopes {
+            let slopes = hulls.iter().zip(&items).flat_map(|(hull, choices)| {
+                hull.windows(2).map(|pair| slope(choices[pair[0]], choices[pair[1]])).collect::<Vec<_>>()
+            });
+            for lambda in slopes.chain([0.0]) {
                 // Every step at least this steep.
                 let chosen: Vec<usize> = hulls
                     .iter()

@@ -29,13 +29,16 @@ pub struct Candidate {
     pub cost: f64,
 }
 
+/// Bits asked for, bytes written, divergence.
+type Measured = (f64, u64, f64);
+
 /// The candidates of a tensor from what was measured at each rung: `(bytes, cost)`.
 ///
 /// # Errors
 /// None in practice: every rate lies between two legal ones.
 pub fn candidates(rungs: &[Rung], measured: &[(u64, f64)], registry: &Registry) -> Result<Vec<Candidate>, ConfigError> {
     let mut found: Vec<Candidate> = Vec::new();
-    let mut families: Vec<(&str, Vec<(f64, u64, f64)>)> = Vec::new();
+    let mut families: Vec<(&str, Vec<Measured>)> = Vec::new();
     for (rung, &(bytes, cost)) in rungs.iter().zip(measured) {
         let (codec, name) = (rung.codec.clone(), rung.codec.name());
         found.push(Candidate { codec, name, rate: rung.rate.clone(), bytes, cost });

@@ -41,7 +41,7 @@ pub enum PlanError {
         /// The tensor.
         tensor: String,
         /// Why.
-        source: DecodeError,
+        source: Box<DecodeError>,
     },
     /// The user stopped the work.
     #[error("stopped; what was measured is kept")]

@@ -185,7 +185,7 @@ pub(crate) fn decode(record: &Record, name: &str, context: &Context<'_>) -> Resu
     let decoded = context.registry.decode_bytes(&bytes).map_err(|source| PlanError::Decode {
         codec: record.header.codec.clone(),
         tensor: name.to_owned(),
-        source,
+        source: Box::new(source),
     })?;
     Ok((bytes.len() as u64, decoded.tensor))
 }

@@ -3,7 +3,7 @@
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use seedpress_codec::{DType, EncodeContext, Registry, Tensor};
 use seedpress_trellis::code::Code;
-use seedpress_trellis::viterbi::{Scratch, Tables, search};
+use seedpress_trellis::viterbi::{Scratch, Start, Tables, search};
 
 const COUNT: usize = 1 << 16;
 
@@ -30,7 +30,7 @@ fn kernels(criterion: &mut Criterion) {
     for memory in [2, 3, 5, 8] {
         let code = Code::new(memory).expect("a code on offer");
         group.bench_function(BenchmarkId::new("search", code.states()), |bencher| {
-            bencher.iter(|| search(code, &tables, &magnitudes, &classes, &mut scratch, &mut indices));
+            bencher.iter(|| search(code, &tables, &magnitudes, &classes, Start::PLAIN, &mut scratch, &mut indices));
         });
     }
     let registry = seedpress_trellis::register(Registry::default());
