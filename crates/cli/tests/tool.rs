@@ -191,7 +191,12 @@ fn a_plan_is_a_row_of_an_experiment() {
 
     let wrong = |old: &str, new: &str| std::fs::write(here.join("w.toml"), text.replace(old, new)).unwrap();
     wrong("ecsq q8_0", "ecsq q9_0");
-    fails(here, "bench w.toml --out w", 2, "w.toml:6:9: codec `plan`: `ladder` of a plan: in `q9_0`: unknown codec `q9_0`");
+    fails(
+        here,
+        "bench w.toml --out w",
+        2,
+        "w.toml:6:9: codec `plan`: `ladder` of a plan: in `q9_0`: unknown codec `q9_0`",
+    );
     wrong("ladder = \"ecsq q8_0\"", "then = \"zstd\"");
     fails(here, "bench w.toml --out w", 2, "`then` does not go with a plan");
     wrong("ladder", "lader");

@@ -20,12 +20,20 @@ pub struct Contender {
     pub stage: String,
     /// Every option.
     pub options: serde_json::Value,
+    /// Whether it was told of the inputs of any tensor.
+    pub calibrated: bool,
 }
 
 impl Contender {
-    /// The series it belongs to: its codec and stage, whatever the rate.
+    /// The series it belongs to: its codec and stage, and whether it was calibrated, whatever the rate.
     pub fn family(&self) -> String {
-        if self.stage.is_empty() { self.codec_id.clone() } else { format!("{}+{}", self.codec_id, self.stage) }
+        let stage = if self.stage.is_empty() { String::new() } else { format!("+{}", self.stage) };
+        format!("{}{stage}", self.colour())
+    }
+
+    /// What shares a colour: a codec, with and without stage.
+    pub fn colour(&self) -> String {
+        if self.calibrated { format!("{} calibrated", self.codec_id) } else { self.codec_id.clone() }
     }
 
     /// Whether it is the floor row that writes zeros: relative error 1 by design.
@@ -116,14 +124,14 @@ impl Study {
             &run.models,
             tensors.iter().map(|row| row.model.as_str()).chain(models.iter().map(|row| row.model.as_str())),
         );
-        let marks = style::marks(contenders.iter().map(|contender| contender.codec_id.as_str()));
+        let marks = style::marks(contenders.iter().map(Contender::colour));
         let policy = policy(&tensors);
         Self { run, tensors, models, plans, contenders, model_names, marks, policy }
     }
 
     /// How a contender is drawn.
     pub fn mark(&self, contender: &Contender) -> Mark {
-        let mark = self.marks.get(&contender.codec_id).copied().unwrap_or(Mark::number(0));
+        let mark = self.marks.get(&contender.colour()).copied().unwrap_or(Mark::number(0));
         Mark { hollow: !contender.stage.is_empty(), ..mark }
     }
 
@@ -236,7 +244,13 @@ fn contenders(run: &Run, tensors: &[TensorRow], models: &[ModelRow]) -> Vec<Cont
             codec_id: if row.codec_id.is_empty() { split(&row.codec).0 } else { row.codec_id.clone() },
             stage: row.stage.clone(),
             options: row.options.clone(),
+            calibrated: false,
         });
+        if row.calibrated
+            && let Some(contender) = known.get_mut(row.codec.as_str())
+        {
+            contender.calibrated = true;
+        }
     }
     // A model whose tensors were all lost still has a name, from which id and stage follow.
     for row in models {
@@ -248,6 +262,7 @@ fn contenders(run: &Run, tensors: &[TensorRow], models: &[ModelRow]) -> Vec<Cont
             codec_id,
             stage,
             options: serde_json::Value::Null,
+            calibrated: false,
         });
     }
     let occurring = tensors.iter().map(|row| row.codec.as_str()).chain(models.iter().map(|row| row.codec.as_str()));

@@ -77,18 +77,18 @@ impl Mark {
 
 /// A mark for every codec id. An id's place follows from its name alone unless two ids collide, so a codec keeps its colour from
 /// one report to the next.
-pub fn marks<'a>(ids: impl IntoIterator<Item = &'a str>) -> BTreeMap<String, Mark> {
-    let ids: std::collections::BTreeSet<&str> = ids.into_iter().collect();
+pub fn marks(ids: impl IntoIterator<Item = impl Into<String>>) -> BTreeMap<String, Mark> {
+    let ids: std::collections::BTreeSet<String> = ids.into_iter().map(Into::into).collect();
     let mut taken = std::collections::BTreeSet::new();
     let mut marks = BTreeMap::new();
     for (round, id) in ids.into_iter().enumerate() {
-        let start = fnv(id) as usize % SERIES.len();
+        let start = fnv(&id) as usize % SERIES.len();
         // The first 10 ids share out the colours, the next 10 take them again with other shapes, and so on.
         let base = round / SERIES.len() * SERIES.len();
         let number = (0..SERIES.len()).map(|step| base + (start + step) % SERIES.len()).find(|n| !taken.contains(n));
         let number = number.unwrap_or(base + start);
         taken.insert(number);
-        marks.insert(id.to_owned(), Mark::number(number));
+        marks.insert(id, Mark::number(number));
     }
     marks
 }

@@ -1,13 +1,11 @@
 //! `plans.jsonl` beside the rows: what plans were made of, and what they chose.
 
 use std::collections::HashMap;
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::{ResultsError, io};
+use crate::store::{ResultsError, append_lines, io};
 
 /// One line of `plans.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -96,18 +94,7 @@ impl PlanRow {
 /// # Errors
 /// The operating system's.
 pub fn append_plans(folder: &Path, rows: &[PlanRow]) -> Result<(), ResultsError> {
-    let path = folder.join("plans.jsonl");
-    let mut text = Vec::new();
-    for row in rows {
-        serde_json::to_writer(&mut text, row).map_err(|source| ResultsError::Syntax {
-            path: path.clone(),
-            line: 0,
-            source,
-        })?;
-        text.push(b'\n');
-    }
-    let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(io(&path))?;
-    file.write_all(&text).map_err(io(&path))
+    append_lines(&folder.join("plans.jsonl"), rows)
 }
 
 /// All rows of `plans.jsonl`, none where there is no such file. A torn last line is dropped; of rows about the same thing the last
@@ -144,6 +131,9 @@ pub fn read_plans(folder: &Path) -> Result<Vec<PlanRow>, ResultsError> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+
+    use std::fs::OpenOptions;
+    use std::io::Write;
 
     use super::*;
 

@@ -4,6 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use crate::row::{Row, Run};
 
 /// A results folder that cannot be read or written.
@@ -33,20 +35,30 @@ pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> ResultsError + '
     move |source| ResultsError::Io { path: path.to_owned(), source }
 }
 
+/// Rows as lines, each with its line feed.
+pub(crate) fn lines<T: Serialize>(path: &Path, rows: &[T]) -> Result<Vec<u8>, ResultsError> {
+    let mut text = Vec::new();
+    for row in rows {
+        let syntax = |source| ResultsError::Syntax { path: path.to_owned(), line: 0, source };
+        serde_json::to_writer(&mut text, row).map_err(syntax)?;
+        text.push(b'\n');
+    }
+    Ok(text)
+}
+
+/// Appends rows to a file of lines in one write: a crash leaves at most the last line torn.
+pub(crate) fn append_lines<T: Serialize>(path: &Path, rows: &[T]) -> Result<(), ResultsError> {
+    let text = lines(path, rows)?;
+    let mut file = OpenOptions::new().create(true).append(true).open(path).map_err(io(path))?;
+    file.write_all(&text).and_then(|()| file.flush()).map_err(io(path))
+}
+
 /// Appends rows to `results.jsonl` in `folder` and flushes: a crash loses at most the row being written.
 ///
 /// # Errors
 /// The operating system's.
 pub fn append(folder: &Path, rows: &[Row]) -> Result<(), ResultsError> {
-    let path = folder.join("results.jsonl");
-    let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(io(&path))?;
-    for row in rows {
-        let mut line =
-            serde_json::to_vec(row).map_err(|source| ResultsError::Syntax { path: path.clone(), line: 0, source })?;
-        line.push(b'\n');
-        file.write_all(&line).map_err(io(&path))?;
-    }
-    file.flush().map_err(io(&path))
+    append_lines(&folder.join("results.jsonl"), rows)
 }
 
 /// All rows of `folder`, in file order. A last line without its line feed (a crash while writing) is dropped; of rows with the same
@@ -89,16 +101,7 @@ pub fn read_rows(folder: &Path) -> Result<Vec<Row>, ResultsError> {
 pub fn replace_rows(folder: &Path, rows: &[Row]) -> Result<(), ResultsError> {
     let path = folder.join("results.jsonl");
     let temporary = folder.join("results.jsonl.tmp");
-    let mut text = Vec::new();
-    for row in rows {
-        serde_json::to_writer(&mut text, row).map_err(|source| ResultsError::Syntax {
-            path: path.clone(),
-            line: 0,
-            source,
-        })?;
-        text.push(b'\n');
-    }
-    std::fs::write(&temporary, text).map_err(io(&temporary))?;
+    std::fs::write(&temporary, lines(&path, rows)?).map_err(io(&temporary))?;
     std::fs::rename(&temporary, &path).map_err(io(&path))
 }
 

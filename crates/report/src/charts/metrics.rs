@@ -17,6 +17,14 @@ pub fn metrics(study: &Study, model: &str) -> Vec<Chart> {
     study.metrics(model).into_iter().filter_map(|metric| metric_chart(study, model, metric)).collect()
 }
 
+/// Beyond this many times the uncompressed model's figure, a row is named below the picture.
+const MOST_LOSS: f64 = 1.6;
+
+/// A tick of a logarithmic axis, short at any size.
+fn power(value: f64) -> String {
+    if value < 0.001 { format!("{value:.0e}") } else { significant(value, 2) }
+}
+
 fn metric_chart(study: &Study, model: &str, metric: &str) -> Option<Chart> {
     let mut points = Vec::new();
     let mut beyond = Vec::new();
@@ -35,6 +43,13 @@ fn metric_chart(study: &Study, model: &str, metric: &str) -> Option<Chart> {
         }
     }
     let (_, first, ..) = *points.first()?;
+    // A model that has lost its task would squeeze all others into a line.
+    let most = first.baseline.filter(|baseline| !first.higher_is_better && *baseline > 0.0).map(|b| b * MOST_LOSS);
+    let lost = points.extract_if(.., |point| most.is_some_and(|most| point.3 > most));
+    beyond.extend(lost.map(|(contender, _, bits, _)| (contender, bits)));
+    if points.is_empty() {
+        return None;
+    }
     let entries = legend(study, points.iter().map(|point| point.0));
     let values =
         points.iter().map(|point| point.3).chain(first.baseline).chain(first.baseline_interval.into_iter().flatten());
@@ -46,9 +61,7 @@ fn metric_chart(study: &Study, model: &str, metric: &str) -> Option<Chart> {
     let direction = if first.higher_is_better { "more is better" } else { "less is better" };
     let name = format!("{metric} ({direction})");
     let y = if log {
-        Axis::log(if low > 0.0 { low } else { positive } * 0.8, high * 1.2, &format!("{name}, logarithmic"), |value| {
-            significant(value, 2)
-        })
+        Axis::log(if low > 0.0 { low } else { positive } * 0.8, high * 1.2, &format!("{name}, logarithmic"), power)
     } else {
         (low, high) = (low - margin, high + margin);
         Axis::linear(low, high, &name, plain)

@@ -56,7 +56,7 @@ fn legend<'a>(study: &Study, contenders: impl Iterator<Item = &'a Contender>) ->
 }
 
 /// The options that only say how much to spend. Points that differ in nothing else lie on one curve.
-const RATE_OPTIONS: [&str; 4] = ["bits", "layers", "level", "like"];
+const RATE_OPTIONS: [&str; 5] = ["bits", "layers", "level", "like", "slope"];
 
 /// The curve a contender lies on: its series and every option but the rate.
 fn curve(contender: &Contender) -> String {

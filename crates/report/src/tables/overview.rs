@@ -16,7 +16,7 @@ struct Entry<'a> {
 }
 
 /// One row a codec over all models of real weights together; one column a model with its headline metric. `compact` keeps the Pareto
-/// frontier and each series' best row.
+/// frontier, each series' best row and calibrated rows.
 pub fn overview(study: &Study, compact: bool) -> Table {
     let real: Vec<&str> =
         study.model_names.iter().map(String::as_str).filter(|name| !study.is_synthetic(name)).collect();
@@ -66,8 +66,9 @@ pub fn overview(study: &Study, compact: bool) -> Table {
     table.note = "Bits of whole files, everything counted; the error is that of all tensors above the small-tensor policy. Bold: the uncompressed model's figure lies inside the row's 95 % interval.".to_owned();
     if entries.len() < all {
         let left = all - entries.len();
-        table.note +=
-            &format!(" {left} more rows in the report: shown are the Pareto frontier and each codec's best row.");
+        table.note += &format!(
+            " {left} more rows in the report: shown are the Pareto frontier, each codec's best row and calibrated rows."
+        );
     }
     table.rows = entries.into_iter().map(|entry| entry.cells).collect();
     table
@@ -86,7 +87,8 @@ fn kept(row: &ModelRow) -> Cell {
     Cell::number(value, significant(value, 4)).tone(tone)
 }
 
-/// The rows no other beats in both bits and error, and each series' nearest to the Shannon limit.
+/// The rows no other beats in both bits and error, and each series' nearest to the Shannon limit; calibrated rows as well, since they
+/// trade the error of weights for that of outputs.
 fn keep_notable(entries: &mut Vec<Entry>) {
     let gap = |bits: f64, error: f64| derive::gap_to_shannon_db(error, bits);
     let all: Vec<(f64, f64, String)> =
@@ -96,6 +98,6 @@ fn keep_notable(entries: &mut Vec<Entry>) {
         let beaten = all.iter().any(|(b, e, _)| (*b < bits && *e <= error) || (*b <= bits && *e < error));
         let family = entry.contender.family();
         let best = !all.iter().any(|(b, e, f)| *f == family && gap(*b, *e) < gap(bits, error));
-        !beaten || best
+        !beaten || best || entry.contender.calibrated
     });
 }
