@@ -201,12 +201,9 @@ impl Registry {
         let mut values = limits.filled(header.weights(), 0f32)?;
         if !values.is_empty() {
             (entry.decode)(&view, &mut values, limits)?;
-            for value in &mut values {
-                // A decoder fed with nonsense may overflow; the contract is finite values, exceptions apart.
-                if !value.is_finite() {
-                    return Err(DecodeError::corrupt("a reconstructed value is not finite"));
-                }
-                *value = header.dtype.round(*value);
+            // A decoder fed with nonsense may overflow; the contract is finite values, exceptions apart.
+            if !header.dtype.round_all(&mut values) {
+                return Err(DecodeError::corrupt("a reconstructed value is not finite"));
             }
         }
         if let Some(bytes) = exceptions {

@@ -54,9 +54,9 @@ pub enum Weighing<'a> {
 }
 
 impl Weighing<'_> {
-    /// The damped quadratic form of calibrated inputs; `None` where the statistics belong to another shape or say nothing, and for weights of
+    /// The quadratic form of calibrated inputs, its diagonal raised by `damping` of its mean; `None` where the statistics belong to another shape or say nothing, and for weights of
     /// absurd magnitude.
-    pub fn form(calibration: &Calibration, values: &[f32], columns: usize) -> Option<Self> {
+    pub fn form(calibration: &Calibration, values: &[f32], columns: usize, damping: f64) -> Option<Self> {
         // Products of weights must neither overflow nor vanish.
         let largest = values.iter().fold(0f32, |largest, value| largest.max(value.abs()));
         if !(1e-18..1e18).contains(&largest) {
@@ -69,13 +69,10 @@ impl Weighing<'_> {
         }
         // Relative to the mean diagonal, so that no magnitude overflows.
         let mut form: Vec<f64> = hessian.iter().map(|&entry| f64::from(entry) / mean).collect();
-        form.iter_mut().step_by(columns + 1).for_each(|diagonal| *diagonal = diagonal.max(0.0) + DAMPING);
+        form.iter_mut().step_by(columns + 1).for_each(|diagonal| *diagonal = diagonal.max(0.0) + damping);
         Some(Self::Form(form))
     }
 }
-
-/// Added to the diagonal, as a part of its mean: calibration data is finite.
-const DAMPING: f64 = 0.01;
 
 /// Lambda in squared steps per bit at a rate: the slope of the operational curve, measured on Gaussian and Laplacian sources.
 fn lambda(bits: f64) -> f32 {

@@ -156,23 +156,45 @@ impl Codec for Trellis {
         let search =
             encoder::Search { contexts: self.config.contexts, ..self.config.effort.search(rate, tensor.len()) };
         let (columns, values) = (tensor.columns(), tensor.values());
-        let calibration = context.calibration;
-        let full = calibration.filter(|_| self.config.hessian == Hessian::Full);
-        let form = full.and_then(|calibration| Weighing::form(calibration, values, columns));
-        let weights = calibration
-            .filter(|_| self.config.hessian != Hessian::None && form.is_none())
-            .and_then(|calibration| weights::Weights::from_calibration(calibration, columns));
-        let weighing = form.or(weights.as_ref().map(Weighing::Columns)).unwrap_or(Weighing::Plain);
         let aim = match self.config.slope.get() {
             0.0 => Aim::Bits(self.config.bits.get()),
             slope => Aim::Slope(slope),
         };
+        let calibration = context.calibration;
+        let full = calibration.filter(|_| self.config.hessian == Hessian::Full);
+        // Where inputs say little of a direction, errors there count little and may outgrow the weights; damping holds them back.
+        for damping in DAMPING {
+            let Some(form) = full.and_then(|calibration| Weighing::form(calibration, values, columns, damping)) else {
+                break;
+            };
+            let encoded = encoder::encode(tensor, context, form, aim, search)?;
+            if keeps_something(tensor, &encoded)? || damping == DAMPING[DAMPING.len() - 1] {
+                return Ok(encoded);
+            }
+        }
+        let weights = calibration
+            .filter(|_| self.config.hessian != Hessian::None)
+            .and_then(|calibration| weights::Weights::from_calibration(calibration, columns));
+        let weighing = weights.as_ref().map_or(Weighing::Plain, Weighing::Columns);
         encoder::encode(tensor, context, weighing, aim, search)
     }
 
     fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {
         stream::decode(encoded, out, limits)
     }
+}
+
+/// What is tried, in this order, as additions to the diagonal of the Hessian, in parts of its mean: calibration data is finite.
+const DAMPING: [f64; 3] = [0.01, 0.1, 1.0];
+
+/// Whether the weights themselves, not only the outputs, come back nearer than zeros would.
+fn keeps_something(tensor: &TensorView<'_>, encoded: &Encoded) -> Result<bool, EncodeError> {
+    let mut decoded = vec![0f32; tensor.len()];
+    stream::decode(&encoded.view(tensor.shape()), &mut decoded, &mut Limits::new(u64::MAX))
+        .map_err(|error| EncodeError::Internal(format!("a fresh stream does not decode: {error}")))?;
+    let squared = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>();
+    let error = squared(&mut tensor.values().iter().zip(&decoded).map(|(w, v)| f64::from(*w) - f64::from(*v)));
+    Ok(error < squared(&mut tensor.values().iter().map(|w| f64::from(*w))))
 }
 
 /// Adds what this crate offers to a registry.
