@@ -49,7 +49,8 @@ fn trade_off(
 ) -> Option<Chart> {
     lines.iter_mut().for_each(|line| {
         line.retain(|(_, point)| point.sums.encode_speed().is_some() && point.sums.relative_error().is_finite());
-        line.sort_by(|a, b| a.0.total_cmp(&b.0));
+        // By error, not by the option: 0 may stand for everything.
+        line.sort_by(|a, b| a.1.sums.relative_error().total_cmp(&b.1.sums.relative_error()));
     });
     let all: Vec<(f64, f64)> = lines
         .iter()
