@@ -40,21 +40,21 @@ impl Matrix {
     /// model is left without them.
     pub fn new(config: Config, registry: &Registry) -> Result<Self, Problems> {
         let mut problems = Vec::new();
-        let (mut models, mut absent) = (Vec::new(), Vec::new());
+        let (mut models, mut absent, mut unfetched) = (Vec::new(), Vec::new(), Vec::new());
         for spec in &config.models {
             let problem =
-                |message| Problem { at: spec.at.clone(), message: format!("model `{}`: {message}", spec.name) };
+                |message: String| Problem { at: spec.at.clone(), message: format!("model `{}`: {message}", spec.name) };
             match Source::open(spec) {
                 Ok(model) => models.push(model),
-                Err(OpenError::Absent(message)) => absent.push((spec.name.clone(), message)),
+                Err(OpenError::Absent(message)) => {
+                    unfetched.push(problem(message.clone()));
+                    absent.push((spec.name.clone(), message));
+                }
                 Err(OpenError::Wrong(message)) => problems.push(problem(message)),
             }
         }
         if models.is_empty() {
-            let at = |name: &str| config.models.iter().find(|spec| spec.name == name).map(|spec| spec.at.clone());
-            problems.extend(absent.iter().filter_map(|(name, message)| {
-                Some(Problem { at: at(name)?, message: format!("model `{name}`: {message}") })
-            }));
+            problems.append(&mut unfetched);
         }
         if !problems.is_empty() {
             return Err(Problems(problems));
