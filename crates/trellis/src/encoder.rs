@@ -11,7 +11,7 @@ use seedpress_entropy::binary::log2;
 use crate::classes::Classes;
 use crate::code::Code;
 use crate::math::exp2;
-use crate::pass::{Pass, Rows};
+use crate::pass::{Outcome, Pass, Rows};
 use crate::stream::{CHUNK, Params, fresh_models, write_chunk, write_models};
 use crate::sweep::{Problem, Sweep};
 use crate::symbols::{Counts, MOST_SHIFT};
@@ -31,6 +31,12 @@ pub struct Search {
     pub tolerance: f64,
     /// Whether scales of rows and columns may become contexts.
     pub contexts: bool,
+}
+
+impl Search {
+    fn code(self) -> Result<Code, EncodeError> {
+        Code::new(self.memory).ok_or_else(|| EncodeError::Internal("unknown trellis code".into()))
+    }
 }
 
 /// What a search aims at.
@@ -132,7 +138,7 @@ pub fn encode(
     effort: Search,
 ) -> Result<Encoded, EncodeError> {
     let (rows, columns) = (tensor.rows(), tensor.columns());
-    let code = Code::new(effort.memory).ok_or_else(|| EncodeError::Internal("unknown trellis code".into()))?;
+    let code = effort.code()?;
     let blank = Params { memory: effort.memory, ..Params::default() };
     if tensor.values().iter().all(|&v| v == 0.0) {
         return Ok(Encoded::single(blank.to_bytes(&Classes::none(), []), Vec::new()));
@@ -153,21 +159,11 @@ pub fn encode(
         }
         None => tensor.values(),
     };
-    // An offset would have to be weighted too.
-    let offset = if weights.is_some() { 0.0 } else { offset(values) };
-    let params = Params { offset, weighted: weights.is_some(), ..blank };
-    let magnitude = |v: f32| (f64::from(v) - f64::from(offset)).abs();
-    let largest = values.iter().map(|&v| magnitude(v)).fold(0.0, f64::max);
-    if largest == 0.0 {
-        return Ok(Encoded::single(Params { weighted: false, ..params }.to_bytes(&Classes::none(), []), Vec::new()));
-    }
-    let mean = values.iter().map(|&v| magnitude(v)).sum::<f64>() / count as f64;
-    let classes = match effort.contexts {
-        true => Classes::choose(values, offset, rows, columns),
-        false => Classes::none(),
+    let Some(source) = Source::of_tensor(values, rows, columns, weights.is_some(), effort)? else {
+        return Ok(constant(values, effort));
     };
-    let source = Rows::new(values, offset, columns, classes, code, effort.sample);
-    let power = values.iter().map(|&v| magnitude(v) * magnitude(v)).sum::<f64>();
+    let Source { rows: source, params, mean, largest } = source;
+    let power = values.iter().map(|&v| (f64::from(v) - f64::from(params.offset)).powi(2)).sum::<f64>();
     let mut level = Level::new(aim);
     let mut before = None;
     let (goal, found) = loop {
@@ -183,32 +179,59 @@ pub fn encode(
     Ok(encoded)
 }
 
-/// Compresses values of row length `columns` that have one of `count` known classes each.
-///
-/// # Errors
-/// Cancellation.
-pub fn encode_known(
-    values: &[f32],
-    known: &[u8],
-    count: u8,
-    columns: usize,
-    context: &EncodeContext<'_>,
-    bits: f64,
-    effort: Search,
-) -> Result<Encoded, EncodeError> {
-    let code = Code::new(effort.memory).ok_or_else(|| EncodeError::Internal("unknown trellis code".into()))?;
-    let classes = Classes { count, ..Classes::none() };
-    let params = Params { memory: effort.memory, ..Params::default() };
-    let largest = values.iter().map(|&v| f64::from(v.abs())).fold(0.0, f64::max);
-    let mean = values.iter().map(|&v| f64::from(v.abs())).sum::<f64>() / values.len() as f64;
-    if largest == 0.0 {
-        return Ok(Encoded::single(params.to_bytes(&classes, []), Vec::new()));
+/// A stream of equal weights.
+pub(crate) fn constant(values: &[f32], effort: Search) -> Encoded {
+    let offset = values.first().copied().unwrap_or(0.0);
+    let params = Params { offset, memory: effort.memory, ..Params::default() };
+    Encoded::single(params.to_bytes(&Classes::none(), []), Vec::new())
+}
+
+/// Weights about to be searched, in row-major order.
+pub(crate) struct Source<'a> {
+    pub rows: Rows<'a>,
+    pub params: Params,
+    /// Mean magnitude.
+    pub mean: f64,
+    pub largest: f64,
+}
+
+impl<'a> Source<'a> {
+    /// Values of a tensor, `weighted` or as they are, with an offset and classes of their own; `None` where all are the same.
+    pub fn of_tensor(
+        values: &'a [f32],
+        rows: usize,
+        columns: usize,
+        weighted: bool,
+        effort: Search,
+    ) -> Result<Option<Self>, EncodeError> {
+        // An offset would have to be weighted too.
+        let offset = if weighted { 0.0 } else { offset(values) };
+        let params = Params { offset, weighted, memory: effort.memory, ..Params::default() };
+        let classes = || match effort.contexts {
+            true => Classes::choose(values, offset, rows, columns),
+            false => Classes::none(),
+        };
+        Self::new(values, columns, params, classes, effort)
     }
-    let hunt = Hunt { context, effort, code, count: values.len() };
-    let source = Rows::new(values, 0.0, columns, classes, code, effort.sample).knowing(known);
-    let goal = hunt.goal(None, source.classes(), bits, mean, largest);
-    let found = hunt.search(&source, &goal, &params, None)?;
-    hunt.finish(&source, &goal, found, columns)
+
+    /// `None` where every weight equals the offset.
+    pub fn new(
+        values: &'a [f32],
+        columns: usize,
+        params: Params,
+        classes: impl FnOnce() -> Classes,
+        effort: Search,
+    ) -> Result<Option<Self>, EncodeError> {
+        let code = effort.code()?;
+        let magnitude = |v: f32| (f64::from(v) - f64::from(params.offset)).abs();
+        let largest = values.iter().map(|&v| magnitude(v)).fold(0.0, f64::max);
+        if largest == 0.0 {
+            return Ok(None);
+        }
+        let mean = values.iter().map(|&v| magnitude(v)).sum::<f64>() / values.len() as f64;
+        let rows = Rows::new(values, params.offset, columns, classes(), code, effort.sample);
+        Ok(Some(Self { rows, params, mean, largest }))
+    }
 }
 
 /// The rate on trial, where it follows from a slope.
@@ -254,19 +277,19 @@ impl Level {
 
 /// What stays the same while a rate is searched for.
 #[derive(Clone, Copy)]
-struct Hunt<'a> {
-    context: &'a EncodeContext<'a>,
-    effort: Search,
-    code: Code,
-    count: usize,
+pub(crate) struct Hunt<'a> {
+    pub context: &'a EncodeContext<'a>,
+    pub effort: Search,
+    pub code: Code,
+    pub count: usize,
 }
 
 /// What is aimed at.
-struct Goal {
+pub(crate) struct Goal {
     /// Bits per weight in all.
     bits: f64,
     /// Bits per weight of the indices.
-    rate: f64,
+    pub rate: f64,
     lambda: f32,
     most_points: usize,
     weight_bytes: Option<Vec<u8>>,
@@ -292,15 +315,23 @@ impl Goal {
     }
 }
 
-/// Where a search ended.
-struct Found {
+/// Where a search stands.
+#[derive(Clone)]
+pub(crate) struct Found {
     log_step: f64,
-    params: Params,
-    tables: Tables,
+    pub params: Params,
+    pub tables: Tables,
+}
+
+impl Found {
+    /// Whether the step is as small as it may be and still takes fewer bits than there are.
+    fn exhausted(&self, goal: &Goal, miss: f64) -> bool {
+        self.log_step <= goal.floor && miss < 0.0
+    }
 }
 
 impl Hunt<'_> {
-    fn goal(&self, weight_bytes: Option<Vec<u8>>, classes: &Classes, bits: f64, mean: f64, largest: f64) -> Goal {
+    pub fn goal(&self, weight_bytes: Option<Vec<u8>>, classes: &Classes, bits: f64, mean: f64, largest: f64) -> Goal {
         let count = self.count as f64;
         // The least step a finite binary32 can hold and whose indices stay within 22 bits.
         let least = (largest / f64::from(1 << 22)).max(f64::from(f32::MIN_POSITIVE) / f64::from(1 << 22));
@@ -326,7 +357,7 @@ impl Hunt<'_> {
     }
 
     /// Finds step and tables on the sample, from where a search for nearly the same ended if there was one.
-    fn search(
+    pub fn search(
         &self,
         source: &impl Pass,
         goal: &Goal,
@@ -335,7 +366,7 @@ impl Hunt<'_> {
     ) -> Result<Found, EncodeError> {
         let contexts = 2 * usize::from(source.classes().count);
         let sampled = source.sampled() as f64;
-        let Goal { rate, lambda, mean, .. } = *goal;
+        let rate = goal.rate;
         let starts: &[f64] = if rate < 2.2 && self.count >= 1024 { &[0.01, 1.0] } else { &[0.01] };
         // Low rates converge slowly: the points move far from the lattice.
         let settled = if rate < 2.2 && before.is_none() { 8 } else { 4 };
@@ -343,50 +374,62 @@ impl Hunt<'_> {
         let starts = if before.is_some() { &starts[..1] } else { starts };
         let mut found: Option<(f64, Found)> = None;
         for &zero in starts {
-            let mut params = blank.clone();
-            // About where a Laplacian ends up; the search does the rest.
-            let mut log_step = log2((mean * 1.3 * exp2(-(rate - 1.2))).max(goal.least)).min(goal.ceiling);
-            params.step = goal.step(log_step);
-            params.shift = shift(mean, params.step);
-            let mut state =
-                tables(&params, &guess(mean / f64::from(params.step), params.shift, contexts, zero), lambda);
+            let mut trial = self.start(goal, blank, contexts, zero);
             if let Some(before) = &before {
-                log_step = before.log_step;
-                params = before.params.clone();
-                state = before.tables.clone();
+                trial = before.clone();
             }
             let mut merit = f64::INFINITY;
-            // Step and tables move together: the rate falls by less than one bit an octave, so the iteration contracts, and no
-            // bracket goes stale while the tables still change.
             for pass in 0..14 {
                 self.context.check_cancelled()?;
-                let outcome = source.pass(false, &state, params.step, params.shift);
-                params.points = outcome.points(goal.most_points);
-                state = tables(&params, &outcome.counts, lambda);
-                let reached = outcome.bits() / sampled;
+                let outcome = source.pass(false, &trial.tables, trial.params.step, trial.params.shift);
+                let step = f64::from(trial.params.step);
                 let error = (outcome.error / sampled).max(1e-30);
-                merit = log2(error * f64::from(params.step) * f64::from(params.step)) + 2.0 * reached;
-                let miss = reached - rate;
-                if pass >= settled && miss.abs() < self.effort.tolerance || log_step <= goal.floor && miss < 0.0 {
+                merit = log2(error * step * step) + 2.0 * outcome.bits() / sampled;
+                let miss = self.learn(goal, &mut trial, &outcome, sampled);
+                if pass >= settled && miss.abs() < self.effort.tolerance || trial.exhausted(goal, miss) {
                     break;
                 }
-                log_step = (log_step + miss.clamp(-2.0, 2.0)).max(goal.floor).min(goal.ceiling);
-                params.step = goal.step(log_step);
-                let moved = shift(mean, params.step);
-                if moved != params.shift {
-                    params.shift = moved;
-                    state = tables(&params, &guess(mean / f64::from(params.step), moved, contexts, zero), lambda);
-                }
+                self.move_step(goal, &mut trial, miss, zero);
             }
             if found.as_ref().is_none_or(|(least, ..)| merit < *least) {
-                found = Some((merit, Found { log_step, params, tables: state }));
+                found = Some((merit, trial));
             }
         }
         found.map(|(_, found)| found).ok_or_else(|| EncodeError::Internal("no start was tried".into()))
     }
 
+    /// Where a search starts: about where a Laplacian ends up, with Q1's zero as frequent as `zero` of its share.
+    pub fn start(&self, goal: &Goal, blank: &Params, contexts: usize, zero: f64) -> Found {
+        let log_step = log2((goal.mean * 1.3 * exp2(-(goal.rate - 1.2))).max(goal.least)).min(goal.ceiling);
+        let step = goal.step(log_step);
+        let params = Params { step, shift: shift(goal.mean, step), ..blank.clone() };
+        let guess = guess(goal.mean / f64::from(step), params.shift, contexts, zero);
+        let tables = tables(&params, &guess, goal.lambda);
+        Found { log_step, params, tables }
+    }
+
+    /// Takes over what a pass counted; returns by how many bits per weight it missed the rate.
+    pub fn learn(&self, goal: &Goal, trial: &mut Found, outcome: &Outcome, sampled: f64) -> f64 {
+        trial.params.points = outcome.points(goal.most_points);
+        trial.tables = tables(&trial.params, &outcome.counts, goal.lambda);
+        outcome.bits() / sampled - goal.rate
+    }
+
+    /// Step and tables move together: the rate falls by less than one bit an octave, so the iteration contracts, and no bracket goes
+    /// stale while the tables still change.
+    pub fn move_step(&self, goal: &Goal, trial: &mut Found, miss: f64, zero: f64) {
+        trial.log_step = (trial.log_step + miss.clamp(-2.0, 2.0)).max(goal.floor).min(goal.ceiling);
+        trial.params.step = goal.step(trial.log_step);
+        let moved = shift(goal.mean, trial.params.step);
+        if moved != trial.params.shift {
+            trial.params.shift = moved;
+            let guess = guess(goal.mean / f64::from(trial.params.step), moved, trial.tables.contexts(), zero);
+            trial.tables = tables(&trial.params, &guess, goal.lambda);
+        }
+    }
+
     /// Corrects the step on the whole tensor, from bytes really written. `row` is the length of a row of the stream.
-    fn finish(&self, source: &impl Pass, goal: &Goal, found: Found, row: usize) -> Result<Encoded, EncodeError> {
+    pub fn finish(&self, source: &impl Pass, goal: &Goal, found: Found, row: usize) -> Result<Encoded, EncodeError> {
         let Found { mut log_step, mut params, tables: mut state } = found;
         let (count, bits) = (self.count, goal.bits);
         let classes = source.classes();

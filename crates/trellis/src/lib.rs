@@ -59,6 +59,17 @@ pub enum Effort {
 }
 
 impl Effort {
+    /// The search for a layer of several, which looks at the next one: `2^(2 memory)` states.
+    fn layered(self, rate: f64, count: usize) -> encoder::Search {
+        let memory = match self {
+            Effort::Fast => 4,
+            Effort::Default => 5,
+            Effort::High => 6,
+            Effort::Best => 7,
+        };
+        encoder::Search { memory, ..self.search(rate, count) }
+    }
+
     /// The search at a rate in bits per weight for a number of weights.
     fn search(self, rate: f64, count: usize) -> encoder::Search {
         let memory = match self {

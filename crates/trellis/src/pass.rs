@@ -45,6 +45,21 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// The sums over parts, in their order: they must not depend on who finished first.
+    pub fn merged(parts: impl IntoIterator<Item = Self>) -> Option<Self> {
+        parts.into_iter().reduce(|mut total, part| {
+            total.counts.iter_mut().zip(&part.counts).for_each(|(own, more)| own.merge(more));
+            total.raw += part.raw;
+            total.error += part.error;
+            for (own, more) in total.centroids.iter_mut().flatten().zip(part.centroids.iter().flatten()) {
+                own.0 += more.0;
+                own.1 += more.1;
+            }
+            total.choices.extend(part.choices);
+            total
+        })
+    }
+
     /// Size of the indices with tables that learn.
     pub fn bits(&self) -> f64 {
         self.raw as f64 + self.counts.iter().map(Counts::adaptive_bits).sum::<f64>()
@@ -171,19 +186,38 @@ impl<'a> Rows<'a> {
     pub fn knowing(self, known: &'a [u8]) -> Self {
         Self { known: Some(known), ..self }
     }
+
+    /// The code the weights are searched with.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// First weight and length of the pieces that are searched each for itself.
+    pub fn pieces(&self, whole: bool) -> &[(usize, usize)] {
+        if whole { &self.chunks } else { &self.sample }
+    }
+
+    /// Distances from the offset in steps.
+    pub fn magnitudes(&self, start: usize, length: usize, step: f32) -> Vec<f32> {
+        let (offset, inverse) = (f64::from(self.offset), 1.0 / f64::from(step));
+        let values = &self.values[start..start + length];
+        values.iter().map(|&v| ((f64::from(v) - offset).abs() * inverse) as f32).collect()
+    }
+
+    /// Which weights lie below the offset.
+    pub fn signs(&self, start: usize, length: usize) -> Vec<bool> {
+        self.values[start..start + length].iter().map(|&v| v < self.offset).collect()
+    }
 }
 
 impl Pass for Rows<'_> {
     fn pass(&self, whole: bool, tables: &Tables, step: f32, shift: u32) -> Outcome {
-        let pieces = if whole { &self.chunks } else { &self.sample };
         let contexts = 2 * usize::from(self.classes.count);
-        let inverse = 1.0 / f64::from(step);
-        let parts: Vec<Outcome> = pieces
+        let parts: Vec<Outcome> = self
+            .pieces(whole)
             .par_iter()
             .map_init(Scratch::default, |scratch, &(start, length)| {
-                let values = &self.values[start..start + length];
-                let offset = f64::from(self.offset);
-                let u: Vec<f32> = values.iter().map(|&v| ((f64::from(v) - offset).abs() * inverse) as f32).collect();
+                let u = self.magnitudes(start, length, step);
                 let mut classes = vec![0u8; length];
                 self.fill(start, &mut classes);
                 let mut indices = vec![0u32; length];
@@ -198,24 +232,11 @@ impl Pass for Rows<'_> {
                     tally.error(miss * miss);
                     state = self.code.next(state, k as usize & 1);
                 }
-                let negative = values.iter().map(|&v| v < self.offset).collect();
+                let negative = self.signs(start, length);
                 tally.finish(vec![Choice { indices, negative }])
             })
             .collect();
-        // Merged in the order of the pieces: the sums must not depend on who finished first.
-        let mut parts = parts.into_iter();
-        let Some(mut total) = parts.next() else { return Tally::new(contexts, shift).finish(Vec::new()) };
-        for part in parts {
-            total.counts.iter_mut().zip(&part.counts).for_each(|(own, more)| own.merge(more));
-            total.raw += part.raw;
-            total.error += part.error;
-            for (own, more) in total.centroids.iter_mut().flatten().zip(part.centroids.iter().flatten()) {
-                own.0 += more.0;
-                own.1 += more.1;
-            }
-            total.choices.extend(part.choices);
-        }
-        total
+        Outcome::merged(parts).unwrap_or_else(|| Tally::new(contexts, shift).finish(Vec::new()))
     }
 
     fn sampled(&self) -> usize {

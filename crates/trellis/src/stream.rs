@@ -337,6 +337,12 @@ pub struct Stream<'a> {
 /// What is noted of an index: its quantiser and whether it was 0, 1 or more.
 pub const CELLS: u8 = 6;
 
+/// The cell of an index.
+#[inline]
+pub fn cell(quantizer: usize, k: usize) -> u8 {
+    (3 * quantizer + k.min(2)) as u8
+}
+
 /// Reconstructs a tensor from a stream whose classes are `known` (and how many there are) where they are not its own, notes in
 /// which of [`CELLS`] each index lay, and returns the classes.
 ///
@@ -444,7 +450,7 @@ pub fn decode_noting(
                 None => params.weight(params.point(quantizer, k), negative),
             };
             if let Some(notes) = &mut notes {
-                notes[at] = (3 * quantizer + k.min(2)) as u8;
+                notes[at] = cell(quantizer, k);
             }
             state = code.next(state, k & 1);
         }

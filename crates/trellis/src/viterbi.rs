@@ -47,14 +47,14 @@ impl Tables {
     }
 
     #[inline]
-    fn cost(&self, u: f32, weight: f32, context: usize, quantizer: usize, k: usize) -> f32 {
+    pub(crate) fn cost(&self, u: f32, weight: f32, context: usize, quantizer: usize, k: usize) -> f32 {
         let error = u - self.point(quantizer, k);
         weight * (error * error) + self.rate(context, k)
     }
 
     /// The cheapest index of a parity: one of the two that bracket `u`, or the smallest.
     #[inline]
-    fn best(&self, u: f32, weight: f32, class: usize, quantizer: usize, parity: usize) -> (f32, usize) {
+    pub(crate) fn best(&self, u: f32, weight: f32, class: usize, quantizer: usize, parity: usize) -> (f32, usize) {
         let context = 2 * class + quantizer;
         let floor = ((u + quantizer as f32) * 0.5) as usize;
         if floor + 3 >= self.reach {
@@ -99,7 +99,7 @@ impl Tables {
 
     /// The four branch costs: Q0 even, Q0 odd, Q1 even, Q1 odd.
     #[inline]
-    fn branches(&self, u: f32, weight: f32, class: usize) -> [f32; 4] {
+    pub(crate) fn branches(&self, u: f32, weight: f32, class: usize) -> [f32; 4] {
         let mut costs = [0f32; 4];
         for quantizer in 0..2 {
             let floor = ((u + quantizer as f32) * 0.5) as usize;

@@ -1,21 +1,26 @@
 //! Several layers, each a trellis on what the ones before left, so that any prefix decodes.
 //!
-//! Layers coded each for itself add their gaps to the rate-distortion function. The entropy code of a layer has a context for each
-//! *cell* of the layer before: its quantiser, and whether the index was 0, 1 or more; the residual's spread depends on it. Scales of rows
-//! and columns come in as two groups of the first layer's classes. Residuals are mirrored where the reconstruction so far is negative:
-//! the cells of either sign are alike.
+//! The entropy code of a layer has a context for each *cell* of the layer before: its quantiser, and whether the index was 0, 1 or more;
+//! the residual's spread depends on it. Scales of rows and columns come in as two groups of the first layer's classes. Residuals are
+//! mirrored where the reconstruction so far is negative: the cells of either sign are alike.
 //!
-//! What this costs against one layer at the same bytes and effort, on 2^18 weights in layers of 1.07 bits (`examples/layers.rs`):
+//! Layers chosen one after another add their gaps to the rate-distortion function: near it a residual is independent of the
+//! reconstruction, and what an entropy code of single residuals cannot see, the shape of the trellis' cells in many dimensions, is lost.
+//! So each layer but the last is chosen with the next one in view ([`lookahead`]), over the product of both trellises ([`product`]).
 //!
-//! | source | effort | two layers | three layers |
-//! | --- | --- | --- | --- |
-//! | normal | default | 0.75 dB | 1.40 dB |
-//! | normal | best | 0.42 dB | 0.77 dB |
-//! | Laplacian | default | 0.52 dB | 1.26 dB |
+//! What layers cost against one layer at the same bytes and effort, in dB, on 2^18 weights (`examples/layers.rs`), and what three layers
+//! of 256 states cost when chosen one after another:
 //!
-//! On normal weights the cells say nothing: near the rate-distortion function the residual is independent of the reconstruction. What is
-//! lost there is the shape of the trellis' cells in many dimensions, about the gap of the layer before, which an entropy code of single
-//! residuals cannot see. Hence the default of 256 states, whose gaps are smallest.
+//! | source | effort | 2 layers, 1.07 + 1.07 bits | 2 layers, 1.6 + 1.6 bits | 3 layers of 1.07 bits |
+//! | --- | --- | --- | --- | --- |
+//! | normal | default | .20, .18 | .14, .20 | .19, .30, .71 |
+//! | normal | high | .27, .25 | .20, .16 | .25, .38, .63 |
+//! | normal | best | .31, .20 | .23, .19 | .31, .28, .55 |
+//! | normal | best, one after another | .00, .42 | | .00, .42, .77 |
+//! | Laplacian | high | .15, .15 | .19, .13 | .16, .26, .54 |
+//! | Student-t | high | .21, .21 | .20, .18 | .30, .25, .62 |
+//!
+//! The last of three layers has none to look at; three in view would need the product of three trellises.
 //!
 //! The first layer is a stream as [`stream`](crate::stream) describes. A later one has the parameter bytes of such a stream as its first
 //! segment (role tables), without classes and with 12 element classes: the cell of the layer before (three times the quantiser plus the
@@ -31,8 +36,13 @@ use seedpress_codec::{
 use serde::{Deserialize, Serialize};
 
 use crate::Effort;
-use crate::encoder::{Aim, Weighing, encode, encode_known};
-use crate::stream::{CELLS, Stream, decode_noting};
+use crate::classes::Classes;
+use crate::encoder::{Hunt, Search, Source, constant};
+use crate::pass::Pass;
+use crate::stream::{CELLS, Params, Stream, cell, decode_noting};
+
+mod lookahead;
+mod product;
 
 /// Element classes of a later layer.
 const KNOWN: u8 = 2 * CELLS;
@@ -45,13 +55,14 @@ pub struct Config {
     pub bits: Number<100, 12000>,
     /// Number of layers, which share the bits equally.
     pub layers: Int<1, 8>,
-    /// How hard to search: `fast`, `default`, `high` or `best`. The gaps of layers add up, so more states pay more than in one layer.
+    /// How hard to search: `default` (32 x 32 states), `high` (64 x 64) or `best` (128 x 128) with the next layer in view, or `fast`
+    /// (16 states, one layer after another).
     pub effort: Effort,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { bits: Number::of(3.2), layers: Int::of(3), effort: Effort::Best }
+        Self { bits: Number::of(3.2), layers: Int::of(2), effort: Effort::High }
     }
 }
 
@@ -74,17 +85,24 @@ impl State {
         let (mut cells, mut groups) = (limits.filled(count, 0u8)?, limits.filled(count, 0u8)?);
         let classes = decode_noting(stream, None, Some(&mut cells), &mut weights, limits)?;
         let (_, columns) = matrix_shape(stream.shape);
-        if !classes.rows.is_empty() || !classes.columns.is_empty() {
-            classes.fill(0, columns, &mut groups);
-        }
-        let most = classes.count;
-        groups.iter_mut().for_each(|group| *group = if 2 * *group >= most { CELLS } else { 0 });
+        halves(&classes, columns, &mut groups);
         Ok(Self { weights, cells, groups })
     }
 
     /// The classes of the next layer.
     fn known(&self) -> Vec<u8> {
         self.cells.iter().zip(&self.groups).map(|(&cell, &group)| cell + group).collect()
+    }
+
+    /// What is left, mirrored where the reconstruction is negative.
+    fn residual(&self, wanted: &[f32]) -> Vec<f32> {
+        let pairs = wanted.iter().zip(&self.weights);
+        pairs
+            .map(|(&wanted, &weight)| {
+                let left = f64::from(wanted) - f64::from(weight);
+                ((if weight < 0.0 { -left } else { left }) as f32).clamp(-f32::MAX, f32::MAX)
+            })
+            .collect()
     }
 
     fn refine(&mut self, stream: Stream<'_>, limits: &mut Limits) -> Result<(), DecodeError> {
@@ -99,6 +117,39 @@ impl State {
         Ok(())
     }
 }
+
+/// What the groups add to the cells: nothing for the lower half of the classes.
+fn halves(classes: &Classes, columns: usize, groups: &mut [u8]) {
+    if !classes.rows.is_empty() || !classes.columns.is_empty() {
+        classes.fill(0, columns, groups);
+    }
+    groups.iter_mut().for_each(|group| *group = if 2 * *group >= classes.count { CELLS } else { 0 });
+}
+
+/// Compresses one layer, with the next in view where `ahead` says what its groups are.
+fn encode(
+    source: &Source<'_>,
+    ahead: Option<&[u8]>,
+    [count, columns]: [usize; 2],
+    bits: [f64; 2],
+    context: &EncodeContext<'_>,
+    effort: Search,
+) -> Result<Encoded, EncodeError> {
+    match ahead.filter(|_| effort.memory >= LEAST_AHEAD && bits.iter().all(|&bits| bits >= LEAST_BITS)) {
+        Some(groups) => lookahead::encode(source, groups, columns, bits, context, effort),
+        None => {
+            let hunt = Hunt { context, effort, code: source.rows.code(), count };
+            let goal = hunt.goal(None, source.rows.classes(), bits[0], source.mean, source.largest);
+            let found = hunt.search(&source.rows, &goal, &source.params, None)?;
+            hunt.finish(&source.rows, &goal, found, columns)
+        }
+    }
+}
+
+/// Memory from which on a layer is searched with the next one in view.
+const LEAST_AHEAD: u8 = 5;
+/// Bits per weight from which on that pays: where most indices are 0, either layer might leave its share to the other.
+const LEAST_BITS: f64 = 0.75;
 
 fn views(segments: &[Segment]) -> Vec<SegmentView<'_>> {
     segments.iter().map(|segment| SegmentView { role: segment.role, bytes: &segment.bytes }).collect()
@@ -125,32 +176,36 @@ impl Codec for Layered {
 
     fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
         let (layers, count) = (self.config.layers.size(), tensor.len());
-        let share = self.config.bits.get() / layers as f64;
-        let effort = self.config.effort.search(share, count);
+        let share = (self.config.bits.get() / layers as f64).max(0.1);
+        let effort = self.config.effort.layered(share, count);
         let quiet = EncodeContext { progress: None, ..*context };
-        let mut encoded = encode(tensor, &quiet, Weighing::Plain, Aim::Bits(share.max(0.1)), effort)?;
         let inner = |error: DecodeError| EncodeError::Internal(error.to_string());
+        let blank = Params { memory: effort.memory, ..Params::default() };
+        let (rows, columns) = (tensor.rows(), tensor.columns());
+        let mut encoded = match Source::of_tensor(tensor.values(), rows, columns, false, effort)? {
+            None => constant(tensor.values(), effort),
+            Some(source) => {
+                let mut groups = vec![0u8; count];
+                halves(source.rows.classes(), columns, &mut groups);
+                let ahead = (layers > 1).then_some(&groups[..]);
+                encode(&source, ahead, [count, columns], [share; 2], &quiet, effort)?
+            }
+        };
         let mut limits = Limits::new(u64::MAX);
-        let first = views(&encoded.layers[0].segments);
-        let stream = Stream { params: &encoded.params, segments: &first, shape: tensor.shape() };
+        let segments = views(&encoded.layers[0].segments);
+        let stream = Stream { params: &encoded.params, segments: &segments, shape: tensor.shape() };
         let mut state = State::first(stream, count, &mut limits).map_err(inner)?;
         let length = |layer: &Layer| layer.segments.iter().map(|segment| segment.bytes.len()).sum::<usize>();
         let mut written = encoded.params.len() + length(&encoded.layers[0]);
         for number in 2..=layers {
-            let residual: Vec<f32> = tensor
-                .values()
-                .iter()
-                .zip(&state.weights)
-                .map(|(&wanted, &weight)| {
-                    let left = f64::from(wanted) - f64::from(weight);
-                    ((if weight < 0.0 { -left } else { left }) as f32).clamp(-f32::MAX, f32::MAX)
-                })
-                .collect();
-            if residual.iter().all(|&left| left == 0.0) {
-                break;
-            }
+            let residual = state.residual(tensor.values());
             let bits = (share * number as f64 - written as f64 * 8.0 / count as f64).max(0.1);
-            let layer = encode_known(&residual, &state.known(), KNOWN, tensor.columns(), &quiet, bits, effort)?;
+            let known = state.known();
+            let classes = || Classes { count: KNOWN, ..Classes::none() };
+            let Some(source) = Source::new(&residual, columns, blank.clone(), classes, effort)? else { break };
+            let source = Source { rows: source.rows.knowing(&known), ..source };
+            let ahead = (number < layers).then_some(&state.groups[..]);
+            let layer = encode(&source, ahead, [count, columns], [bits, share], &quiet, effort)?;
             let segments = views(&layer.layers[0].segments);
             let stream = Stream { params: &layer.params, segments: &segments, shape: tensor.shape() };
             state.refine(stream, &mut limits).map_err(inner)?;
