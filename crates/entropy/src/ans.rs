@@ -11,7 +11,7 @@ use seedpress_codec::packing::packed_len;
 use seedpress_codec::wire::{Put, Reader};
 use seedpress_codec::{DecodeError, Limits};
 
-use crate::frequencies::Frequencies;
+use crate::frequencies::{Frequencies, count};
 use crate::layout::pack_into;
 use crate::rans::{self, Divisors, Slots};
 
@@ -30,10 +30,15 @@ fn lanes(count: usize, frequencies: &Frequencies) -> u8 {
 
 /// Codes byte symbols.
 pub fn encode_bytes(symbols: &[u8]) -> Vec<u8> {
+    encode_counted(symbols, &count(symbols))
+}
+
+/// Codes byte symbols that are counted already.
+pub(crate) fn encode_counted(symbols: &[u8], counts: &[u64; 256]) -> Vec<u8> {
     if symbols.is_empty() {
         return Vec::new();
     }
-    let frequencies = Frequencies::of(symbols);
+    let frequencies = Frequencies::from_counts(counts);
     let mut out = Vec::new();
     frequencies.write(&mut out);
     let lanes = lanes(symbols.len(), &frequencies);
@@ -50,7 +55,8 @@ pub fn encode_bytes(symbols: &[u8]) -> Vec<u8> {
     for block in &blocks {
         out.put_varint(block.len() as u64);
     }
-    out.extend(blocks.into_iter().flatten());
+    out.reserve_exact(blocks.iter().map(Vec::len).sum());
+    blocks.iter().for_each(|block| out.extend_from_slice(block));
     out
 }
 

@@ -16,6 +16,7 @@ use seedpress_codec::wire::{Put, Reader};
 use seedpress_codec::{DecodeError, EncodeError, Layer, LayerView, Limits, Packing, Segment, Stage};
 
 use crate::floats::{self, Kind};
+use crate::frequencies::least_bits;
 use crate::layout::Layout;
 use crate::stages::{each, stored};
 use crate::{ans, frame, plane};
@@ -82,10 +83,10 @@ impl Stage for PlanesAns {
 pub(super) fn encode(segment: &Segment, split: bool, mixed: bool) -> Result<Vec<u8>, EncodeError> {
     let bytes = &segment.bytes;
     let (layout, count) = Layout::of(segment);
-    let mut best = vec![STORED];
-    best.extend_from_slice(bytes);
+    // Empty where nothing is smaller than the bytes themselves.
+    let mut best = Vec::new();
     let keep = |best: &mut Vec<u8>, candidate: Vec<u8>| {
-        if candidate.len() < best.len() {
+        if candidate.len() < if best.is_empty() { 1 + bytes.len() } else { best.len() } {
             *best = candidate;
         }
     };
@@ -95,28 +96,79 @@ pub(super) fn encode(segment: &Segment, split: bool, mixed: bool) -> Result<Vec<
         (Layout::Records(2), Packing::F16) => Some(Kind::F16),
         _ => None,
     };
+    // What repeats is found by matches; in floats that do not, searching for them would take most of the time.
+    let search = split && kind.map_or(Ok(true), |kind| repeats(bytes, kind.size()))?;
     match kind {
         Some(kind) if split => {
             for mixed in [false, true].into_iter().take(1 + usize::from(mixed)) {
                 let mut fields = vec![FIELDS];
-                fields.extend(floats::encode(bytes, kind, segment.symbols.row as usize, mixed)?);
+                floats::encode(bytes, kind, segment.symbols.row as usize, mixed, search, &mut fields)?;
                 keep(&mut best, fields);
             }
-            keep(&mut best, planes(ROTATED, layout, count, &rotate(bytes, kind.size(), 1), split)?);
+            // A thousandth would not be worth the time.
+            let enough = if best.is_empty() { bytes.len() } else { best.len() - best.len() / 1024 };
+            if search || size_of_planes(bytes, kind.size(), 1) < enough {
+                keep(&mut best, planes(ROTATED, layout, count, &rotate(bytes, kind.size(), 1), search)?);
+            }
+            if !search && size_of_planes(bytes, kind.size(), 0) >= enough {
+                return Ok(or_stored(best, bytes));
+            }
         }
         _ => {}
     }
     // Of floats too: where signs are all alike, as those of scales are, nothing has to be moved out of the way.
-    keep(&mut best, planes(PLANES, layout, count, bytes, split)?);
-    if split && layout != Layout::Bytes {
+    keep(&mut best, planes(PLANES, layout, count, bytes, search)?);
+    if search && layout != Layout::Bytes {
         let mut whole = vec![FRAME];
         whole.put_varint(bytes.len() as u64);
-        if let Some(frame) = plane::worthwhile_frame(bytes, best.len() - whole.len().min(best.len()))? {
+        let least = if best.is_empty() { 1 + bytes.len() } else { best.len() };
+        if let Some(frame) = plane::worthwhile_frame(bytes, least.saturating_sub(whole.len()))? {
             whole.extend(frame);
             keep(&mut best, whole);
         }
     }
-    Ok(best)
+    Ok(or_stored(best, bytes))
+}
+
+/// What was found, or the bytes as they are.
+fn or_stored(found: Vec<u8>, bytes: &[u8]) -> Vec<u8> {
+    if found.is_empty() { [&[STORED], bytes].concat() } else { found }
+}
+
+/// Floats up to here are searched for matches in any case.
+const FEW: usize = 1 << 12;
+
+/// Whether floats of `size` bytes repeat, in whole runs or in the lowest byte, where there is nothing else to find.
+fn repeats(bytes: &[u8], size: usize) -> Result<bool, EncodeError> {
+    if bytes.len() < FEW * size {
+        return Ok(true);
+    }
+    let lowest: Vec<u8> = bytes.iter().copied().step_by(size).collect();
+    Ok(frame::matches(&lowest)? || frame::matches(bytes)?)
+}
+
+/// About how many bytes all planes of floats rotated left by `by` bits take without matches, from a sample.
+fn size_of_planes(bytes: &[u8], size: usize, by: u32) -> usize {
+    const PIECES: usize = 16;
+    const PIECE: usize = 1 << 11;
+    let count = bytes.len() / size;
+    let apart = (count / PIECES).max(PIECE) * size;
+    let mut counts = vec![[0u64; 256]; size];
+    let mut sampled = 0;
+    for piece in bytes.chunks(apart) {
+        let piece = &piece[..piece.len().min(PIECE * size)];
+        sampled += piece.len() / size;
+        for float in rotate(piece, size, by).chunks_exact(size) {
+            counts.iter_mut().zip(float).for_each(|(counts, &byte)| counts[usize::from(byte)] += 1);
+        }
+    }
+    let plane = |counts: &[u64; 256]| {
+        let symbols = counts.iter().filter(|count| **count > 0).count();
+        // What so few observations seem to have less of entropy than there is (Miller and Madow).
+        let bias = symbols as f64 / (2.0 * std::f64::consts::LN_2);
+        (least_bits(counts) + bias) / 8.0 * count as f64 / sampled.max(1) as f64 + symbols as f64
+    };
+    counts.iter().map(plane).sum::<f64>() as usize
 }
 
 fn planes(method: u8, layout: Layout, count: usize, bytes: &[u8], search: bool) -> Result<Vec<u8>, EncodeError> {
@@ -186,11 +238,15 @@ fn read_planes(
 
 /// Rotates each little-endian record of 2 or 4 bytes to the left.
 fn rotate(bytes: &[u8], size: usize, by: u32) -> Vec<u8> {
+    let mut rotated = bytes.to_vec();
     if size == 2 {
-        let half = |b: &[u8]| u16::from_le_bytes([b[0], b[1]]).rotate_left(by).to_le_bytes();
-        bytes.chunks_exact(2).flat_map(half).collect()
+        for b in rotated.chunks_exact_mut(2) {
+            b.copy_from_slice(&u16::from_le_bytes([b[0], b[1]]).rotate_left(by).to_le_bytes());
+        }
     } else {
-        let word = |b: &[u8]| u32::from_le_bytes([b[0], b[1], b[2], b[3]]).rotate_left(by).to_le_bytes();
-        bytes.chunks_exact(4).flat_map(word).collect()
+        for b in rotated.chunks_exact_mut(4) {
+            b.copy_from_slice(&u32::from_le_bytes([b[0], b[1], b[2], b[3]]).rotate_left(by).to_le_bytes());
+        }
     }
+    rotated
 }
