@@ -16,8 +16,13 @@ use crate::layout::pack_into;
 use crate::rans::{self, Divisors, Slots};
 
 const BLOCK: usize = 1 << 18;
-/// Blocks that one task decodes, side by side where that hides latency.
-const GROUP: usize = 2;
+/// Blocks that one task decodes at most, side by side where that hides latency.
+const GROUP: usize = 4;
+
+/// Blocks a task where there are this many: no thread should be idle for it.
+fn group(blocks: usize) -> usize {
+    (blocks / rayon::current_num_threads()).clamp(1, GROUP)
+}
 
 /// The most lanes whose states cost little against what is coded. A stored state is four bytes, two of them information (none where a
 /// last block is short): lanes take less than .4 % of what is longer than half a kilobyte.
@@ -109,9 +114,10 @@ pub fn decode_bytes(bytes: &[u8], count: usize, limits: &mut Limits) -> Result<V
     let mut symbols: Vec<u8> = limits.filled(count, 0)?;
     let parts = Parts::new(bytes, count)?;
     let slots = Slots::new(&parts.frequencies);
+    let group = group(parts.blocks.len());
     symbols
-        .par_chunks_mut(GROUP * BLOCK)
-        .zip(parts.blocks.par_chunks(GROUP))
+        .par_chunks_mut(group * BLOCK)
+        .zip(parts.blocks.par_chunks(group))
         .try_for_each(|(symbols, blocks)| parts.decode(&slots, blocks, symbols))?;
     Ok(symbols)
 }
@@ -127,7 +133,8 @@ pub fn decode_packed(bytes: &[u8], width: u8, count: usize, limits: &mut Limits)
     }
     let needed = packed_len(count, width).ok_or(DecodeError::corrupt("symbol count overflows"))?;
     let mut packed: Vec<u8> = limits.filled(needed, 0)?;
-    let scratch = GROUP * BLOCK;
+    let group = group(count.div_ceil(BLOCK));
+    let scratch = group * BLOCK;
     limits.take(count.min(scratch) as u64)?;
     let parts = Parts::new(bytes, count)?;
     if width < 8 && parts.frequencies.highest() >> width != 0 {
@@ -136,7 +143,7 @@ pub fn decode_packed(bytes: &[u8], width: u8, count: usize, limits: &mut Limits)
     let slots = Slots::new(&parts.frequencies);
     packed
         .par_chunks_mut(scratch / 8 * usize::from(width))
-        .zip(parts.blocks.par_chunks(GROUP))
+        .zip(parts.blocks.par_chunks(group))
         .enumerate()
         .try_for_each_init(Vec::new, |symbols, (index, (packed, blocks))| {
             symbols.resize((count - index * scratch).min(scratch), 0);

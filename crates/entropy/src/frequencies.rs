@@ -99,6 +99,15 @@ impl Frequencies {
         self.0.iter().filter(|f| **f > 0).map(bits).sum()
     }
 
+    /// Bits that symbols which occur as often as `counts` say cost under this table, the table itself included.
+    pub fn cost(&self, counts: &[u64; 256]) -> f64 {
+        let mut table = Vec::new();
+        self.write(&mut table);
+        let counted = self.0.iter().zip(counts).filter(|(_, count)| **count > 0);
+        let bits = |(&f, &count): (&u16, &u64)| count as f64 * log2(f64::from(TOTAL) / f64::from(f));
+        counted.map(bits).sum::<f64>() + 8.0 * table.len() as f64
+    }
+
     /// The highest symbol that has a frequency.
     pub fn highest(&self) -> u8 {
         self.0.iter().rposition(|&f| f > 0).unwrap_or(0) as u8
