@@ -26,6 +26,7 @@ use seedpress_codec::{DecodeError, EncodeError, Limits};
 
 use crate::classes::Classes;
 use crate::frequencies::count;
+use crate::grouped::{Groups, SLACK};
 use crate::{mixing, plane};
 
 /// Top mantissa bits with tables of their own.
@@ -64,23 +65,20 @@ impl Kind {
 
 /// Floats that one task splits or joins.
 const TASK: usize = 1 << 16;
-/// Parts of a task that are joined side by side: within one, each float waits for the place of the one before.
-const LANES: usize = 4;
-/// Floats of a part.
-const PART: usize = TASK / LANES;
+/// Floats of a task whose heads are moved at a time, from starts that are counted ahead.
+const PART: usize = 1 << 14;
 
 /// Which plane of heads an exponent's floats belong to, and how many floats each plane has, from how often exponents occur.
-fn groups(counts: &[u64; 256]) -> ([u8; 256], Vec<usize>) {
-    let common = counts.iter().filter(|count| **count >= COMMON).count();
+fn groups(counts: &[u64; 256]) -> (Groups, Vec<usize>) {
+    let common: Vec<u8> = (0..=255).filter(|&exponent| counts[usize::from(exponent)] >= COMMON).collect();
     // At most 2^8 - 1 symbols are common, or all of them and none is rare.
-    let mut of = [common.min(255) as u8; 256];
-    let mut sizes = Vec::with_capacity(common + 1);
-    for (exponent, &count) in counts.iter().enumerate().filter(|(_, count)| **count >= COMMON) {
-        of[exponent] = sizes.len() as u8;
-        sizes.push(count as usize);
+    let mut of = [common.len().min(255) as u8; 256];
+    for (group, &exponent) in (0u8..).zip(&common) {
+        of[usize::from(exponent)] = group;
     }
+    let mut sizes: Vec<usize> = common.iter().map(|&exponent| counts[usize::from(exponent)] as usize).collect();
     sizes.push(counts.iter().filter(|count| **count < COMMON).sum::<u64>() as usize);
-    (of, sizes)
+    (Groups { of, common }, sizes)
 }
 
 /// How often exponents occur in each part of the floats.
@@ -152,14 +150,14 @@ fn split<const SIZE: usize, const MANTISSA: u32>(
 }
 
 /// Heads in the order of their planes.
-fn sort(exponents: &[u8], heads: &[u8], group: &[u8; 256], sizes: &[usize], parts: &[[u64; 256]]) -> Vec<Vec<u8>> {
+fn sort(exponents: &[u8], heads: &[u8], groups: &Groups, sizes: &[usize], parts: &[[u64; 256]]) -> Vec<Vec<u8>> {
     let pieces: Vec<(Vec<u8>, Vec<usize>)> = exponents
         .par_chunks(PART)
         .zip(heads.par_chunks(PART))
         .zip(parts)
         .map(|((exponents, heads), counts)| {
             let mut of_group = vec![0usize; sizes.len()];
-            counts.iter().zip(group).filter(|(count, _)| **count > 0).for_each(|(&count, &group)| {
+            counts.iter().zip(groups.of).filter(|(count, _)| **count > 0).for_each(|(&count, group)| {
                 of_group[usize::from(group)] += count as usize;
             });
             // The start of each group, in a table that a byte cannot leave.
@@ -167,14 +165,10 @@ fn sort(exponents: &[u8], heads: &[u8], group: &[u8; 256], sizes: &[usize], part
             let mut at = 0;
             for (next, &size) in next.iter_mut().zip(&of_group) {
                 *next = at;
-                at += size;
+                at += size + SLACK;
             }
-            let mut sorted = vec![0u8; heads.len()];
-            for (&exponent, &head) in exponents.iter().zip(heads) {
-                let place = &mut next[usize::from(group[usize::from(exponent)])];
-                sorted[*place] = head;
-                *place += 1;
-            }
+            let mut sorted = vec![0u8; at + heads.len() + SLACK];
+            groups.collect(exponents, &mut next, heads, &mut sorted);
             (sorted, of_group)
         })
         .collect();
@@ -182,9 +176,8 @@ fn sort(exponents: &[u8], heads: &[u8], group: &[u8; 256], sizes: &[usize], part
     for (sorted, of_group) in &pieces {
         let mut rest = &sorted[..];
         for (plane, &size) in planes.iter_mut().zip(of_group) {
-            let (own, later) = rest.split_at(size);
-            plane.extend_from_slice(own);
-            rest = later;
+            plane.extend_from_slice(&rest[..size]);
+            rest = &rest[size + SLACK..];
         }
     }
     planes
@@ -216,8 +209,8 @@ pub fn encode(
     let parts = count_parts(&exponents);
     let mut total = [0; 256];
     parts.iter().for_each(|counts| add(&mut total, counts));
-    let (group, sizes) = groups(&total);
-    let sorted = sort(&exponents, &heads, &group, &sizes, &parts);
+    let (groups, sizes) = groups(&total);
+    let sorted = sort(&exponents, &heads, &groups, &sizes, &parts);
     write_all(sorted.iter().map(|plane| (&plane[..], HEAD as u8, false)), out)?;
     let tails = tails.iter().filter(|_| kind == Kind::F32).map(|tail| (&tail[..], 8, search));
     write_all(std::iter::once((&rests[..], kind.rest_width(), false)).chain(tails), out)
@@ -290,8 +283,9 @@ pub fn decode(reader: &mut Reader<'_>, limits: &mut Limits) -> Result<Vec<u8>, D
     let parts = count_parts(&exponents);
     let mut sum = [0; 256];
     parts.iter().for_each(|counts| add(&mut sum, counts));
-    let (group, sizes) = groups(&sum);
-    let mut heads: Vec<u8> = limits.vec(count)?;
+    let (groups, sizes) = groups(&sum);
+    // Room for kernels that read beyond a group.
+    let mut heads: Vec<u8> = limits.vec(count.saturating_add(count.min(PART) + SLACK))?;
     // Where the heads of each group begin in each part.
     let mut next = [0usize; 256];
     for (group, &size) in sizes.iter().enumerate() {
@@ -301,16 +295,17 @@ pub fn decode(reader: &mut Reader<'_>, limits: &mut Limits) -> Result<Vec<u8>, D
         }
         heads.extend(plane::read(reader, HEAD as u8, size, limits)?);
     }
+    heads.resize(count + count.min(PART) + SLACK, 0);
     let starts: Vec<[usize; 256]> = parts
         .iter()
         .map(|counts| {
             let start = next;
-            counts.iter().zip(group).for_each(|(&count, group)| next[usize::from(group)] += count as usize);
+            counts.iter().zip(groups.of).for_each(|(&count, group)| next[usize::from(group)] += count as usize);
             start
         })
         .collect();
     let rests = plane::read(reader, kind.rest_width(), count, limits)?;
-    let upper = Upper { exponents: &exponents, heads: &heads, rests: &rests, group, starts: &starts };
+    let upper = Upper { exponents: &exponents, heads: &heads, rests: &rests, groups: &groups, starts: &starts };
     match kind {
         Kind::F32 => {
             let tails = [plane::open_whole(reader, count, limits)?, plane::open_whole(reader, count, limits)?];
@@ -347,7 +342,7 @@ struct Upper<'a> {
     exponents: &'a [u8],
     heads: &'a [u8],
     rests: &'a [u8],
-    group: [u8; 256],
+    groups: &'a Groups,
     /// Where the heads of each group begin in each part.
     starts: &'a [[usize; 256]],
 }
@@ -357,35 +352,17 @@ impl Upper<'_> {
     fn join<const MANTISSA: u32>(&self, first: usize, halves: &mut [u16]) {
         let below = MANTISSA - HEAD;
         let (exponents, rests) = (&self.exponents[first..][..halves.len()], &self.rests[first..][..halves.len()]);
-        let float = |next: &mut [usize; 256], exponent: u8, rest: u8| {
-            let place = &mut next[usize::from(self.group[usize::from(exponent)])];
-            let head = self.heads[*place];
-            *place += 1;
-            let rest = u16::from(rest);
-            rest >> below << 15 | u16::from(exponent) << MANTISSA | u16::from(head) << below | rest & ((1 << below) - 1)
-        };
-        let starts = &self.starts[first / PART..];
-        // Lengths the compiler knows spare it three checks a float.
-        if let (Ok(halves), Ok(exponents), Ok(rests), [a, b, c, d, ..]) = (
-            <&mut [u16; TASK]>::try_from(&mut *halves),
-            <&[u8; TASK]>::try_from(exponents),
-            <&[u8; TASK]>::try_from(rests),
-            starts,
-        ) {
-            let mut next: [[usize; 256]; LANES] = [*a, *b, *c, *d];
-            for index in 0..PART {
-                for (lane, next) in next.iter_mut().enumerate() {
-                    let at = lane * PART + index;
-                    halves[at] = float(next, exponents[at], rests[at]);
-                }
-            }
-            return;
-        }
-        for (part, halves) in halves.chunks_mut(PART).enumerate() {
-            let mut next = starts[part];
-            let from = part * PART;
-            for ((half, &exponent), &rest) in halves.iter_mut().zip(&exponents[from..]).zip(&rests[from..]) {
-                *half = float(&mut next, exponent, rest);
+        let mut heads = [0u8; PART];
+        let parts = halves.chunks_mut(PART).zip(exponents.chunks(PART)).zip(rests.chunks(PART));
+        for (((halves, exponents), rests), start) in parts.zip(&self.starts[first / PART..]) {
+            let heads = &mut heads[..halves.len()];
+            self.groups.spread(exponents, &mut { *start }, self.heads, heads);
+            for (((half, &exponent), &rest), &head) in halves.iter_mut().zip(exponents).zip(rests).zip(&*heads) {
+                let rest = u16::from(rest);
+                *half = rest >> below << 15
+                    | u16::from(exponent) << MANTISSA
+                    | u16::from(head) << below
+                    | rest & ((1 << below) - 1);
             }
         }
     }
