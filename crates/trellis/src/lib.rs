@@ -49,7 +49,7 @@ use crate::layers::Layered;
 pub enum Effort {
     /// 8 states.
     Fast,
-    /// 16 states; 32 from 2.75 and 64 from 3.5 bits on, where the search for a rate is short and scalar rivals come closest.
+    /// 16 states; 32 from 2.2 and 256 from 2.75 bits on, where the search for a rate is short and other codecs come closest.
     #[default]
     Default,
     /// 64 states.
@@ -74,14 +74,16 @@ impl Effort {
     fn search(self, rate: f64, count: usize) -> encoder::Search {
         let memory = match self {
             Effort::Fast => 3,
-            Effort::Default if rate < 2.75 => 4,
-            Effort::Default if rate < 3.5 => 5,
-            Effort::Default | Effort::High => 6,
-            Effort::Best => 8,
+            Effort::Default if rate < 2.2 => 4,
+            Effort::Default if rate < 2.75 => 5,
+            Effort::Default | Effort::Best => 8,
+            Effort::High => 6,
         };
         let passes = if count < stream::CHUNK { 12 } else { 6 };
         let (sample, tolerance) = match self {
             Effort::Fast => (1 << 14, 0.008),
+            // The passes over the sample would be nearly all of the time.
+            Effort::Default if count <= stream::CHUNK => (1 << 13, 0.005),
             Effort::Default => (1 << 14, 0.005),
             Effort::High | Effort::Best => (1 << 16, 0.004),
         };
