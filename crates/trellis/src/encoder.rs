@@ -31,6 +31,9 @@ pub struct Search {
     pub tolerance: f64,
     /// Whether scales of rows and columns may become contexts.
     pub contexts: bool,
+    /// The seed of the rotation that the rows have been through: written down, so that a decoder turns them back. They must then not all
+    /// have one value, for which there is a stream without rotation.
+    pub rotation: Option<u32>,
 }
 
 /// What a search aims at.
@@ -133,7 +136,7 @@ pub fn encode(
 ) -> Result<Encoded, EncodeError> {
     let (rows, columns) = (tensor.rows(), tensor.columns());
     let code = Code::new(effort.memory).ok_or_else(|| EncodeError::Internal("unknown trellis code".into()))?;
-    let blank = Params { memory: effort.memory, ..Params::default() };
+    let blank = Params { memory: effort.memory, rotation: effort.rotation, ..Params::default() };
     if tensor.values().iter().all(|&v| v == 0.0) {
         return Ok(Encoded::single(blank.to_bytes(&Classes::none(), []), Vec::new()));
     }
