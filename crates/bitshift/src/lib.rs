@@ -12,6 +12,9 @@
 pub mod code;
 pub mod search;
 pub mod stream;
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code)]
+mod wide;
 
 use schemars::JsonSchema;
 use seedpress_codec::{
