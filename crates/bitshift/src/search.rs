@@ -263,14 +263,14 @@ mod tests {
                 let mut one = vec![0u8; groups];
                 std::mem::swap(&mut search.decisions, &mut one);
                 forward(&mut search, &[sample]);
-                for state in 0..states {
+                for (state, &cost) in costs.iter().enumerate() {
                     let group = state & (groups - 1);
                     let chosen = group << bits | usize::from(search.decisions[group]);
                     let least =
                         (0..branches).map(|branch| before[group << bits | branch]).fold(f32::INFINITY, f32::min);
                     assert!(before[chosen] == least, "{state_bits} {bits} at {at}");
                     let place = (state & (branches - 1)) * groups + (state >> bits);
-                    assert!(search.costs[place] == costs[state], "{state_bits} {bits} at {at}: {state}");
+                    assert!(search.costs[place] == cost, "{state_bits} {bits} at {at}: {state}");
                 }
             }
         }

@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use seedpress_codec::{DType, Registry, Tensor};
 use seedpress_plan::{Context, Ladder, Part, Plan, PlanError, Profile, Store, Subject, Target, plan};
@@ -15,7 +15,7 @@ struct Model {
     tensors: Vec<Tensor>,
     importance: Vec<f64>,
     interaction: f64,
-    runs: RefCell<usize>,
+    runs: AtomicUsize,
 }
 
 impl Model {
@@ -39,7 +39,13 @@ impl Model {
             kept: tensor.values().len() < 1024,
         };
         let parts = tensors.iter().enumerate().map(part).collect();
-        Self { parts, tensors, importance: importance.to_vec(), interaction: 0.0, runs: RefCell::new(0) }
+        Self { parts, tensors, importance: importance.to_vec(), interaction: 0.0, runs: AtomicUsize::new(0) }
+    }
+}
+
+impl Model {
+    fn runs(&self) -> usize {
+        self.runs.load(Ordering::Relaxed)
     }
 }
 
@@ -61,7 +67,7 @@ impl Subject for Model {
     }
 
     fn divergence(&self, tensors: &[Tensor]) -> Result<f64, String> {
-        *self.runs.borrow_mut() += 1;
+        self.runs.fetch_add(1, Ordering::Relaxed);
         let errors: Vec<f64> = self
             .tensors
             .iter()
@@ -78,15 +84,15 @@ impl Subject for Model {
 }
 
 #[derive(Default)]
-struct Memory(RefCell<HashMap<String, Vec<u8>>>);
+struct Memory(Mutex<HashMap<String, Vec<u8>>>);
 
 impl Store for Memory {
     fn get(&self, key: &str) -> Option<Vec<u8>> {
-        self.0.borrow().get(key).cloned()
+        self.0.lock().unwrap().get(key).cloned()
     }
 
     fn put(&self, key: &str, bytes: &[u8]) {
-        self.0.borrow_mut().insert(key.to_owned(), bytes.to_vec());
+        self.0.lock().unwrap().insert(key.to_owned(), bytes.to_vec());
     }
 }
 
@@ -157,14 +163,14 @@ fn what_was_measured_is_not_measured_again() {
     let bench = Bench::new();
     let model = Model::new(&SIZES, &[1.0, 2.0, 3.0, 4.0, 5.0]);
     let first = bench.plan(&model, "ecsq", &Target::Ratio(16.0), None).unwrap();
-    let runs = *model.runs.borrow();
+    let runs = model.runs();
     let second = bench.plan(&model, "ecsq", &Target::Ratio(16.0), None).unwrap();
-    assert_eq!((*model.runs.borrow(), first.joint), (runs, second.joint));
+    assert_eq!((model.runs(), first.joint), (runs, second.joint));
     let names = |plan: &Plan| plan.assignments.iter().map(|a| a.codec.name()).collect::<Vec<_>>();
     assert_eq!(names(&first), names(&second));
     // Another size needs the whole model again, and no single tensor.
     bench.plan(&model, "ecsq", &Target::Ratio(12.0), None).unwrap();
-    assert!(*model.runs.borrow() - runs < 4 * 7, "{}", *model.runs.borrow() - runs);
+    assert!(model.runs() - runs < 4 * 7, "{}", model.runs() - runs);
 }
 
 #[test]
@@ -172,7 +178,7 @@ fn a_profile_runs_no_model_and_mixed_ladders_work() {
     let bench = Bench::new();
     let model = Model::new(&SIZES, &[1.0; 5]);
     let plan = bench.plan(&model, "q8_0 ecsq rtn", &Target::Bits(3.5), Some(Profile::Cnn)).unwrap();
-    assert_eq!((*model.runs.borrow(), plan.joint, plan.profile), (0, None, Some(Profile::Cnn)));
+    assert_eq!((model.runs(), plan.joint, plan.profile), (0, None, Some(Profile::Cnn)));
     assert!(plan.bytes <= plan.target);
     let bits = |index: usize| 8.0 * plan.assignments[index].bytes as f64 / plan.assignments[index].weights as f64;
     assert!(bits(3) > bits(0), "a small layer's relative error counts as much as a large one's");
@@ -186,7 +192,7 @@ fn what_cannot_be_is_said() {
     assert!(matches!(error, PlanError::OutOfReach { least, target } if least > target), "{error}");
     let error = bench.plan(&Model::new(&[512], &[1.0]), "q8_0", &Target::Bits(3.0), None).unwrap_err();
     assert!(matches!(error, PlanError::Nothing));
-    bench.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    bench.stop.store(true, Ordering::Relaxed);
     let error = bench.plan(&model, "ecsq", &Target::Bits(5.0), None).unwrap_err();
     assert!(matches!(error, PlanError::Stopped));
 }
