@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use seedpress_codec::{DType, Registry, Tensor};
+use seedpress_codec::{Calibration, DType, Registry, Tensor};
 use seedpress_plan::{Context, Ladder, Part, Plan, PlanError, Profile, Store, Subject, Target, plan};
 
 /// Tensors of noise; an error in tensor `i` counts `importance[i]` times. `interaction` makes the whole more than its parts.
@@ -15,6 +15,8 @@ struct Model {
     tensors: Vec<Tensor>,
     importance: Vec<f64>,
     interaction: f64,
+    /// Of every tensor: errors then count by what they do to outputs.
+    inputs: Option<Calibration>,
     runs: AtomicUsize,
 }
 
@@ -39,7 +41,14 @@ impl Model {
             kept: tensor.values().len() < 1024,
         };
         let parts = tensors.iter().enumerate().map(part).collect();
-        Self { parts, tensors, importance: importance.to_vec(), interaction: 0.0, runs: AtomicUsize::new(0) }
+        Self {
+            parts,
+            tensors,
+            importance: importance.to_vec(),
+            interaction: 0.0,
+            inputs: None,
+            runs: AtomicUsize::new(0),
+        }
     }
 }
 
@@ -62,6 +71,10 @@ impl Subject for Model {
         Ok(self.tensors[part].clone())
     }
 
+    fn calibration(&self, _: usize) -> Result<Option<&Calibration>, String> {
+        Ok(self.inputs.as_ref())
+    }
+
     fn has_divergence(&self) -> bool {
         true
     }
@@ -73,7 +86,14 @@ impl Subject for Model {
             .iter()
             .zip(tensors)
             .map(|(own, given)| {
-                own.values().iter().zip(given.values()).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>()
+                let error: Vec<f64> = own.values().iter().zip(given.values()).map(|(a, b)| f64::from(a - b)).collect();
+                let Some(inputs) = &self.inputs else { return error.iter().map(|e| e * e).sum::<f64>() };
+                let hessian = inputs.hessian.as_ref().unwrap();
+                let entry = |i: usize, j: usize| f64::from(hessian[64 * i + j]);
+                let form = |row: &[f64]| -> f64 {
+                    (0..64).map(|i| row[i] * (0..64).map(|j| entry(i, j) * row[j]).sum::<f64>()).sum()
+                };
+                error.chunks(64).map(form).sum()
             })
             .collect();
         let sum: f64 = errors.iter().zip(&self.importance).map(|(error, weight)| error * weight).sum();
@@ -195,4 +215,32 @@ fn what_cannot_be_is_said() {
     bench.stop.store(true, Ordering::Relaxed);
     let error = bench.plan(&model, "ecsq", &Target::Bits(5.0), None).unwrap_err();
     assert!(matches!(error, PlanError::Stopped));
+}
+
+/// Ladders of calibrated codecs are measured and allocated as they will be used, and smoothed by the error that they minimise.
+#[test]
+fn calibrated_ladders_are_planned_with_calibrated_encodings() {
+    let mut model = Model::new(&[4096, 16_384, 8192], &[8.0, 1.0, 2.0]);
+    let alike = |at: usize| 0.95f32.powi((at / 64).abs_diff(at % 64) as i32);
+    let mean_square = vec![1.0; 64];
+    let hessian = Some((0..64 * 64).map(alike).collect());
+    model.inputs = Some(Calibration {
+        columns: 64,
+        samples: 100,
+        mean_square: mean_square.clone(),
+        mean_abs: mean_square,
+        hessian,
+    });
+    let bench = Bench::new();
+    let target = |name: &str| Target::Like(bench.registry.parse(name).unwrap());
+    let calibrated = target("trellis:bits=2,hessian=full");
+    let plan = bench.plan(&model, "trellis:hessian=full", &calibrated, None).unwrap();
+    assert!(plan.assignments.iter().all(|assignment| assignment.codec.name().contains("hessian=full")));
+    let (joint, uniform) = (plan.joint.unwrap(), plan.uniform.unwrap());
+    assert!(joint < 0.9 * uniform, "{joint} against {uniform}");
+    let blind = bench.plan(&model, "trellis", &target("trellis:bits=2"), None).unwrap();
+    assert!(joint < 0.5 * blind.joint.unwrap(), "{joint} against {:?}", blind.joint);
+    // The error of outputs is what a profile weighs, too: plain errors of calibrated rungs are larger, not worse.
+    let guessed = bench.plan(&model, "trellis trellis:hessian=full", &calibrated, Some(Profile::Transformer)).unwrap();
+    assert!(guessed.assignments.iter().all(|assignment| assignment.codec.name().contains("hessian=full")));
 }
