@@ -100,7 +100,7 @@ pub struct Config {
     /// Row and column scales as contexts of the entropy code, where they pay. Off only to measure what they save.
     pub contexts: bool,
     /// What becomes of rows before the search: `none`, or `hadamard` for random signs and a Hadamard transform of up to 256 neighbours
-    /// at a time. The entropy code gains more from heavy tails than a rotation that hides them; see `docs/findings.md` for where it pays.
+    /// at a time. The entropy code gains more from heavy tails than a rotation that hides them: it rarely pays (`docs/findings.md`).
     pub rotation: Rotation,
     /// Seed of the rotation's signs.
     pub seed: Int<0, 4_294_967_295>,
