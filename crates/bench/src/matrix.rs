@@ -42,15 +42,19 @@ impl Matrix {
         let mut problems = Vec::new();
         let (mut models, mut absent, mut unfetched) = (Vec::new(), Vec::new(), Vec::new());
         for spec in &config.models {
-            let problem =
-                |message: String| Problem { at: spec.at.clone(), message: format!("model `{}`: {message}", spec.name) };
+            let named = format!("model `{}`", spec.name);
+            // Some messages name the model themselves.
+            let said =
+                |message: String| if message.starts_with(&named) { message } else { format!("{named}: {message}") };
+            let problem = |message: String| Problem { at: spec.at.clone(), message };
             match Source::open(spec) {
                 Ok(model) => models.push(model),
                 Err(OpenError::Absent(message)) => {
+                    let message = said(message);
                     unfetched.push(problem(message.clone()));
                     absent.push((spec.name.clone(), message));
                 }
-                Err(OpenError::Wrong(message)) => problems.push(problem(message)),
+                Err(OpenError::Wrong(message)) => problems.push(problem(said(message))),
             }
         }
         if models.is_empty() {
@@ -155,8 +159,8 @@ impl Matrix {
                 weights += count;
             }
         }
-        for (name, message) in &self.absent {
-            text.push_str(&format!("model {name} cannot be measured: {message}\n"));
+        for (_, message) in &self.absent {
+            text.push_str(&format!("not measured: {message}\n"));
         }
         let (codecs, models) = (self.codecs(filter).count(), self.models(filter).count());
         text.push_str(&format!(

@@ -1,8 +1,8 @@
 //! Runs a matrix: resumes by key, appends rows as cells finish, and never lets one cell's failure stop the others.
 
-use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -402,9 +402,11 @@ impl<'a> Runner<'a> {
         let Some(options) = seedpress_plan::Options::of(&codec.codec) else { return Ok(codec.clone()) };
         let place = (model.name.clone(), codec.codec.name());
         if !self.plans.contains_key(&place) {
-            let progress = RefCell::new(&mut self.progress);
+            let progress = Mutex::new(&mut self.progress);
             let said = |done: usize, total: usize, what: &str| {
-                progress.borrow_mut().working_on(&format!("plan for {} ({done} of {total}): {what}", model.name));
+                if let Ok(mut progress) = progress.lock() {
+                    progress.working_on(&format!("plan for {} ({done} of {total}): {what}", model.name));
+                }
             };
             let context = seedpress_plan::Context {
                 registry: self.registry,
@@ -412,7 +414,9 @@ impl<'a> Runner<'a> {
                 progress: &said,
                 stop: self.stop,
             };
-            let made = planning::make(model, codec, &options, self.matrix, &context, &self.options.out);
+            // A search encodes and runs models as often as all cells together: on the threads that the run may use, no others.
+            let (matrix, out) = (self.matrix, &self.options.out);
+            let made = self.encode_pool.install(|| planning::make(model, codec, &options, matrix, &context, out));
             self.plans.insert(place.clone(), made);
         }
         let plan = self.plans[&place].as_ref().map_err(String::clone)?;

@@ -2,7 +2,7 @@
 //!
 //! The code is a shift register of `L` bits. Each weight shifts in `k` new ones, and a few integer operations turn the register into a
 //! nearly normal number ([`code`]); the encoder searches the path whose numbers are nearest to the weights ([`search`]). Blocks of 256
-//! weights are circular, so that the register needs no start. Normal weights are a must: [`rotation`] makes any weights look normal.
+//! weights are circular, so that the register needs no start. Normal weights are a must: [`seedpress_rotation`] makes any weights look normal.
 //! Sources: A. Tseng, Q. Sun, D. Hou, C. De Sa, "QTIP: Quantization with Trellises and Incoherence Processing", NeurIPS 2024 (bit-shift
 //! trellis, computed codes, tail-biting in two searches); M. Marcellin, T. Fischer, IEEE Trans. Comm. 38 (1), 1990.
 //!
@@ -10,9 +10,11 @@
 //! random access and a decoder without state from block to block.
 
 pub mod code;
-pub mod rotation;
 pub mod search;
 pub mod stream;
+#[cfg(target_arch = "x86_64")]
+#[allow(unsafe_code)]
+mod wide;
 
 use schemars::JsonSchema;
 use seedpress_codec::{

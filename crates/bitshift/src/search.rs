@@ -2,11 +2,17 @@
 //!
 //! The trellis is a shift register: state `s` is a window of `L` bits of a circular stream, the next window starts `k` bits on. All
 //! `2^k` predecessors of a state agree in all but their low `k` bits, so each step is a minimum over groups of `2^k` followed by one
-//! addition a state. States are laid out with their low `k` bits as the slow index; then every inner loop runs over contiguous memory
-//! and a compiler vectorises it. The squared errors are added in one fixed order without fused operations: the wider instructions
-//! change nothing but the time.
+//! addition a state.
+//!
+//! States are laid out with their low `k` bits as the slow index; then predecessors are read from `2^k` contiguous streams. A step goes
+//! through the groups a tile at a time, few enough that minima, choices and their transpose (the successors of neighbouring groups
+//! are far apart, those of every `2^k`-th group are neighbours) stay in registers; the successors' costs go to a second buffer, and the
+//! values they are compared with lie in the order in which they are needed. The squared errors are added in one fixed order without
+//! fused operations: the wider instructions change nothing but the time.
 
 use crate::code::value;
+#[cfg(target_arch = "x86_64")]
+use crate::wide;
 
 /// A trellis and room to search it.
 pub struct Search {
@@ -14,34 +20,64 @@ pub struct Search {
     state_bits: u32,
     /// Bits of a weight.
     bits: u32,
-    /// Values in the order of the costs.
+    /// Sets of states with the same predecessors.
+    groups: usize,
+    /// Neighbouring successors in a tile.
+    length: usize,
+    /// Values in the order a step needs them: tile by tile, low bits, high bits, neighbours.
     values: Vec<f32>,
     costs: Vec<f32>,
-    least: Vec<f32>,
-    choice: Vec<u32>,
+    next: Vec<f32>,
     /// For each sample and group, which predecessor.
     decisions: Vec<u8>,
 }
+
+/// Neighbouring successors in a tile.
+pub(crate) const LENGTH: usize = 16;
+/// The same where a short register at a high rate has no more.
+const SHORT: usize = 4;
 
 const NEVER: f32 = 1e30;
 
 impl Search {
     /// A search with `state_bits` in 10..=16 and `bits` in 1..=4; `unit` turns values into the samples' scale.
     pub fn new(state_bits: u32, bits: u32, unit: f32) -> Self {
-        let states = 1usize << state_bits;
+        let (states, branches) = (1usize << state_bits, 1usize << bits);
         let groups = states >> bits;
-        let values = (0..states).map(|at| {
-            let state = ((at % groups) << bits) | (at / groups);
-            value(state as u32) as f32 * unit
-        });
-        Self {
-            state_bits,
-            bits,
-            values: values.collect(),
-            costs: vec![0.0; states],
-            least: vec![0.0; groups],
-            choice: vec![0; groups],
-            decisions: Vec::new(),
+        let inner = groups >> bits;
+        let length = if inner >= LENGTH { LENGTH } else { SHORT };
+        let mut values = Vec::with_capacity(states);
+        for tile in 0..inner / length {
+            for (low, high) in (0..branches).flat_map(|low| (0..branches).map(move |high| (low, high))) {
+                let first = high * inner + tile * length;
+                let states = (first..first + length).map(|rest| (rest << bits | low) as u32);
+                values.extend(states.map(|state| value(state) as f32 * unit));
+            }
+        }
+        let (costs, next) = (vec![0.0; states], vec![0.0; states]);
+        Self { state_bits, bits, groups, length, values, costs, next, decisions: Vec::new() }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn bits(&self) -> u32 {
+        self.bits
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Calls a step for every sample with the number of groups, the decisions to write, the values, the costs and the costs to write.
+    #[inline(always)]
+    pub(crate) fn step_through(
+        &mut self,
+        samples: &[f32],
+        step: impl Fn(f32, usize, &mut [u8], &[f32], &[f32], &mut [f32]),
+    ) {
+        for (&sample, decisions) in samples.iter().zip(self.decisions.chunks_exact_mut(self.groups)) {
+            step(sample, self.groups, decisions, &self.values, &self.costs, &mut self.next);
+            std::mem::swap(&mut self.costs, &mut self.next);
         }
     }
 
@@ -53,13 +89,13 @@ impl Search {
         let (tail, head) = (&samples[samples.len() - half..], &samples[..half]);
         let free = self.search(&[tail, head].concat(), None);
         let at_seam = usize::from(free[half]);
-        let overlap = at_seam & (self.least.len() - 1);
+        let overlap = at_seam & (self.groups - 1);
         self.search(samples, Some(overlap))
     }
 
     /// The best states, where `seam` is given with the bits shared by the last and the first.
     fn search(&mut self, samples: &[f32], seam: Option<usize>) -> Vec<u16> {
-        let groups = self.least.len();
+        let groups = self.groups;
         self.decisions.resize(samples.len() * groups, 0);
         match seam {
             None => self.costs.fill(0.0),
@@ -94,75 +130,55 @@ impl Search {
 
 fn forward(search: &mut Search, samples: &[f32]) {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        wide::forward(search, samples);
-        return;
+    if let Some(fast) = wide::on_this_machine().next() {
+        return fast(search, samples);
     }
     steps(search, samples);
 }
 
+/// All steps, on any machine.
 #[inline(always)]
-fn steps(search: &mut Search, samples: &[f32]) {
-    match search.bits {
-        1 => steps_of::<2>(search, samples),
-        2 => steps_of::<4>(search, samples),
-        3 => steps_of::<8>(search, samples),
-        _ => steps_of::<16>(search, samples),
+pub(crate) fn steps(search: &mut Search, samples: &[f32]) {
+    match (search.bits, search.length) {
+        (1, _) => steps_of::<2, LENGTH, 32>(search, samples),
+        (2, _) => steps_of::<4, LENGTH, 64>(search, samples),
+        (3, _) => steps_of::<8, LENGTH, 128>(search, samples),
+        (_, LENGTH) => steps_of::<16, LENGTH, 256>(search, samples),
+        _ => steps_of::<16, SHORT, 64>(search, samples),
     }
 }
 
+/// `BRANCHES` predecessors of a state, `LENGTH` neighbouring successors, `TILE` groups at a time, the product of both.
 #[inline(always)]
-fn steps_of<const BRANCHES: usize>(search: &mut Search, samples: &[f32]) {
-    let groups = search.least.len();
-    let Search { values, costs, least, choice, decisions, .. } = search;
-    let (least, choice) = (&mut least[..groups], &mut choice[..groups]);
-    // Group `g` leads to states whose low bits are those of `g`, whatever bits come in.
-    let inner = groups / BRANCHES;
-    let mut dealt = vec![0f32; groups];
-    for (&sample, decisions) in samples.iter().zip(decisions.chunks_exact_mut(groups)) {
-        least.copy_from_slice(&costs[..groups]);
-        choice.fill(0);
-        for (branch, costs) in costs.chunks_exact(groups).enumerate().skip(1) {
-            for ((least, choice), &cost) in least.iter_mut().zip(choice.iter_mut()).zip(costs) {
-                *choice = if cost < *least { branch as u32 } else { *choice };
-                *least = if cost < *least { cost } else { *least };
+fn steps_of<const BRANCHES: usize, const LENGTH: usize, const TILE: usize>(search: &mut Search, samples: &[f32]) {
+    search.step_through(samples, |sample, groups, decisions, values, costs, next| {
+        // Group `g` leads to states whose low bits are those of `g`, whatever bits come in.
+        let inner = groups / BRANCHES;
+        let tiles = decisions.chunks_exact_mut(TILE).zip(values.chunks_exact(TILE * BRANCHES));
+        for (tile, (decisions, values)) in tiles.enumerate() {
+            let (mut least, mut choice) = ([0f32; TILE], [0u32; TILE]);
+            least.copy_from_slice(&costs[tile * TILE..][..TILE]);
+            for branch in 1..BRANCHES {
+                let costs = &costs[branch * groups + tile * TILE..][..TILE];
+                for ((least, choice), &cost) in least.iter_mut().zip(&mut choice).zip(costs) {
+                    *choice = if cost < *least { branch as u32 } else { *choice };
+                    *least = if cost < *least { cost } else { *least };
+                }
             }
-        }
-        decisions.iter_mut().zip(choice.iter()).for_each(|(to, &from)| *to = from as u8);
-        for (at, group) in least.chunks_exact(BRANCHES).enumerate() {
-            for (low, &cost) in group.iter().enumerate() {
-                dealt[low * inner + at] = cost;
-            }
-        }
-        for (low, dealt) in dealt.chunks_exact(inner).enumerate() {
-            let range = low * groups..(low + 1) * groups;
-            let targets = costs[range.clone()].chunks_exact_mut(inner).zip(values[range].chunks_exact(inner));
-            for (costs, values) in targets {
-                for ((cost, &value), &before) in costs.iter_mut().zip(values).zip(dealt) {
-                    let miss = sample - value;
-                    *cost = before + miss * miss;
+            decisions.iter_mut().zip(&choice).for_each(|(to, &from)| *to = from as u8);
+            for low in 0..BRANCHES {
+                let dealt: [f32; LENGTH] = std::array::from_fn(|at| least[at * BRANCHES + low]);
+                for high in 0..BRANCHES {
+                    let values = &values[(low * BRANCHES + high) * LENGTH..][..LENGTH];
+                    let next = &mut next[low * groups + high * inner + tile * LENGTH..][..LENGTH];
+                    for ((next, &value), &before) in next.iter_mut().zip(values).zip(&dealt) {
+                        let miss = sample - value;
+                        *next = before + miss * miss;
+                    }
                 }
             }
         }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[allow(unsafe_code)]
-mod wide {
-    //! The same loops, compiled for wider registers.
-
-    use super::{Search, steps};
-
-    pub fn forward(search: &mut Search, samples: &[f32]) {
-        // SAFETY: the caller has checked for AVX2.
-        unsafe { compiled(search, samples) }
-    }
-
-    #[target_feature(enable = "avx2")]
-    unsafe fn compiled(search: &mut Search, samples: &[f32]) {
-        steps(search, samples);
-    }
+    });
 }
 
 #[cfg(test)]
@@ -212,12 +228,51 @@ mod tests {
 
     #[test]
     fn wider_registers_change_nothing() {
-        let run = |f: fn(&mut Search, &[f32])| {
-            let mut search = Search::new(12, 2, 1.0 / DEVIATION);
-            search.decisions.resize(64 * 1024, 0);
-            f(&mut search, &samples(64));
-            (search.costs, search.decisions)
-        };
-        assert_eq!(run(forward), run(steps));
+        for (state_bits, bits) in [(10, 1), (10, 2), (12, 2), (10, 3), (11, 3), (10, 4), (11, 4), (12, 4)] {
+            let run = |f: fn(&mut Search, &[f32])| {
+                let mut search = Search::new(state_bits, bits, 1.0 / DEVIATION);
+                search.decisions.resize(63 * search.groups, 0);
+                f(&mut search, &samples(63));
+                (search.costs, search.decisions)
+            };
+            let plain = run(steps);
+            #[cfg(target_arch = "x86_64")]
+            for wide in wide::on_this_machine() {
+                assert!(run(wide) == plain, "{state_bits} {bits}");
+            }
+            assert!(run(forward) == plain, "{state_bits} {bits}");
+        }
+    }
+
+    /// The step by its definition, state by state.
+    #[test]
+    fn a_step_is_a_minimum_over_predecessors() {
+        for (state_bits, bits) in [(10, 1), (12, 2), (10, 3), (10, 4), (11, 4), (12, 4)] {
+            let unit = 1.0 / DEVIATION;
+            let mut search = Search::new(state_bits, bits, unit);
+            let (states, branches, groups) = (1usize << state_bits, 1usize << bits, search.groups);
+            search.decisions.resize(5 * groups, 0);
+            let mut costs = vec![0f32; states];
+            for (at, &sample) in samples(5).iter().enumerate() {
+                let before = costs.clone();
+                for (state, cost) in costs.iter_mut().enumerate() {
+                    let predecessors = (0..branches).map(|branch| before[(state & (groups - 1)) << bits | branch]);
+                    let miss = sample - value(state as u32) as f32 * unit;
+                    *cost = predecessors.fold(f32::INFINITY, f32::min) + miss * miss;
+                }
+                let mut one = vec![0u8; groups];
+                std::mem::swap(&mut search.decisions, &mut one);
+                forward(&mut search, &[sample]);
+                for (state, &cost) in costs.iter().enumerate() {
+                    let group = state & (groups - 1);
+                    let chosen = group << bits | usize::from(search.decisions[group]);
+                    let least =
+                        (0..branches).map(|branch| before[group << bits | branch]).fold(f32::INFINITY, f32::min);
+                    assert!(before[chosen] == least, "{state_bits} {bits} at {at}");
+                    let place = (state & (branches - 1)) * groups + (state >> bits);
+                    assert!(search.costs[place] == cost, "{state_bits} {bits} at {at}: {state}");
+                }
+            }
+        }
     }
 }

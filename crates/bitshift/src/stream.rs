@@ -18,7 +18,7 @@
 //! 0x5D2C6A93 mod 2^32` and `c` the sum of the four bytes of `x`, less 510, its value is `floor(c (26283 + floor(c^2 / 64)) / 16)`.
 //! Without rotation the weight is the value, in binary32, times the product of step and factor. With rotation the values go through the
 //! Hadamard transform (in integers), are multiplied by that product over 16, all in binary32, and change sign where the generator says
-//! so ([`rotation::signs`](crate::rotation::signs): bit `i mod 64` of word `i / 64`). Numbers are little-endian.
+//! so ([`signs`]: bit `i mod 64` of word `i / 64`). Numbers are little-endian.
 
 use rayon::prelude::*;
 use seedpress_codec::power::PowerOfTwo;
@@ -28,9 +28,9 @@ use seedpress_codec::{
 };
 
 use seedpress_entropy::binary::log2;
+use seedpress_rotation::{SIDE, hadamard, sign, signs};
 
 use crate::code::{DEVIATION, value};
-use crate::rotation::{SIDE, hadamard, sign, signs};
 use crate::search::Search;
 
 /// `2^(i / 8)`.

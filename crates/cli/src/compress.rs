@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use indicatif::ProgressBar;
 use seedpress::Registry;
-use seedpress::codec::{AnyCodec, EncodeContext};
+use seedpress::codec::{AnyCodec, Calibration, EncodeContext, Tensor};
+use seedpress_bench::config::{Location, ModelSpec, Origin};
+use seedpress_bench::source::{OpenError, Source};
 use seedpress_checkpoint::{Checkpoint, Container, Content, Entry, Order};
 use seedpress_plan::PlanFile;
 
@@ -16,9 +18,11 @@ use crate::failure::{Failure, Outcome};
 #[derive(Args)]
 #[command(after_help = "  seedpress compress model.safetensors --codec seedlm-progressive -o model.sdp
   seedpress compress model.safetensors.index.json --codec rtn:group=64 --bits 3 --then zstd -o model.sdp
-  seedpress compress model.safetensors --plan plan.toml -o model.sdp")]
+  seedpress compress model.safetensors --plan plan.toml -o model.sdp
+  seedpress compress fashion-mlp --codec trellis:hessian=full -o model.sdp
+Codecs that use calibration data have it for models of the zoo alone: of a file nothing is known but its weights.")]
 pub struct Arguments {
-    /// A .safetensors file, or the .safetensors.index.json of a sharded checkpoint
+    /// A .safetensors file, the .safetensors.index.json of a sharded checkpoint, or a model of the zoo
     input: PathBuf,
     /// The codec with its options: id, or id:key=value,key=value
     #[arg(long, required_unless_present = "plan")]
@@ -57,27 +61,59 @@ pub fn run(arguments: &Arguments) -> Outcome {
     });
     refuse_overwrite(&arguments.output, arguments.force)?;
     let raw = registry.codec("raw").map_err(Failure::usage)?.default_codec();
-    let checkpoint = Checkpoint::open(&arguments.input).map_err(Failure::data)?;
-    let bar = progress(checkpoint.source_bytes());
-    let mut entries = Vec::with_capacity(checkpoint.tensors().len());
-    for (index, info) in checkpoint.tensors().iter().enumerate() {
-        let entry = match checkpoint.load(index).map_err(Failure::data)? {
-            Content::Float(tensor) => {
-                let kept = keep_below > 0 && (tensor.shape().len() <= 1 || tensor.values().len() < keep_below);
-                let context = EncodeContext { registry: Some(&registry), ..EncodeContext::default() };
-                let chosen = if kept { &raw } else { choice.codec(&info.name)? };
-                Entry::Record(chosen.encode(&tensor.view(&info.name), &context).map_err(Failure::data)?)
-            }
-            Content::Opaque(bytes) => Entry::Opaque { dtype: info.dtype.clone(), shape: info.shape.clone(), bytes },
-        };
-        entries.push((info.name.clone(), entry));
-        bar.inc(info.bytes as u64);
-    }
-    bar.finish_and_clear();
+    let kept = |shape: &[usize], weights: usize| keep_below > 0 && (shape.len() <= 1 || weights < keep_below);
+    let encode = |name: &str, tensor: &Tensor, calibration: Option<&Calibration>, codec: &AnyCodec| {
+        let context = EncodeContext { registry: Some(&registry), calibration, ..EncodeContext::default() };
+        codec.encode(&tensor.view(name), &context).map_err(Failure::data)
+    };
+    let zoo = arguments.input.to_str().and_then(seedpress_zoo::info).filter(|_| !arguments.input.exists());
+    let (source, container) = if let Some(info) = zoo {
+        let model = open(info.name)?;
+        let bar = progress(model.source_bytes());
+        let mut records = Vec::with_capacity(model.tensors.len());
+        for info in &model.tensors {
+            let tensor = model.load(info).map_err(Failure::data)?;
+            let chosen = if kept(&info.shape, info.weights) { &raw } else { choice.codec(&info.name)? };
+            // Collected when it is first asked for, which takes a while.
+            let calibration = match chosen.capabilities().uses_calibration {
+                true => model.calibration(info).map_err(Failure::data)?,
+                false => None,
+            };
+            records.push(encode(&info.name, &tensor, calibration, chosen)?);
+            bar.inc((info.weights * info.dtype.size()) as u64);
+        }
+        bar.finish_and_clear();
+        (model.source_bytes(), model.container(records).map_err(Failure::data)?)
+    } else {
+        let checkpoint = Checkpoint::open(&arguments.input).map_err(Failure::data)?;
+        let bar = progress(checkpoint.source_bytes());
+        let mut entries = Vec::with_capacity(checkpoint.tensors().len());
+        let mut uncalibrated = false;
+        for (index, info) in checkpoint.tensors().iter().enumerate() {
+            let entry = match checkpoint.load(index).map_err(Failure::data)? {
+                Content::Float(tensor) => {
+                    let raw = kept(tensor.shape(), tensor.values().len()).then_some(&raw);
+                    let chosen = raw.map_or_else(|| choice.codec(&info.name), Ok)?;
+                    uncalibrated |= chosen.capabilities().uses_calibration;
+                    Entry::Record(encode(&info.name, &tensor, None, chosen)?)
+                }
+                Content::Opaque(bytes) => Entry::Opaque { dtype: info.dtype.clone(), shape: info.shape.clone(), bytes },
+            };
+            entries.push((info.name.clone(), entry));
+            bar.inc(info.bytes as u64);
+        }
+        bar.finish_and_clear();
+        if uncalibrated {
+            eprintln!(
+                "note: a file has no calibration data: codecs that use it went without; name a model of the zoo instead"
+            );
+        }
+        let metadata = checkpoint.metadata().clone();
+        (checkpoint.source_bytes(), Container { metadata, entries, ..Container::default() })
+    };
     let order = if arguments.tensor_major { Order::TensorMajor } else { Order::QualityMajor };
-    let container = Container { metadata: checkpoint.metadata().clone(), order, entries };
+    let container = Container { order, ..container };
     let written = container.write(&arguments.output).map_err(Failure::data)?;
-    let source = checkpoint.source_bytes();
     let ratio = source as f64 / written as f64;
     println!(
         "{}: {source} -> {written} bytes, {ratio:.2} times smaller, {}",
@@ -85,6 +121,16 @@ pub fn run(arguments: &Arguments) -> Outcome {
         choice.name()
     );
     Ok(())
+}
+
+/// A model of the zoo.
+fn open(name: &str) -> Result<Source, Failure> {
+    let at = Location { path: PathBuf::from(name), line: 1, column: 1 };
+    let origin = Origin::Zoo(name.to_owned());
+    let spec = ModelSpec { name: name.to_owned(), origin, include: Vec::new(), exclude: Vec::new(), at };
+    Source::open(&spec).map_err(|error| match error {
+        OpenError::Absent(message) | OpenError::Wrong(message) => Failure::data(message),
+    })
 }
 
 /// What stores the tensors that are not kept as they are.

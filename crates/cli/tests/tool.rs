@@ -279,3 +279,24 @@ fn only_takes_a_part() {
     assert!(part.contains("rtn:bits=2") && !part.contains("raw"), "{part}");
     assert!(!here.join("reports").exists(), "a dry run writes nothing");
 }
+
+/// What a codec may know of a layer's inputs comes with the model, not with its file.
+#[test]
+fn models_of_the_zoo_are_compressed_with_their_calibration_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/fashion-mlp/model.safetensors");
+    succeeds(here, "compress fashion-mlp --codec trellis:bits=1,hessian=full -o with.sdp");
+    let without = seedpress(here, &format!("compress {file} --codec trellis:bits=1,hessian=full -o without.sdp"));
+    assert!(without.status.success() && String::from_utf8(without.stderr).unwrap().contains("no calibration data"));
+    assert_ne!(std::fs::read(here.join("with.sdp")).unwrap(), std::fs::read(here.join("without.sdp")).unwrap());
+    // Without such a codec the two are one.
+    succeeds(here, "compress fashion-mlp --codec q8_0 -o model.sdp");
+    assert!(seedpress(here, &format!("compress {file} --codec q8_0 -o file.sdp")).stderr.is_empty());
+    succeeds(here, "decompress with.sdp -o back.safetensors");
+    let names = |path: &str| {
+        let checkpoint = Checkpoint::open(&here.join(path)).unwrap();
+        checkpoint.tensors().iter().map(|info| (info.name.clone(), info.shape.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(names("back.safetensors"), names(file));
+}

@@ -24,6 +24,7 @@ const MORE: &[&str] = &[
     "seedlm-progressive:block=16,layers=4,terms=1",
     "trellis:bits=1.07,effort=best",
     "trellis:bits=4.0",
+    "trellis:bits=2.0,rotation=hadamard",
     "trellis:contexts=false,slope=16.0",
 ];
 

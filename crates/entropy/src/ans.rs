@@ -11,13 +11,18 @@ use seedpress_codec::packing::packed_len;
 use seedpress_codec::wire::{Put, Reader};
 use seedpress_codec::{DecodeError, Limits};
 
-use crate::frequencies::Frequencies;
+use crate::frequencies::{Frequencies, count};
 use crate::layout::pack_into;
 use crate::rans::{self, Divisors, Slots};
 
 const BLOCK: usize = 1 << 18;
-/// Blocks that one task decodes, side by side where that hides latency.
-const GROUP: usize = 2;
+/// Blocks that one task decodes at most, side by side where that hides latency.
+const GROUP: usize = 4;
+
+/// Blocks a task where there are this many: no thread should be idle for it.
+fn group(blocks: usize) -> usize {
+    (blocks / rayon::current_num_threads()).clamp(1, GROUP)
+}
 
 /// The most lanes whose states cost little against what is coded. A stored state is four bytes, two of them information (none where a
 /// last block is short): lanes take less than .4 % of what is longer than half a kilobyte.
@@ -30,10 +35,15 @@ fn lanes(count: usize, frequencies: &Frequencies) -> u8 {
 
 /// Codes byte symbols.
 pub fn encode_bytes(symbols: &[u8]) -> Vec<u8> {
+    encode_counted(symbols, &count(symbols))
+}
+
+/// Codes byte symbols that are counted already.
+pub(crate) fn encode_counted(symbols: &[u8], counts: &[u64; 256]) -> Vec<u8> {
     if symbols.is_empty() {
         return Vec::new();
     }
-    let frequencies = Frequencies::of(symbols);
+    let frequencies = Frequencies::from_counts(counts);
     let mut out = Vec::new();
     frequencies.write(&mut out);
     let lanes = lanes(symbols.len(), &frequencies);
@@ -50,7 +60,8 @@ pub fn encode_bytes(symbols: &[u8]) -> Vec<u8> {
     for block in &blocks {
         out.put_varint(block.len() as u64);
     }
-    out.extend(blocks.into_iter().flatten());
+    out.reserve_exact(blocks.iter().map(Vec::len).sum());
+    blocks.iter().for_each(|block| out.extend_from_slice(block));
     out
 }
 
@@ -103,9 +114,10 @@ pub fn decode_bytes(bytes: &[u8], count: usize, limits: &mut Limits) -> Result<V
     let mut symbols: Vec<u8> = limits.filled(count, 0)?;
     let parts = Parts::new(bytes, count)?;
     let slots = Slots::new(&parts.frequencies);
+    let group = group(parts.blocks.len());
     symbols
-        .par_chunks_mut(GROUP * BLOCK)
-        .zip(parts.blocks.par_chunks(GROUP))
+        .par_chunks_mut(group * BLOCK)
+        .zip(parts.blocks.par_chunks(group))
         .try_for_each(|(symbols, blocks)| parts.decode(&slots, blocks, symbols))?;
     Ok(symbols)
 }
@@ -121,7 +133,8 @@ pub fn decode_packed(bytes: &[u8], width: u8, count: usize, limits: &mut Limits)
     }
     let needed = packed_len(count, width).ok_or(DecodeError::corrupt("symbol count overflows"))?;
     let mut packed: Vec<u8> = limits.filled(needed, 0)?;
-    let scratch = GROUP * BLOCK;
+    let group = group(count.div_ceil(BLOCK));
+    let scratch = group * BLOCK;
     limits.take(count.min(scratch) as u64)?;
     let parts = Parts::new(bytes, count)?;
     if width < 8 && parts.frequencies.highest() >> width != 0 {
@@ -130,7 +143,7 @@ pub fn decode_packed(bytes: &[u8], width: u8, count: usize, limits: &mut Limits)
     let slots = Slots::new(&parts.frequencies);
     packed
         .par_chunks_mut(scratch / 8 * usize::from(width))
-        .zip(parts.blocks.par_chunks(GROUP))
+        .zip(parts.blocks.par_chunks(group))
         .enumerate()
         .try_for_each_init(Vec::new, |symbols, (index, (packed, blocks))| {
             symbols.resize((count - index * scratch).min(scratch), 0);

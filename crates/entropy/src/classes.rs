@@ -8,9 +8,11 @@
 
 use crate::binary::log2;
 
-const ROUNDS: usize = 8;
+const ROUNDS: usize = 4;
 /// Largest table of histograms, in counters.
 const LARGEST: usize = 1 << 24;
+/// Rows that are enough to tell columns apart.
+const ENOUGH_ROWS: usize = 256;
 /// Fewest symbols for which classes are tried.
 const FEWEST: usize = 4096;
 
@@ -40,27 +42,99 @@ impl Classes {
         usize::from(self.row_count) * usize::from(self.column_count)
     }
 
-    /// Calls `visit` with every run of symbols of one class, as (class, first symbol, length), in order.
-    pub fn runs(&self, count: usize, mut visit: impl FnMut(usize, usize, usize)) {
-        if self.count() == 1 {
-            return visit(0, 0, count);
+    /// How many symbols of `count` each class has.
+    pub fn sizes(&self, count: usize) -> Vec<usize> {
+        let mut of_row = vec![0usize; usize::from(self.column_count)];
+        match &self.columns[..] {
+            [] => of_row[0] = self.row,
+            columns => columns.iter().for_each(|&label| of_row[usize::from(label)] += 1),
         }
-        for (index, first) in (0..count).step_by(self.row).enumerate() {
-            let base = usize::from(self.rows.get(index).copied().unwrap_or(0)) * usize::from(self.column_count);
-            if self.column_count == 1 {
-                visit(base, first, self.row.min(count - first));
+        let mut sizes = vec![0; self.count()];
+        for index in 0..count / self.row.max(1) {
+            let base = self.base(index);
+            sizes[base..].iter_mut().zip(&of_row).for_each(|(size, of_row)| *size += of_row);
+        }
+        sizes
+    }
+
+    /// The first class of a row.
+    fn base(&self, row: usize) -> usize {
+        usize::from(self.rows.get(row).copied().unwrap_or(0)) * usize::from(self.column_count)
+    }
+
+    /// The place of each column among those of its class, with the class.
+    fn places(&self) -> (Vec<(u8, u32)>, Vec<usize>) {
+        let mut next = vec![0usize; usize::from(self.column_count)];
+        let place = |&label: &u8| {
+            let place = (label, next[usize::from(label)] as u32);
+            next[usize::from(label)] += 1;
+            place
+        };
+        let places = match &self.columns[..] {
+            [] => {
+                next[0] = self.row;
+                Vec::new()
+            }
+            columns => columns.iter().map(place).collect(),
+        };
+        (places, next)
+    }
+
+    /// Symbols of whole rows by class, in order.
+    pub fn sort(&self, symbols: &[u8]) -> Vec<Vec<u8>> {
+        let mut sorted: Vec<Vec<u8>> = self.sizes(symbols.len()).into_iter().map(Vec::with_capacity).collect();
+        let (places, of_row) = self.places();
+        // Where in a row, sorted, each column goes.
+        let starts: Vec<usize> = (0..of_row.len()).map(|label| of_row[..label].iter().sum()).collect();
+        let targets: Vec<usize> =
+            places.iter().map(|&(label, place)| starts[usize::from(label)] + place as usize).collect();
+        let mut turned = vec![0u8; self.row];
+        for (index, line) in symbols.chunks_exact(self.row).enumerate() {
+            let base = self.base(index);
+            if targets.is_empty() {
+                sorted[base].extend_from_slice(line);
+                continue;
+            }
+            for (&symbol, &target) in line.iter().zip(&targets) {
+                turned[target] = symbol;
+            }
+            let mut rest = &turned[..];
+            for (of_class, &size) in sorted[base..].iter_mut().zip(&of_row) {
+                let (own, later) = rest.split_at(size);
+                of_class.extend_from_slice(own);
+                rest = later;
+            }
+        }
+        sorted
+    }
+
+    /// Undoes [`sort`](Self::sort); the classes have [`sizes`](Self::sizes) symbols.
+    pub fn merge(&self, sorted: &[Vec<u8>], symbols: &mut [u8]) {
+        let (places, of_row) = self.places();
+        let mut next = vec![0usize; sorted.len()];
+        for (index, line) in symbols.chunks_exact_mut(self.row).enumerate() {
+            let base = self.base(index);
+            if places.is_empty() {
+                line.copy_from_slice(&sorted[base][next[base]..][..self.row]);
             } else {
-                for (column, &label) in self.columns.iter().enumerate().take(count - first) {
-                    visit(base + usize::from(label), first + column, 1);
+                let mut own: [&[u8]; 8] = [&[]; 8];
+                for (own, (of_class, (&next, &size))) in
+                    own.iter_mut().zip(sorted[base..].iter().zip(next[base..].iter().zip(&of_row)))
+                {
+                    *own = &of_class[next..next + size];
+                }
+                for (symbol, &(label, place)) in line.iter_mut().zip(&places) {
+                    *symbol = own[usize::from(label & 7)][place as usize];
                 }
             }
+            next[base..].iter_mut().zip(&of_row).for_each(|(next, size)| *next += size);
         }
     }
 
     /// The best of a few ways to classify symbols in rows of `row`.
     pub fn choose(symbols: &[u8], row: usize) -> Self {
-        let count = symbols.len();
-        if row < 2 || count < FEWEST || !count.is_multiple_of(row) || count == row {
+        let all = symbols.len();
+        if row < 2 || all < FEWEST || !all.is_multiple_of(row) || all == row {
             return Self::one();
         }
         let mut ranks = [u8::MAX; 256];
@@ -70,20 +144,33 @@ impl Classes {
             *rank = alphabet as u8;
             alphabet += 1usize;
         }
-        let rows = count / row;
+        let rows = all / row;
         if alphabet < 2 || rows.max(row) * alphabet > LARGEST {
             return Self::one();
         }
-        let (mut by_row, mut by_column) = (vec![0u32; rows * alphabet], vec![0u32; row * alphabet]);
-        for (index, line) in symbols.chunks_exact(row).enumerate() {
-            let of_row = &mut by_row[index * alphabet..][..alphabet];
+        let mut by_row = vec![0u32; rows * alphabet];
+        for (line, of_row) in symbols.chunks_exact(row).zip(by_row.chunks_exact_mut(alphabet)) {
+            // Two tables: equal neighbours would wait for each other's increment.
+            let mut other = [0u32; 256];
+            let mut pairs = line.chunks_exact(2);
+            for pair in &mut pairs {
+                of_row[usize::from(ranks[usize::from(pair[0])])] += 1;
+                other[usize::from(ranks[usize::from(pair[1])])] += 1;
+            }
+            pairs.remainder().iter().for_each(|&symbol| of_row[usize::from(ranks[usize::from(symbol)])] += 1);
+            of_row.iter_mut().zip(other).for_each(|(count, more)| *count += more);
+        }
+        // Columns are told apart by some of the rows, spread evenly, where there are many.
+        let stride = (rows / ENOUGH_ROWS).max(1);
+        let sampled = || symbols.chunks_exact(row).step_by(stride);
+        let times = rows as f64 / rows.div_ceil(stride) as f64;
+        let mut by_column = vec![0u32; row * alphabet];
+        for line in sampled() {
             for (&symbol, of_column) in line.iter().zip(by_column.chunks_exact_mut(alphabet)) {
-                let rank = usize::from(ranks[usize::from(symbol)]);
-                of_row[rank] += 1;
-                of_column[rank] += 1;
+                of_column[usize::from(ranks[usize::from(symbol)])] += 1;
             }
         }
-        let mut best = (Self::one(), cost(&[total(&by_row, alphabet)]));
+        let mut best = (Self::one(), cost(&[total(&by_row, alphabet)], 1.0));
         let side = |labels: &[u8], count: u8| labels.len() as f64 * f64::from(count.ilog2());
         let mut fours = (Vec::new(), Vec::new());
         for (along_rows, histograms) in [(true, &by_row), (false, &by_column)] {
@@ -91,8 +178,9 @@ impl Classes {
                 if histograms.len() / alphabet < 2 * usize::from(k) {
                     continue;
                 }
-                let (labels, tables) = cluster(histograms, alphabet, usize::from(k));
-                let cost = cost(&tables) + side(&labels, k);
+                let (labels, tables) =
+                    if k == 4 { cluster::<4>(histograms, alphabet) } else { cluster::<8>(histograms, alphabet) };
+                let cost = cost(&tables, if along_rows { 1.0 } else { times }) + side(&labels, k);
                 if k == 4 {
                     *(if along_rows { &mut fours.0 } else { &mut fours.1 }) = labels.clone();
                 }
@@ -108,8 +196,13 @@ impl Classes {
         if !fours.0.is_empty() && !fours.1.is_empty() {
             let both = Self { row, row_count: 4, column_count: 4, rows: fours.0, columns: fours.1 };
             let mut tables = vec![vec![0u64; alphabet]; 16];
-            both.runs(count, |class, first, _| tables[class][usize::from(ranks[usize::from(symbols[first])])] += 1);
-            let cost = cost(&tables) + side(&both.rows, 4) + side(&both.columns, 4);
+            for (line, index) in sampled().zip((0..).step_by(stride)) {
+                let of_row = &mut tables[both.base(index)..];
+                for (&symbol, &label) in line.iter().zip(&both.columns) {
+                    of_row[usize::from(label)][usize::from(ranks[usize::from(symbol)])] += 1;
+                }
+            }
+            let cost = cost(&tables, times) + side(&both.rows, 4) + side(&both.columns, 4);
             if cost < best.1 {
                 best.0 = both;
             }
@@ -126,8 +219,8 @@ fn total(histograms: &[u32], alphabet: usize) -> Vec<u64> {
     sum
 }
 
-/// Bits of the symbols under their own tables, tables and headers included.
-fn cost(tables: &[Vec<u64>]) -> f64 {
+/// Bits of the symbols, `times` as many as counted, under their own tables, tables and headers included.
+fn cost(tables: &[Vec<u64>], times: f64) -> f64 {
     let mut bits = 0.0;
     for table in tables {
         let sum: u64 = table.iter().sum();
@@ -135,15 +228,15 @@ fn cost(tables: &[Vec<u64>]) -> f64 {
             continue;
         }
         for &count in table.iter().filter(|count| **count > 0) {
-            bits += count as f64 * log2(sum as f64 / count as f64) + 12.0;
+            bits += times * count as f64 * log2(sum as f64 / count as f64) + 12.0;
         }
-        bits += if sum < 65_536 { 160.0 } else { 560.0 };
+        bits += if times * (sum as f64) < 65_536.0 { 160.0 } else { 560.0 };
     }
     bits
 }
 
-/// Assigns each histogram to one of `k` tables.
-fn cluster(histograms: &[u32], alphabet: usize, k: usize) -> (Vec<u8>, Vec<Vec<u64>>) {
+/// Assigns each histogram to one of `K` tables.
+fn cluster<const K: usize>(histograms: &[u32], alphabet: usize) -> (Vec<u8>, Vec<Vec<u64>>) {
     let units = histograms.len() / alphabet;
     let mut order: Vec<(u64, usize)> = histograms
         .chunks_exact(alphabet)
@@ -157,10 +250,10 @@ fn cluster(histograms: &[u32], alphabet: usize, k: usize) -> (Vec<u8>, Vec<Vec<u
     order.sort_unstable();
     let mut labels = vec![0u8; units];
     for (place, &(_, unit)) in order.iter().enumerate() {
-        labels[unit] = (place * k / units) as u8;
+        labels[unit] = (place * K / units) as u8;
     }
     let gather = |labels: &[u8]| {
-        let mut tables = vec![vec![0u64; alphabet]; k];
+        let mut tables = vec![vec![0u64; alphabet]; K];
         for (histogram, &label) in histograms.chunks_exact(alphabet).zip(labels) {
             tables[usize::from(label)].iter_mut().zip(histogram).for_each(|(sum, &count)| *sum += u64::from(count));
         }
@@ -168,20 +261,24 @@ fn cluster(histograms: &[u32], alphabet: usize, k: usize) -> (Vec<u8>, Vec<Vec<u
     };
     let mut tables = gather(&labels);
     for _ in 0..ROUNDS {
-        // Code lengths in 1/256 bit, a count of one more everywhere so that none is infinite.
-        let lengths: Vec<u64> = tables
-            .iter()
-            .flat_map(|table| {
-                let sum = (table.iter().sum::<u64>() + alphabet as u64) as f64;
-                table.iter().map(move |&count| (256.0 * log2(sum / (count + 1) as f64)) as u64)
-            })
-            .collect();
+        // Code lengths, table by table beside each other, a count of one more everywhere so that none is infinite.
+        let mut lengths = vec![[0f32; K]; alphabet];
+        for (table, counts) in tables.iter().enumerate() {
+            let sum = (counts.iter().sum::<u64>() + alphabet as u64) as f64;
+            for (lengths, &count) in lengths.iter_mut().zip(counts) {
+                lengths[table] = log2(sum / (count + 1) as f64) as f32;
+            }
+        }
         let mut moved = false;
         for (histogram, label) in histograms.chunks_exact(alphabet).zip(&mut labels) {
-            let length = |of: &[u64]| of.iter().zip(histogram).map(|(&bits, &n)| bits * u64::from(n)).sum::<u64>();
-            let nearest = lengths.chunks_exact(alphabet).map(length).zip(0u8..).min().map_or(0, |(_, label)| label);
-            moved |= *label != nearest;
-            *label = nearest;
+            let mut bits = [0f32; K];
+            for (&count, lengths) in histogram.iter().zip(&lengths) {
+                let count = count as f32;
+                bits = std::array::from_fn(|table| bits[table] + count * lengths[table]);
+            }
+            let nearest = (1..K).fold(0, |nearest, table| if bits[table] < bits[nearest] { table } else { nearest });
+            moved |= usize::from(*label) != nearest;
+            *label = nearest as u8;
         }
         tables = gather(&labels);
         if !moved {
@@ -212,11 +309,23 @@ mod tests {
         assert_ne!(classes.rows[0], classes.rows[1]);
         let columns: Vec<u8> = (0..rows * row).map(|i| die(6) + die(6) + 20 * (i % 2) as u8).collect();
         assert!(Classes::choose(&columns, row).column_count > 1);
-        let mut seen = 0;
-        classes.runs(shifted.len(), |_, first, len| {
-            assert_eq!(first, seen);
-            seen += len;
-        });
-        assert_eq!(seen, shifted.len());
+        // Rows alone, columns alone, both, neither evenly.
+        let both = Classes {
+            row_count: 3,
+            column_count: 2,
+            rows: (0..rows).map(|r| (r * r % 3) as u8).collect(),
+            columns: (0..row).map(|c| (c % 7 / 5) as u8).collect(),
+            ..classes.clone()
+        };
+        for classes in [classes, Classes::choose(&columns, row), both] {
+            let sorted = classes.sort(&shifted);
+            assert_eq!(classes.sizes(shifted.len()), sorted.iter().map(Vec::len).collect::<Vec<_>>());
+            let mut merged = vec![0; shifted.len()];
+            classes.merge(&sorted, &mut merged);
+            assert!(merged == shifted);
+            let first = (0..shifted.len())
+                .find(|&i| classes.base(i / row) == 0 && classes.columns.get(i % row).is_none_or(|&l| l == 0));
+            assert_eq!(sorted[0][0], shifted[first.unwrap()]);
+        }
     }
 }

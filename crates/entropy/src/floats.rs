@@ -20,16 +20,19 @@
 //! | rests | a plane of width 5 (binary16: 8): sign above the mantissa bits 4..=1 below the heads (of the upper half) |
 //! | tails | binary32 only: two planes of width 8, bytes 0 and 1 |
 
+use rayon::prelude::*;
 use seedpress_codec::wire::{Put, Reader};
 use seedpress_codec::{DecodeError, EncodeError, Limits};
 
 use crate::classes::Classes;
+use crate::frequencies::count;
+use crate::grouped::{Groups, SLACK};
 use crate::{mixing, plane};
 
 /// Top mantissa bits with tables of their own.
 const HEAD: u32 = 3;
 /// Exponents that occur less often share a table for heads.
-const COMMON: usize = 512;
+const COMMON: u64 = 512;
 
 /// A floating-point format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,87 +53,194 @@ impl Kind {
         if self == Self::F32 { 4 } else { 2 }
     }
 
-    /// Mantissa bits within the upper sixteen bits.
-    fn mantissa(self) -> u32 {
-        if self == Self::F16 { 10 } else { 7 }
-    }
-
     fn exponent_width(self) -> u8 {
         if self == Self::F16 { 5 } else { 8 }
     }
 
     /// Bits of a rest: the mantissa below the head, and the sign.
     fn rest_width(self) -> u8 {
-        (self.mantissa() - HEAD + 1) as u8
+        if self == Self::F16 { 8 } else { 5 }
     }
 }
 
-/// Which plane of heads an exponent's floats belong to, and how many floats each plane has, from the exponents alone.
-fn groups(exponents: &[u8]) -> ([u8; 256], Vec<usize>) {
-    let mut counts = [0usize; 256];
-    exponents.iter().for_each(|&exponent| counts[usize::from(exponent)] += 1);
-    let common = counts.iter().filter(|count| **count >= COMMON).count();
+/// Floats that one task splits or joins.
+const TASK: usize = 1 << 16;
+/// Floats of a task whose heads are moved at a time, from starts that are counted ahead.
+const PART: usize = 1 << 14;
+
+/// Which plane of heads an exponent's floats belong to, and how many floats each plane has, from how often exponents occur.
+fn groups(counts: &[u64; 256]) -> (Groups, Vec<usize>) {
+    let common: Vec<u8> = (0..=255).filter(|&exponent| counts[usize::from(exponent)] >= COMMON).collect();
     // At most 2^8 - 1 symbols are common, or all of them and none is rare.
-    let mut of = [common.min(255) as u8; 256];
-    let mut sizes = Vec::with_capacity(common + 1);
-    for (exponent, &count) in counts.iter().enumerate().filter(|(_, count)| **count >= COMMON) {
-        of[exponent] = sizes.len() as u8;
-        sizes.push(count);
+    let mut of = [common.len().min(255) as u8; 256];
+    for (group, &exponent) in (0u8..).zip(&common) {
+        of[usize::from(exponent)] = group;
     }
-    sizes.push(counts.iter().filter(|count| **count < COMMON).sum());
-    (of, sizes)
+    let mut sizes: Vec<usize> = common.iter().map(|&exponent| counts[usize::from(exponent)] as usize).collect();
+    sizes.push(counts.iter().filter(|count| **count < COMMON).sum::<u64>() as usize);
+    (Groups { of, common }, sizes)
 }
 
-/// Codes whole floats in rows of `row` (0: unknown); `mixed` exponents cost time and are smaller where neighbours tell.
-pub fn encode(bytes: &[u8], kind: Kind, row: usize, mixed: bool) -> Result<Vec<u8>, EncodeError> {
-    let (size, mantissa) = (kind.size(), kind.mantissa());
-    let count = bytes.len() / size;
-    let (mut exponents, mut heads, mut rests) =
-        (Vec::with_capacity(count), Vec::with_capacity(count), Vec::with_capacity(count));
-    let below = (1u16 << (mantissa - HEAD)) - 1;
-    for float in bytes.chunks_exact(size) {
-        let upper = u16::from_le_bytes([float[size - 2], float[size - 1]]);
-        exponents.push((upper << 1 >> (mantissa + 1)) as u8);
-        heads.push((upper >> (mantissa - HEAD)) as u8 & ((1 << HEAD) - 1));
-        rests.push(((upper & below) | (upper >> 15) << (mantissa - HEAD)) as u8);
+/// How often exponents occur in each part of the floats.
+fn count_parts(exponents: &[u8]) -> Vec<[u64; 256]> {
+    exponents.par_chunks(PART).map(count).collect()
+}
+
+fn add(sum: &mut [u64; 256], counts: &[u64; 256]) {
+    sum.iter_mut().zip(counts).for_each(|(sum, &count)| *sum += count);
+}
+
+/// The fields of floats, a byte each.
+#[derive(Default)]
+struct Fields {
+    exponents: Vec<u8>,
+    heads: Vec<u8>,
+    rests: Vec<u8>,
+    tails: [Vec<u8>; 2],
+}
+
+impl Fields {
+    fn of(bytes: &[u8], kind: Kind) -> Self {
+        let (size, count) = (kind.size(), bytes.len() / kind.size());
+        let new = || vec![0; count];
+        let mut fields = Self { exponents: new(), heads: new(), rests: new(), ..Self::default() };
+        let upper = fields
+            .exponents
+            .par_chunks_mut(TASK)
+            .zip(fields.heads.par_chunks_mut(TASK))
+            .zip(fields.rests.par_chunks_mut(TASK))
+            .zip(bytes.par_chunks(TASK * size));
+        match kind {
+            Kind::F32 => {
+                fields.tails = [new(), new()];
+                let [low, high] = &mut fields.tails;
+                let tails = low.par_chunks_mut(TASK).zip(high.par_chunks_mut(TASK));
+                upper.zip(tails).for_each(|((((exponents, heads), rests), bytes), (low, high))| {
+                    split::<4, 7>(bytes, exponents, heads, rests, |bytes| {
+                        for ((float, low), high) in bytes.chunks_exact(4).zip(low).zip(high) {
+                            (*low, *high) = (float[0], float[1]);
+                        }
+                    });
+                });
+            }
+            Kind::BF16 => upper.for_each(|(((e, h), r), bytes)| split::<2, 7>(bytes, e, h, r, |_| ())),
+            Kind::F16 => upper.for_each(|(((e, h), r), bytes)| split::<2, 10>(bytes, e, h, r, |_| ())),
+        }
+        fields
     }
-    let mut out = vec![kind as u8];
+}
+
+/// Splits the upper halves of floats; `lower` sees every piece while it is in the cache.
+fn split<const SIZE: usize, const MANTISSA: u32>(
+    bytes: &[u8],
+    exponents: &mut [u8],
+    heads: &mut [u8],
+    rests: &mut [u8],
+    lower: impl FnOnce(&[u8]),
+) {
+    let upper = |float: &[u8]| u16::from_le_bytes([float[SIZE - 2], float[SIZE - 1]]);
+    let below = MANTISSA - HEAD;
+    for (((float, exponent), head), rest) in bytes.chunks_exact(SIZE).zip(exponents).zip(heads).zip(rests) {
+        let upper = upper(float);
+        *exponent = (upper << 1 >> (MANTISSA + 1)) as u8;
+        *head = (upper >> below) as u8 & ((1 << HEAD) - 1);
+        *rest = ((upper & ((1 << below) - 1)) | upper >> 15 << below) as u8;
+    }
+    lower(bytes);
+}
+
+/// Heads in the order of their planes.
+fn sort(exponents: &[u8], heads: &[u8], groups: &Groups, sizes: &[usize], parts: &[[u64; 256]]) -> Vec<Vec<u8>> {
+    let pieces: Vec<(Vec<u8>, Vec<usize>)> = exponents
+        .par_chunks(PART)
+        .zip(heads.par_chunks(PART))
+        .zip(parts)
+        .map(|((exponents, heads), counts)| {
+            let mut of_group = vec![0usize; sizes.len()];
+            counts.iter().zip(groups.of).filter(|(count, _)| **count > 0).for_each(|(&count, group)| {
+                of_group[usize::from(group)] += count as usize;
+            });
+            // The start of each group, in a table that a byte cannot leave.
+            let mut next = [0usize; 256];
+            let mut at = 0;
+            for (next, &size) in next.iter_mut().zip(&of_group) {
+                *next = at;
+                at += size + SLACK;
+            }
+            let mut sorted = vec![0u8; at + heads.len() + SLACK];
+            groups.collect(exponents, &mut next, heads, &mut sorted);
+            (sorted, of_group)
+        })
+        .collect();
+    let mut planes: Vec<Vec<u8>> = sizes.iter().map(|&size| Vec::with_capacity(size)).collect();
+    for (sorted, of_group) in &pieces {
+        let mut rest = &sorted[..];
+        for (plane, &size) in planes.iter_mut().zip(of_group) {
+            plane.extend_from_slice(&rest[..size]);
+            rest = &rest[size + SLACK..];
+        }
+    }
+    planes
+}
+
+/// Appends whole floats in rows of `row` (0: unknown). `mixed` exponents cost time and are smaller where neighbours tell; `search`
+/// looks for matches in the tails.
+///
+/// # Errors
+/// Internal, where zstd fails.
+pub fn encode(
+    bytes: &[u8],
+    kind: Kind,
+    row: usize,
+    mixed: bool,
+    search: bool,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    let count = bytes.len() / kind.size();
+    let Fields { exponents, heads, rests, tails } = Fields::of(bytes, kind);
+    out.push(kind as u8);
     out.put_varint(count as u64);
     if mixed {
         out.extend([0, 0]);
         out.extend(mixing::encode(&exponents, kind.exponent_width(), row));
     } else {
-        write_exponents(&exponents, &Classes::choose(&exponents, row), kind, &mut out)?;
+        write_exponents(&exponents, &Classes::choose(&exponents, row), kind, out)?;
     }
-    let (group, sizes) = groups(&exponents);
-    let mut sorted: Vec<Vec<u8>> = sizes.iter().map(|&size| Vec::with_capacity(size)).collect();
-    for (&exponent, &head) in exponents.iter().zip(&heads) {
-        sorted[usize::from(group[usize::from(exponent)])].push(head);
-    }
-    for of_group in &sorted {
-        plane::write(of_group, HEAD as u8, false, &mut out)?;
-    }
-    plane::write(&rests, kind.rest_width(), false, &mut out)?;
-    if kind == Kind::F32 {
-        for byte in 0..2 {
-            let tail: Vec<u8> = bytes.iter().copied().skip(byte).step_by(4).collect();
-            plane::write(&tail, 8, true, &mut out)?;
-        }
-    }
-    Ok(out)
+    let parts = count_parts(&exponents);
+    let mut total = [0; 256];
+    parts.iter().for_each(|counts| add(&mut total, counts));
+    let (groups, sizes) = groups(&total);
+    let sorted = sort(&exponents, &heads, &groups, &sizes, &parts);
+    write_all(sorted.iter().map(|plane| (&plane[..], HEAD as u8, false)), out)?;
+    let tails = tails.iter().filter(|_| kind == Kind::F32).map(|tail| (&tail[..], 8, search));
+    write_all(std::iter::once((&rests[..], kind.rest_width(), false)).chain(tails), out)
+}
+
+/// Codes planes side by side and appends them in order.
+fn write_all<'a>(planes: impl Iterator<Item = (&'a [u8], u8, bool)>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let planes: Vec<_> = planes.collect();
+    let coded: Vec<Vec<u8>> = planes
+        .into_par_iter()
+        .map(|(symbols, width, search)| {
+            let mut coded = Vec::new();
+            plane::write(symbols, width, search, &mut coded)?;
+            Ok(coded)
+        })
+        .collect::<Result<_, EncodeError>>()?;
+    coded.iter().for_each(|coded| out.extend_from_slice(coded));
+    Ok(())
 }
 
 fn write_exponents(exponents: &[u8], classes: &Classes, kind: Kind, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     out.extend([classes.row_count, classes.column_count]);
-    if classes.count() > 1 {
-        out.put_varint(classes.row as u64);
-        plane::write(&classes.rows, 3, false, out)?;
-        plane::write(&classes.columns, 3, false, out)?;
+    if classes.count() == 1 {
+        return plane::write(exponents, kind.exponent_width(), false, out);
     }
-    let mut sorted = vec![Vec::new(); classes.count()];
-    let sort = |class: usize, first, len| sorted[class].extend_from_slice(&exponents[first..first + len]);
-    classes.runs(exponents.len(), sort);
-    sorted.iter().try_for_each(|of_class| plane::write(of_class, kind.exponent_width(), false, out))
+    out.put_varint(classes.row as u64);
+    plane::write(&classes.rows, 3, false, out)?;
+    plane::write(&classes.columns, 3, false, out)?;
+    let sorted = classes.sort(exponents);
+    write_all(sorted.iter().map(|of_class| (&of_class[..], kind.exponent_width(), false)), out)
 }
 
 fn read_exponents(
@@ -146,19 +256,13 @@ fn read_exponents(
         return mixing::decode(reader, width, count, limits);
     }
     let classes = read_classes(reader, count, limits)?;
-    let mut sizes = vec![0usize; classes.count()];
-    classes.runs(count, |class, _, len| sizes[class] += len);
-    if let [_] = sizes[..] {
+    if classes.count() == 1 {
         return plane::read(reader, width, count, limits);
     }
+    let sizes = classes.sizes(count);
     let planes = sizes.iter().map(|&size| plane::read(reader, width, size, limits)).collect::<Result<Vec<_>, _>>()?;
-    let mut rest: Vec<&[u8]> = planes.iter().map(Vec::as_slice).collect();
-    let mut exponents: Vec<u8> = limits.vec(count)?;
-    classes.runs(count, |class, _, len| {
-        let (run, after) = rest[class].split_at(len);
-        exponents.extend_from_slice(run);
-        rest[class] = after;
-    });
+    let mut exponents: Vec<u8> = limits.filled(count, 0)?;
+    classes.merge(&planes, &mut exponents);
     Ok(exponents)
 }
 
@@ -175,37 +279,93 @@ pub fn decode(reader: &mut Reader<'_>, limits: &mut Limits) -> Result<Vec<u8>, D
     // First of all: bounds the work of whatever follows.
     let mut bytes: Vec<u8> = limits.filled(total, 0)?;
     let exponents = read_exponents(reader, count, kind, limits)?;
-    let (group, sizes) = groups(&exponents);
-    let mut heads: Vec<u8> = limits.vec(count)?;
-    let mut next = [0usize; 257];
+    limits.take(2 * (size_of::<[u64; 256]>() * count.div_ceil(PART)) as u64)?;
+    let parts = count_parts(&exponents);
+    let mut sum = [0; 256];
+    parts.iter().for_each(|counts| add(&mut sum, counts));
+    let (groups, sizes) = groups(&sum);
+    // Room for kernels that read beyond a group.
+    let mut heads: Vec<u8> = limits.vec(count.saturating_add(count.min(PART) + SLACK))?;
+    // Where the heads of each group begin in each part.
+    let mut next = [0usize; 256];
     for (group, &size) in sizes.iter().enumerate() {
-        next[group] = heads.len();
+        // Without rare exponents the last of 257 groups is empty and nobody asks for it.
+        if let Some(next) = next.get_mut(group) {
+            *next = heads.len();
+        }
         heads.extend(plane::read(reader, HEAD as u8, size, limits)?);
     }
+    heads.resize(count + count.min(PART) + SLACK, 0);
+    let starts: Vec<[usize; 256]> = parts
+        .iter()
+        .map(|counts| {
+            let start = next;
+            counts.iter().zip(groups.of).for_each(|(&count, group)| next[usize::from(group)] += count as usize);
+            start
+        })
+        .collect();
     let rests = plane::read(reader, kind.rest_width(), count, limits)?;
-    let mantissa = kind.mantissa();
-    let below = mantissa - HEAD;
-    let mut upper = |index: usize| {
-        let exponent = exponents[index];
-        let place = &mut next[usize::from(group[usize::from(exponent)])];
-        let head = heads[*place];
-        *place += 1;
-        let rest = u16::from(rests[index]);
-        (rest >> below) << 15 | u16::from(exponent) << mantissa | u16::from(head) << below | rest & ((1 << below) - 1)
-    };
-    if kind == Kind::F32 {
-        let tails = [plane::read(reader, 8, count, limits)?, plane::read(reader, 8, count, limits)?];
-        for (index, (float, (&low, &high))) in bytes.chunks_exact_mut(4).zip(tails[0].iter().zip(&tails[1])).enumerate()
-        {
-            let [third, fourth] = upper(index).to_le_bytes();
-            float.copy_from_slice(&[low, high, third, fourth]);
+    let upper = Upper { exponents: &exponents, heads: &heads, rests: &rests, groups: &groups, starts: &starts };
+    match kind {
+        Kind::F32 => {
+            let tails = [plane::open_whole(reader, count, limits)?, plane::open_whole(reader, count, limits)?];
+            bytes.par_chunks_mut(4 * TASK).enumerate().for_each(|(task, bytes)| {
+                let first = task * TASK;
+                let mut halves = [0u16; TASK];
+                let halves = &mut halves[..bytes.len() / 4];
+                upper.join::<7>(first, halves);
+                let (low, high) = (&tails[0][first..][..halves.len()], &tails[1][first..][..halves.len()]);
+                for (((float, &upper), &low), &high) in bytes.chunks_exact_mut(4).zip(&*halves).zip(low).zip(high) {
+                    let word = u32::from(upper) << 16 | u32::from(high) << 8 | u32::from(low);
+                    float.copy_from_slice(&word.to_le_bytes());
+                }
+            });
         }
-    } else {
-        for (index, float) in bytes.chunks_exact_mut(2).enumerate() {
-            float.copy_from_slice(&upper(index).to_le_bytes());
-        }
+        Kind::BF16 | Kind::F16 => bytes.par_chunks_mut(2 * TASK).enumerate().for_each(|(task, bytes)| {
+            let mut halves = [0u16; TASK];
+            let halves = &mut halves[..bytes.len() / 2];
+            if kind == Kind::BF16 {
+                upper.join::<7>(task * TASK, halves);
+            } else {
+                upper.join::<10>(task * TASK, halves);
+            }
+            for (float, half) in bytes.chunks_exact_mut(2).zip(&*halves) {
+                float.copy_from_slice(&half.to_le_bytes());
+            }
+        }),
     }
     Ok(bytes)
+}
+
+/// The fields of the upper halves of floats.
+struct Upper<'a> {
+    exponents: &'a [u8],
+    heads: &'a [u8],
+    rests: &'a [u8],
+    groups: &'a Groups,
+    /// Where the heads of each group begin in each part.
+    starts: &'a [[usize; 256]],
+}
+
+impl Upper<'_> {
+    /// Joins the floats of a task, from number `first` on.
+    fn join<const MANTISSA: u32>(&self, first: usize, halves: &mut [u16]) {
+        let below = MANTISSA - HEAD;
+        let (exponents, rests) = (&self.exponents[first..][..halves.len()], &self.rests[first..][..halves.len()]);
+        let mut heads = [0u8; PART];
+        let parts = halves.chunks_mut(PART).zip(exponents.chunks(PART)).zip(rests.chunks(PART));
+        for (((halves, exponents), rests), start) in parts.zip(&self.starts[first / PART..]) {
+            let heads = &mut heads[..halves.len()];
+            self.groups.spread(exponents, &mut { *start }, self.heads, heads);
+            for (((half, &exponent), &rest), &head) in halves.iter_mut().zip(exponents).zip(rests).zip(&*heads) {
+                let rest = u16::from(rest);
+                *half = rest >> below << 15
+                    | u16::from(exponent) << MANTISSA
+                    | u16::from(head) << below
+                    | rest & ((1 << below) - 1);
+            }
+        }
+    }
 }
 
 fn read_classes(reader: &mut Reader<'_>, count: usize, limits: &mut Limits) -> Result<Classes, DecodeError> {
@@ -248,13 +408,38 @@ mod tests {
                 for row in [0, 2, 100, 256] {
                     // Mixing is slow: all of it once.
                     for mixed in [false, true].into_iter().take(1 + usize::from(len < 500 || row == 256)) {
-                        let coded = encode(&bytes[..len], kind, row, mixed).unwrap();
+                        let mut coded = Vec::new();
+                        encode(&bytes[..len], kind, row, mixed, true, &mut coded).unwrap();
                         let mut reader = Reader::new(&coded);
                         assert!(decode(&mut reader, &mut Limits::new(1 << 24)).unwrap() == bytes[..len]);
                         reader.finish().unwrap();
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn threads_change_nothing() {
+        // Several tasks, the last of them short and its last part too; each exponent's floats lie in every part.
+        let bytes: Vec<u8> = (0..3 * TASK + PART + 77)
+            .map(|i| (i as u32).wrapping_mul(0x9E37_79B9))
+            .flat_map(|hash| {
+                ((hash & 0x8000_FFFF) | (120 + (hash >> 20) % 9) << 23 | (hash >> 9 & 0x7F) << 16).to_le_bytes()
+            })
+            .collect();
+        let halves: Vec<u8> = bytes.chunks_exact(4).flat_map(|float| [float[2], float[3]]).collect();
+        for (kind, bytes) in [(Kind::F32, &bytes), (Kind::BF16, &halves), (Kind::F16, &halves)] {
+            let [one, three] = [1, 3].map(|threads| {
+                rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
+                    let mut coded = Vec::new();
+                    encode(bytes, kind, 0, false, false, &mut coded).unwrap();
+                    let decoded = decode(&mut Reader::new(&coded), &mut Limits::new(1 << 24)).unwrap();
+                    assert!(decoded == *bytes);
+                    coded
+                })
+            });
+            assert!(one == three);
         }
     }
 
@@ -268,8 +453,11 @@ mod tests {
         let floats: Vec<u8> = (0..256 * 256usize)
             .flat_map(|i| (noise() * [1.0, 0.01][i / 256 % 2] * [1.0, 30.0][i % 256 / 64 % 2]).to_le_bytes())
             .collect();
-        let (with, without) =
-            (encode(&floats, Kind::F32, 256, false).unwrap(), encode(&floats, Kind::F32, 0, false).unwrap());
+        let [with, without] = [256, 0].map(|row| {
+            let mut coded = Vec::new();
+            encode(&floats, Kind::F32, row, false, false, &mut coded).unwrap();
+            coded
+        });
         // Two bits a float are known from row and column, less where the exponents overlap.
         assert!(with.len() + 256 * 256 * 4 / 3 / 8 < without.len(), "{} {}", with.len(), without.len());
         assert_eq!(decode(&mut Reader::new(&with), &mut Limits::new(1 << 22)).unwrap(), floats);

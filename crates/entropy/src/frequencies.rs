@@ -13,16 +13,13 @@ pub const PRECISION: u32 = 12;
 /// What the frequencies of a table add up to.
 pub const TOTAL: u32 = 1 << PRECISION;
 
-/// Frequencies of the 256 byte symbols; they add up to [`TOTAL`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Frequencies([u16; 256]);
-
-impl Frequencies {
-    /// The table of these symbols; of symbol 0 alone where there are none.
-    pub fn of(symbols: &[u8]) -> Self {
-        // Four tables: equal neighbours would wait for each other's increment.
-        let mut parts = [[0u64; 256]; 4];
-        let mut fours = symbols.chunks_exact(4);
+/// How often each symbol occurs.
+pub fn count(symbols: &[u8]) -> [u64; 256] {
+    // Four tables: equal neighbours would wait for each other's increment.
+    let mut parts = [[0u32; 256]; 4];
+    let mut sum = [0u64; 256];
+    for piece in symbols.chunks(1 << 30) {
+        let mut fours = piece.chunks_exact(4);
         for four in &mut fours {
             for (part, &symbol) in parts.iter_mut().zip(four) {
                 part[usize::from(symbol)] += 1;
@@ -31,7 +28,27 @@ impl Frequencies {
         for &symbol in fours.remainder() {
             parts[0][usize::from(symbol)] += 1;
         }
-        Self::from_counts(&std::array::from_fn(|symbol| parts.iter().map(|part| part[symbol]).sum()))
+        for part in &mut parts {
+            sum.iter_mut().zip(part).for_each(|(sum, count)| *sum += u64::from(std::mem::take(count)));
+        }
+    }
+    sum
+}
+
+/// Bits that all symbols take under the best code for their counts.
+pub fn least_bits(counts: &[u64; 256]) -> f64 {
+    let sum = counts.iter().sum::<u64>() as f64;
+    counts.iter().filter(|count| **count > 0).map(|&count| count as f64 * log2(sum / count as f64)).sum()
+}
+
+/// Frequencies of the 256 byte symbols; they add up to [`TOTAL`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frequencies([u16; 256]);
+
+impl Frequencies {
+    /// The table of these symbols; of symbol 0 alone where there are none.
+    pub fn of(symbols: &[u8]) -> Self {
+        Self::from_counts(&count(symbols))
     }
 
     /// Quantises counts; every symbol that occurs keeps a frequency of at least 1.
@@ -48,10 +65,11 @@ impl Frequencies {
         // The gain of one more unit is close to count / (frequency + 1/2): hand out or take back where it matters most or least.
         let total = |table: &[u16; 256]| table.iter().map(|&f| u32::from(f)).sum::<u32>();
         let mut have = total(&table);
+        let present: Vec<usize> = (0..256).filter(|&symbol| counts[symbol] > 0).collect();
         while have != TOTAL {
             let grow = have < TOTAL;
             let half = |f: u16| if grow { 2 * u128::from(f) + 1 } else { 2 * u128::from(f) - 1 };
-            let candidates = (0..256usize).filter(|&s| if grow { counts[s] > 0 } else { table[s] > 1 });
+            let candidates = present.iter().copied().filter(|&s| grow || table[s] > 1);
             let better = |a: usize, b: usize| {
                 let left = u128::from(counts[a]) * half(table[b]);
                 let right = u128::from(counts[b]) * half(table[a]);
@@ -79,6 +97,15 @@ impl Frequencies {
         let total = f64::from(TOTAL);
         let bits = |&f: &u16| f64::from(f) / total * log2(total / f64::from(f));
         self.0.iter().filter(|f| **f > 0).map(bits).sum()
+    }
+
+    /// Bits that symbols which occur as often as `counts` say cost under this table, the table itself included.
+    pub fn cost(&self, counts: &[u64; 256]) -> f64 {
+        let mut table = Vec::new();
+        self.write(&mut table);
+        let counted = self.0.iter().zip(counts).filter(|(_, count)| **count > 0);
+        let bits = |(&f, &count): (&u16, &u64)| count as f64 * log2(f64::from(TOTAL) / f64::from(f));
+        counted.map(bits).sum::<f64>() + 8.0 * table.len() as f64
     }
 
     /// The highest symbol that has a frequency.

@@ -19,6 +19,7 @@
 //! | `plane` | symbols of one width: stored, ANS or zstd |
 //! | `classes` | rows and columns that share a table |
 //! | [`floats`] | lossless floats |
+//! | `grouped` | symbols moved to groups of equal keys and back |
 //! | [`binary`] | adaptive binary range coding, for codecs that model their own symbols |
 //! | [`mixing`] | symbols bit by bit under mixed contexts |
 //! | [`stages`] | what the registry offers |
@@ -39,6 +40,7 @@ pub mod stages;
 
 mod classes;
 mod frame;
+mod grouped;
 mod plane;
 
 use seedpress_codec::Registry;

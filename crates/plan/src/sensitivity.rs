@@ -3,7 +3,9 @@
 //! A tensor is encoded once and the model run once for each rung; results are kept in the context's store, so a stopped measurement
 //! resumes and a second plan for the same model costs nothing.
 
-use seedpress_codec::{AnyCodec, EncodeContext, Record, Tensor};
+use rayon::prelude::*;
+use seedpress_codec::tensor::matrix_shape;
+use seedpress_codec::{AnyCodec, Calibration, EncodeContext, Record, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::PlanError;
@@ -20,6 +22,10 @@ pub struct Point {
     pub squared_error: f64,
     /// Sum of squared weights.
     pub energy: f64,
+    /// Mean squared error of the layer's output over its mean square, on calibration data: where the ladder holds codecs that minimise it
+    /// and there are statistics of the layer's inputs.
+    #[serde(default)]
+    pub output_error: Option<f64>,
     /// Divergence of the model's outputs with this tensor alone compressed, where it can be measured.
     pub divergence: Option<f64>,
 }
@@ -28,6 +34,12 @@ impl Point {
     /// `||W - W'||^2 / ||W||^2`.
     pub fn relative_mse(&self) -> f64 {
         if self.squared_error == 0.0 { 0.0 } else { self.squared_error / self.energy }
+    }
+
+    /// What the codec's error amounts to: that of the layer's output where it is known, since codecs that minimise it do so at the
+    /// expense of the weights' own; else that of the weights.
+    pub fn error(&self) -> f64 {
+        self.output_error.unwrap_or_else(|| self.relative_mse())
     }
 }
 
@@ -50,7 +62,7 @@ impl Sensitivity {
             None => smoothed(points, ladder),
             Some(profile) => {
                 let factor = profile.factor(&subject.parts()[part].layer_type);
-                points.iter().map(|point| factor * point.relative_mse()).collect()
+                points.iter().map(|point| factor * point.error()).collect()
             }
         };
         self.points.iter().zip(&self.free).map(of_part).collect()
@@ -58,7 +70,7 @@ impl Sensitivity {
 }
 
 /// Divergences along a family of rates, smoothed. One rung is one draw of rounding errors: what it does to the answers scatters around
-/// a multiple of the squared error, by a factor of two and more where calibration data is short. The multiple changes slowly with the
+/// a multiple of the squared error ([`Point::error`]), by a factor of two and more where calibration data is short. The multiple changes slowly with the
 /// rate, so its logarithm is averaged over neighbouring rungs with binomial weights.
 fn smoothed(points: &[Point], ladder: &Ladder) -> Vec<f64> {
     const WEIGHTS: [f64; 3] = [6.0, 4.0, 1.0];
@@ -71,7 +83,7 @@ fn smoothed(points: &[Point], ladder: &Ladder) -> Vec<f64> {
         let usable = |&other: &usize| {
             rates[other].is_some_and(|other| other.family == rate.family)
                 && divergence(other) > 0.0
-                && points[other].squared_error > 0.0
+                && points[other].error() > 0.0
         };
         let mut family: Vec<usize> = (0..points.len()).filter(usable).collect();
         family.sort_by(|&a, &b| points[a].bytes.cmp(&points[b].bytes));
@@ -79,10 +91,10 @@ fn smoothed(points: &[Point], ladder: &Ladder) -> Vec<f64> {
         let (mut sum, mut total) = (0.0, 0.0);
         for (place, &other) in family.iter().enumerate() {
             let weight = WEIGHTS.get(place.abs_diff(own)).copied().unwrap_or(0.0);
-            sum += weight * (divergence(other) / points[other].relative_mse()).ln();
+            sum += weight * (divergence(other) / points[other].error()).ln();
             total += weight;
         }
-        *cost = points[index].relative_mse() * (sum / total).exp();
+        *cost = points[index].error() * (sum / total).exp();
     }
     costs
 }
@@ -107,6 +119,8 @@ pub fn measure(
     }
     let fingerprint = fingerprint(subject);
     let total = free.len() * ladder.rungs.len();
+    // Rungs are compared by one measure: that of the calibrated ones, if there are any.
+    let calibrated = ladder.rungs.iter().any(|rung| rung.codec.capabilities().uses_calibration);
     // Only loaded where something has to be measured.
     let mut whole: Option<Vec<Tensor>> = None;
     let mut points = Vec::with_capacity(free.len());
@@ -114,12 +128,11 @@ pub fn measure(
         let mut of_part = Vec::with_capacity(ladder.rungs.len());
         for (index, rung) in ladder.rungs.iter().enumerate() {
             let (name, formats) = (rung.codec.name(), rung.codec.formats());
-            // Where a layer's inputs play a part, so does the model, whatever is measured.
-            let calibrated = rung.codec.capabilities().uses_calibration;
             context.progress(place * ladder.rungs.len() + index, total, &format!("{name} on {}", parts[part].name));
-            // Without a divergence to measure the rest of the model plays no part.
+            // Without a divergence to measure the rest of the model plays no part, unless a layer's inputs do.
             let model = if divergence || calibrated { fingerprint.as_str() } else { "" };
-            let key = key(&serde_json::json!(["sensitivity", model, divergence, parts[part].hash, name, formats]));
+            let kind = if calibrated { "sensitivity of outputs" } else { "sensitivity" };
+            let key = key(&serde_json::json!([kind, model, divergence, parts[part].hash, name, formats]));
             of_part.push(context.remember(&key, || {
                 let original = subject.load(part).map_err(PlanError::Subject)?;
                 let record = encode(subject, part, &original, &rung.codec, context)?;
@@ -130,7 +143,9 @@ pub fn measure(
                     squared_error += (f64::from(w) - f64::from(v)).powi(2);
                     energy += f64::from(w).powi(2);
                 }
-                let mut point = Point { bytes, squared_error, energy, divergence: None };
+                let inputs = if calibrated { subject.calibration(part).map_err(PlanError::Subject)? } else { None };
+                let output_error = inputs.and_then(|inputs| output_error(&original, &decoded, inputs));
+                let mut point = Point { bytes, squared_error, energy, output_error, divergence: None };
                 if divergence {
                     let tensors = match &mut whole {
                         Some(tensors) => tensors,
@@ -146,6 +161,29 @@ pub fn measure(
         points.push(of_part);
     }
     Ok(Sensitivity { free, points })
+}
+
+/// The sum over rows `e` of `W - W'` of `e^T H e`, over that of the rows of `W`; `None` where the statistics say nothing of it.
+fn output_error(original: &Tensor, decoded: &Tensor, inputs: &Calibration) -> Option<f64> {
+    let (columns, hessian) = (inputs.columns, inputs.hessian.as_ref()?);
+    if columns == 0 || columns != matrix_shape(original.shape()).1 || hessian.len() != columns * columns {
+        return None;
+    }
+    let form = |row: &[f64]| -> f64 {
+        let products = hessian.chunks_exact(columns).zip(row).filter(|&(_, &x)| x != 0.0);
+        products.map(|(h, &x)| x * h.iter().zip(row).map(|(&h, &y)| f64::from(h) * y).sum::<f64>()).sum()
+    };
+    let of_rows = |(own, given): (&[f32], &[f32])| {
+        // Values that are not finite are kept by a side channel, and no layer that has some has an output.
+        let finite = |value: f32| if value.is_finite() { f64::from(value) } else { 0.0 };
+        let error: Vec<f64> = own.iter().zip(given).map(|(&w, &v)| finite(w) - finite(v)).collect();
+        (form(&error), form(&own.iter().map(|&w| finite(w)).collect::<Vec<_>>()))
+    };
+    let rows = original.values().par_chunks(columns).zip(decoded.values().par_chunks(columns));
+    // Collected first: sums have one order on any number of threads.
+    let sums: Vec<(f64, f64)> = rows.map(of_rows).collect();
+    let (error, power) = sums.iter().fold((0.0, 0.0), |sum, row| (sum.0 + row.0, sum.1 + row.1));
+    (power > 0.0 && power.is_finite() && error.is_finite()).then(|| error.max(0.0) / power)
 }
 
 pub(crate) fn load_all(subject: &dyn Subject) -> Result<Vec<Tensor>, PlanError> {

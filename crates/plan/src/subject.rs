@@ -26,7 +26,7 @@ pub struct Part {
 }
 
 /// A model that can be planned for.
-pub trait Subject {
+pub trait Subject: Sync {
     /// Its name.
     fn name(&self) -> &str;
 
@@ -70,7 +70,7 @@ pub trait Subject {
 }
 
 /// Where measurements are kept between runs.
-pub trait Store {
+pub trait Store: Sync {
     /// What was kept under a key.
     fn get(&self, key: &str) -> Option<Vec<u8>>;
 
@@ -97,7 +97,7 @@ pub struct Context<'a> {
     /// Where measurements are kept.
     pub store: &'a dyn Store,
     /// Told what is being worked on: finished and expected measurements, and a word.
-    pub progress: &'a dyn Fn(usize, usize, &str),
+    pub progress: &'a (dyn Fn(usize, usize, &str) + Sync),
     /// Set by the user to stop.
     pub stop: &'a AtomicBool,
 }

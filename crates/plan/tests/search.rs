@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use seedpress_codec::{DType, Registry, Tensor};
+use seedpress_codec::{Calibration, DType, Registry, Tensor};
 use seedpress_plan::{Context, Ladder, Part, Plan, PlanError, Profile, Store, Subject, Target, plan};
 
 /// Tensors of noise; an error in tensor `i` counts `importance[i]` times. `interaction` makes the whole more than its parts.
@@ -15,7 +15,9 @@ struct Model {
     tensors: Vec<Tensor>,
     importance: Vec<f64>,
     interaction: f64,
-    runs: RefCell<usize>,
+    /// Of every tensor: errors then count by what they do to outputs.
+    inputs: Option<Calibration>,
+    runs: AtomicUsize,
 }
 
 impl Model {
@@ -39,7 +41,20 @@ impl Model {
             kept: tensor.values().len() < 1024,
         };
         let parts = tensors.iter().enumerate().map(part).collect();
-        Self { parts, tensors, importance: importance.to_vec(), interaction: 0.0, runs: RefCell::new(0) }
+        Self {
+            parts,
+            tensors,
+            importance: importance.to_vec(),
+            interaction: 0.0,
+            inputs: None,
+            runs: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl Model {
+    fn runs(&self) -> usize {
+        self.runs.load(Ordering::Relaxed)
     }
 }
 
@@ -56,18 +71,29 @@ impl Subject for Model {
         Ok(self.tensors[part].clone())
     }
 
+    fn calibration(&self, _: usize) -> Result<Option<&Calibration>, String> {
+        Ok(self.inputs.as_ref())
+    }
+
     fn has_divergence(&self) -> bool {
         true
     }
 
     fn divergence(&self, tensors: &[Tensor]) -> Result<f64, String> {
-        *self.runs.borrow_mut() += 1;
+        self.runs.fetch_add(1, Ordering::Relaxed);
         let errors: Vec<f64> = self
             .tensors
             .iter()
             .zip(tensors)
             .map(|(own, given)| {
-                own.values().iter().zip(given.values()).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>()
+                let error: Vec<f64> = own.values().iter().zip(given.values()).map(|(a, b)| f64::from(a - b)).collect();
+                let Some(inputs) = &self.inputs else { return error.iter().map(|e| e * e).sum::<f64>() };
+                let hessian = inputs.hessian.as_ref().unwrap();
+                let entry = |i: usize, j: usize| f64::from(hessian[64 * i + j]);
+                let form = |row: &[f64]| -> f64 {
+                    (0..64).map(|i| row[i] * (0..64).map(|j| entry(i, j) * row[j]).sum::<f64>()).sum()
+                };
+                error.chunks(64).map(form).sum()
             })
             .collect();
         let sum: f64 = errors.iter().zip(&self.importance).map(|(error, weight)| error * weight).sum();
@@ -78,15 +104,15 @@ impl Subject for Model {
 }
 
 #[derive(Default)]
-struct Memory(RefCell<HashMap<String, Vec<u8>>>);
+struct Memory(Mutex<HashMap<String, Vec<u8>>>);
 
 impl Store for Memory {
     fn get(&self, key: &str) -> Option<Vec<u8>> {
-        self.0.borrow().get(key).cloned()
+        self.0.lock().unwrap().get(key).cloned()
     }
 
     fn put(&self, key: &str, bytes: &[u8]) {
-        self.0.borrow_mut().insert(key.to_owned(), bytes.to_vec());
+        self.0.lock().unwrap().insert(key.to_owned(), bytes.to_vec());
     }
 }
 
@@ -157,14 +183,14 @@ fn what_was_measured_is_not_measured_again() {
     let bench = Bench::new();
     let model = Model::new(&SIZES, &[1.0, 2.0, 3.0, 4.0, 5.0]);
     let first = bench.plan(&model, "ecsq", &Target::Ratio(16.0), None).unwrap();
-    let runs = *model.runs.borrow();
+    let runs = model.runs();
     let second = bench.plan(&model, "ecsq", &Target::Ratio(16.0), None).unwrap();
-    assert_eq!((*model.runs.borrow(), first.joint), (runs, second.joint));
+    assert_eq!((model.runs(), first.joint), (runs, second.joint));
     let names = |plan: &Plan| plan.assignments.iter().map(|a| a.codec.name()).collect::<Vec<_>>();
     assert_eq!(names(&first), names(&second));
     // Another size needs the whole model again, and no single tensor.
     bench.plan(&model, "ecsq", &Target::Ratio(12.0), None).unwrap();
-    assert!(*model.runs.borrow() - runs < 4 * 7, "{}", *model.runs.borrow() - runs);
+    assert!(model.runs() - runs < 4 * 7, "{}", model.runs() - runs);
 }
 
 #[test]
@@ -172,7 +198,7 @@ fn a_profile_runs_no_model_and_mixed_ladders_work() {
     let bench = Bench::new();
     let model = Model::new(&SIZES, &[1.0; 5]);
     let plan = bench.plan(&model, "q8_0 ecsq rtn", &Target::Bits(3.5), Some(Profile::Cnn)).unwrap();
-    assert_eq!((*model.runs.borrow(), plan.joint, plan.profile), (0, None, Some(Profile::Cnn)));
+    assert_eq!((model.runs(), plan.joint, plan.profile), (0, None, Some(Profile::Cnn)));
     assert!(plan.bytes <= plan.target);
     let bits = |index: usize| 8.0 * plan.assignments[index].bytes as f64 / plan.assignments[index].weights as f64;
     assert!(bits(3) > bits(0), "a small layer's relative error counts as much as a large one's");
@@ -186,7 +212,35 @@ fn what_cannot_be_is_said() {
     assert!(matches!(error, PlanError::OutOfReach { least, target } if least > target), "{error}");
     let error = bench.plan(&Model::new(&[512], &[1.0]), "q8_0", &Target::Bits(3.0), None).unwrap_err();
     assert!(matches!(error, PlanError::Nothing));
-    bench.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    bench.stop.store(true, Ordering::Relaxed);
     let error = bench.plan(&model, "ecsq", &Target::Bits(5.0), None).unwrap_err();
     assert!(matches!(error, PlanError::Stopped));
+}
+
+/// Ladders of calibrated codecs are measured and allocated as they will be used, and smoothed by the error that they minimise.
+#[test]
+fn calibrated_ladders_are_planned_with_calibrated_encodings() {
+    let mut model = Model::new(&[4096, 16_384, 8192], &[8.0, 1.0, 2.0]);
+    let alike = |at: usize| 0.95f32.powi((at / 64).abs_diff(at % 64) as i32);
+    let mean_square = vec![1.0; 64];
+    let hessian = Some((0..64 * 64).map(alike).collect());
+    model.inputs = Some(Calibration {
+        columns: 64,
+        samples: 100,
+        mean_square: mean_square.clone(),
+        mean_abs: mean_square,
+        hessian,
+    });
+    let bench = Bench::new();
+    let target = |name: &str| Target::Like(bench.registry.parse(name).unwrap());
+    let calibrated = target("trellis:bits=2,hessian=full");
+    let plan = bench.plan(&model, "trellis:hessian=full", &calibrated, None).unwrap();
+    assert!(plan.assignments.iter().all(|assignment| assignment.codec.name().contains("hessian=full")));
+    let (joint, uniform) = (plan.joint.unwrap(), plan.uniform.unwrap());
+    assert!(joint < 0.9 * uniform, "{joint} against {uniform}");
+    let blind = bench.plan(&model, "trellis", &target("trellis:bits=2"), None).unwrap();
+    assert!(joint < 0.5 * blind.joint.unwrap(), "{joint} against {:?}", blind.joint);
+    // The error of outputs is what a profile weighs, too: plain errors of calibrated rungs are larger, not worse.
+    let guessed = bench.plan(&model, "trellis trellis:hessian=full", &calibrated, Some(Profile::Transformer)).unwrap();
+    assert!(guessed.assignments.iter().all(|assignment| assignment.codec.name().contains("hessian=full")));
 }

@@ -31,6 +31,9 @@ pub struct Search {
     pub tolerance: f64,
     /// Whether scales of rows and columns may become contexts.
     pub contexts: bool,
+    /// The seed of the rotation that the rows have been through: written down, so that a decoder turns them back. They must then not all
+    /// have one value, for which there is a stream without rotation.
+    pub rotation: Option<u32>,
 }
 
 impl Search {
@@ -139,7 +142,7 @@ pub fn encode(
 ) -> Result<Encoded, EncodeError> {
     let (rows, columns) = (tensor.rows(), tensor.columns());
     let code = effort.code()?;
-    let blank = Params { memory: effort.memory, ..Params::default() };
+    let blank = Params { memory: effort.memory, rotation: effort.rotation, ..Params::default() };
     if tensor.values().iter().all(|&v| v == 0.0) {
         return Ok(Encoded::single(blank.to_bytes(&Classes::none(), []), Vec::new()));
     }
@@ -206,7 +209,7 @@ impl<'a> Source<'a> {
     ) -> Result<Option<Self>, EncodeError> {
         // An offset would have to be weighted too.
         let offset = if weighted { 0.0 } else { offset(values) };
-        let params = Params { offset, weighted, memory: effort.memory, ..Params::default() };
+        let params = Params { offset, weighted, memory: effort.memory, rotation: effort.rotation, ..Params::default() };
         let classes = || match effort.contexts {
             true => Classes::choose(values, offset, rows, columns),
             false => Classes::none(),

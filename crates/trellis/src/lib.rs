@@ -14,6 +14,7 @@
 //! | [`symbols`] | from indices to binary decisions |
 //! | [`classes`] | row and column scales as contexts |
 //! | [`weights`] | column weights from calibration |
+//! | [`rotated`] | rows and what is known of their inputs, rotated |
 //! | [`hessian`] | the output error as a quadratic form |
 //! | [`pass`], [`sweep`] | choosing all weights once: as they lie, or column by column with errors fed forward |
 //! | [`encoder`] | statistics, rate search |
@@ -27,6 +28,7 @@ pub mod hessian;
 pub mod layers;
 mod math;
 pub mod pass;
+pub mod rotated;
 pub mod stream;
 pub mod sweep;
 pub mod symbols;
@@ -35,13 +37,14 @@ pub mod weights;
 
 use schemars::JsonSchema;
 use seedpress_codec::{
-    Capabilities, Codec, DecodeError, EncodeContext, EncodeError, Encoded, EncodedView, Limits, Number, Registry,
+    Capabilities, Codec, DecodeError, EncodeContext, EncodeError, Encoded, EncodedView, Int, Limits, Number, Registry,
     TensorView,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::encoder::{Aim, Weighing};
 use crate::layers::Layered;
+use crate::rotated::Rotated;
 
 /// How hard the encoder searches. The decoder's speed is the same for all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -49,10 +52,10 @@ use crate::layers::Layered;
 pub enum Effort {
     /// 8 states.
     Fast,
-    /// 16 states; 32 from 2.75 and 64 from 3.5 bits on, where the search for a rate is short and scalar rivals come closest.
+    /// 16 states; 32 from 2.2 and 256 from 2.75 bits on, where the search for a rate is short and other codecs come closest.
     #[default]
     Default,
-    /// 64 states.
+    /// 64 states, 256 from 2.75 bits on.
     High,
     /// 256 states: within about 0.3 dB of the rate-distortion function at high rates.
     Best,
@@ -62,10 +65,10 @@ impl Effort {
     /// The search for a layer of several, which looks at the next one: `2^(2 memory)` states.
     fn layered(self, rate: f64, count: usize) -> encoder::Search {
         let memory = match self {
-            Effort::Fast => 4,
-            Effort::Default => 5,
-            Effort::High => 6,
-            Effort::Best => 7,
+            Effort::Fast => 5,
+            Effort::Default => 6,
+            Effort::High => 7,
+            Effort::Best => 8,
         };
         encoder::Search { memory, ..self.search(rate, count) }
     }
@@ -74,18 +77,20 @@ impl Effort {
     fn search(self, rate: f64, count: usize) -> encoder::Search {
         let memory = match self {
             Effort::Fast => 3,
-            Effort::Default if rate < 2.75 => 4,
-            Effort::Default if rate < 3.5 => 5,
-            Effort::Default | Effort::High => 6,
-            Effort::Best => 8,
+            Effort::Default if rate < 2.2 => 4,
+            Effort::Default if rate < 2.75 => 5,
+            Effort::High if rate < 2.75 => 6,
+            Effort::Default | Effort::High | Effort::Best => 8,
         };
         let passes = if count < stream::CHUNK { 12 } else { 6 };
         let (sample, tolerance) = match self {
             Effort::Fast => (1 << 14, 0.008),
+            // The passes over the sample would be nearly all of the time.
+            Effort::Default if count <= stream::CHUNK => (1 << 13, 0.005),
             Effort::Default => (1 << 14, 0.005),
             Effort::High | Effort::Best => (1 << 16, 0.004),
         };
-        encoder::Search { memory, passes, sample, tolerance, contexts: true }
+        encoder::Search { memory, passes, sample, tolerance, contexts: true, rotation: None }
     }
 }
 
@@ -107,6 +112,22 @@ pub struct Config {
     pub slope: Number<0, 64_000>,
     /// Row and column scales as contexts of the entropy code, where they pay. Off only to measure what they save.
     pub contexts: bool,
+    /// What becomes of rows before the search: `none`, or `hadamard` for random signs and a Hadamard transform of up to 256 neighbours
+    /// at a time. The entropy code gains more from heavy tails than a rotation that hides them: it rarely pays (`docs/findings.md`).
+    pub rotation: Rotation,
+    /// Seed of the rotation's signs.
+    pub seed: Int<0, 4_294_967_295>,
+}
+
+/// What becomes of rows before the search.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Rotation {
+    /// Nothing.
+    #[default]
+    None,
+    /// Random signs and Hadamard transforms along the inputs.
+    Hadamard,
 }
 
 /// How much of the second moment of a layer's inputs the encoder uses.
@@ -130,6 +151,8 @@ impl Default for Config {
             hessian: Hessian::None,
             slope: Number::of(0.0),
             contexts: true,
+            rotation: Rotation::None,
+            seed: Int::of(0),
         }
     }
 }
@@ -163,9 +186,39 @@ impl Codec for Trellis {
     }
 
     fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
+        let seed = self.config.seed.get() as u32;
+        let rotated = match self.config.rotation {
+            Rotation::None => None,
+            Rotation::Hadamard => Rotated::new(tensor, context.calibration, seed),
+        };
+        match rotated {
+            None => self.encode_rows(tensor, tensor, context, None),
+            Some(rotated) => {
+                let turned = TensorView::new(tensor.name(), tensor.shape(), &rotated.values, tensor.dtype());
+                let turned = turned.map_err(|error| EncodeError::Internal(error.to_string()))?;
+                let context = EncodeContext { calibration: rotated.calibration.as_ref(), ..*context };
+                self.encode_rows(&turned, tensor, &context, Some(seed))
+            }
+        }
+    }
+
+    fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {
+        stream::decode(encoded, out, limits)
+    }
+}
+
+impl Trellis {
+    /// Compresses a tensor that is `original`, or its rotation by a seed.
+    fn encode_rows(
+        &self,
+        tensor: &TensorView<'_>,
+        original: &TensorView<'_>,
+        context: &EncodeContext<'_>,
+        rotation: Option<u32>,
+    ) -> Result<Encoded, EncodeError> {
         let rate = if self.config.slope.get() > 0.0 { 1.5 } else { self.config.bits.get() };
-        let search =
-            encoder::Search { contexts: self.config.contexts, ..self.config.effort.search(rate, tensor.len()) };
+        let search = self.config.effort.search(rate, tensor.len());
+        let search = encoder::Search { contexts: self.config.contexts, rotation, ..search };
         let (columns, values) = (tensor.columns(), tensor.values());
         let aim = match self.config.slope.get() {
             0.0 => Aim::Bits(self.config.bits.get()),
@@ -179,7 +232,7 @@ impl Codec for Trellis {
                 break;
             };
             let encoded = encoder::encode(tensor, context, form, aim, search)?;
-            if keeps_something(tensor, &encoded)? || damping == DAMPING[DAMPING.len() - 1] {
+            if keeps_something(original, &encoded)? || damping == DAMPING[DAMPING.len() - 1] {
                 return Ok(encoded);
             }
         }
@@ -188,10 +241,6 @@ impl Codec for Trellis {
             .and_then(|calibration| weights::Weights::from_calibration(calibration, columns));
         let weighing = weights.as_ref().map_or(Weighing::Plain, Weighing::Columns);
         encoder::encode(tensor, context, weighing, aim, search)
-    }
-
-    fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {
-        stream::decode(encoded, out, limits)
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! | params | size | |
 //! | --- | --- | --- |
-//! | flags | u8 | bit 0: row classes, bit 1: column classes, bit 2: offset, bit 3: every weight equals the offset (nothing follows it), bit 4: column weights, bit 5 (since format 2): by column |
+//! | flags | u8 | bit 0: row classes, bit 1: column classes, bit 2: offset, bit 3: every weight equals the offset (nothing follows it), bit 4: column weights, bit 5 (since format 2): by column, bit 6: rotated |
 //! | offset | f32 | where flag 2 is set; added to every weight |
+//! | seed | varint | where flag 6 is set; of the rotation's signs, below 2^32 |
 //! | step | f32 | positive |
 //! | code | u8 | low half: memory 2..=8; high half: low bits of the binarisation, 0..=7 |
 //! | classes | u8 | low half: element classes - 1; high half: bits 0..=3 of the base |
@@ -60,12 +61,20 @@
 //! overflow becomes the largest finite number. With column weights, that is multiplied by `2^((16 - exponent) / 4)` in binary64 and
 //! rounded alike. Powers of two are `2^floor(x) y` in binary64, with `t = (x - floor(x)) ln 2` and `y` from `y = 1` by
 //! `y = 1 + (y t) / i` for `i = 18, 17, ..., 1`.
+//!
+//! **Rotation.** With flag 6 all of that yields rotated rows of the tensor. Of a row of `c` columns a block has `m` of them, the largest
+//! power of two neither above `c` nor above 256. Block `b` of `ceil(c / m)` starts at column `min(b m, c - m)`; from the last to the
+//! first, each is replaced by its Hadamard transform, `(a, b) -> (a + b, a - b)` over pairs at distances 1, 2, 4, ... in binary64,
+//! times its signs, times `1 / sqrt(m)` (for odd powers the binary64 nearest to `sqrt(1/2)` times a power of two), rounded to binary32.
+//! The sign of place `j` is that of bit `j mod 64` of word `w = floor(j / 64)`, 1 for a minus: SplitMix64's output function (shifts 30,
+//! 27, 31) of `2^32 seed + (4 b + w + 1) 0x9E3779B97F4A7C15`, modulo 2^64.
 
 use rayon::prelude::*;
 use seedpress_codec::tensor::matrix_shape;
 use seedpress_codec::wire::{Put, Reader};
 use seedpress_codec::{DecodeError, EncodedView, Limits, Role, SegmentView};
 use seedpress_entropy::binary::{Bit, Decoder, Encoder};
+use seedpress_rotation::Rotation;
 
 use crate::classes::{CLASSES, Classes};
 use crate::code::Code;
@@ -117,6 +126,8 @@ pub struct Params {
     pub weighted: bool,
     /// Whether the weights follow one another column by column.
     pub by_column: bool,
+    /// The seed of the rotation of the rows, where they were rotated.
+    pub rotation: Option<u32>,
 }
 
 impl Params {
@@ -129,13 +140,17 @@ impl Params {
                 | u8::from(self.offset != 0.0) << 2
                 | u8::from(constant) << 3
                 | u8::from(self.weighted) << 4
-                | u8::from(self.by_column) << 5,
+                | u8::from(self.by_column) << 5
+                | u8::from(self.rotation.is_some()) << 6,
         ];
         if self.offset != 0.0 {
             bytes.put_f32(self.offset);
         }
         if constant {
             return bytes;
+        }
+        if let Some(seed) = self.rotation {
+            bytes.put_varint(u64::from(seed));
         }
         bytes.put_f32(self.step);
         bytes.push(self.memory | (self.shift as u8) << 4);
@@ -156,7 +171,7 @@ impl Params {
     pub fn parse(bytes: &[u8]) -> Result<Header, DecodeError> {
         let mut reader = Reader::new(bytes);
         let flags = reader.u8()?;
-        if flags > 63 || flags & 8 != 0 && flags & 48 != 0 {
+        if flags > 127 || flags & 8 != 0 && flags & 112 != 0 {
             return Err(DecodeError::corrupt("unknown flags").at_offset(0));
         }
         let offset = if flags & 4 != 0 { reader.finite_f32()? } else { 0.0 };
@@ -170,6 +185,10 @@ impl Params {
         if flags & 8 != 0 {
             reader.finish()?;
             return Ok(Header { params, sides: [false; 2], base: 0, count: 1, lengths: Vec::new() });
+        }
+        if flags & 64 != 0 {
+            let seed = u32::try_from(reader.varint()?);
+            params.rotation = Some(seed.map_err(|_| DecodeError::corrupt("the seed is beyond 32 bits"))?);
         }
         params.step = reader.finite_f32()?;
         if params.step <= 0.0 {
@@ -360,6 +379,9 @@ pub fn decode_noting(
     if known.is_some_and(|(_, known)| known != count || sides != [false; 2] || params.by_column) && params.step > 0.0 {
         return Err(DecodeError::corrupt("a layer with classes of its own"));
     }
+    if params.rotation.is_some() && notes.is_some() {
+        return Err(DecodeError::corrupt("a layer that is rotated"));
+    }
     if params.step == 0.0 {
         if !segments.is_empty() {
             return Err(DecodeError::corrupt("a constant tensor has no segments"));
@@ -464,6 +486,9 @@ pub fn decode_noting(
             weights.undo_columns(&mut transposed, columns);
         }
         transpose_into(&transposed, width, out);
+    }
+    if let Some(seed) = params.rotation {
+        Rotation::new(seed, width).undo(out);
     }
     Ok(classes)
 }

@@ -1,6 +1,6 @@
 //! Thirty-two lanes in two registers of sixteen, with alphabets held in registers.
 //!
-//! A step of one block is a chain of dependent operations: two blocks at a time keep the processor busy.
+//! A step of one block is a chain of dependent operations: four blocks at a time keep the processor busy.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;

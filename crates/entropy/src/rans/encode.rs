@@ -66,9 +66,10 @@ pub fn encode<const LANES: usize>(symbols: &[u8], divisors: &Divisors) -> Vec<u8
     for chunk in symbols[..whole].rchunks_exact(LANES) {
         step(&mut states, chunk);
     }
-    let mut bytes = Vec::with_capacity(4 * LANES + 2 * (words.len() - at));
-    bytes.extend(states.iter().flat_map(|state| state.to_le_bytes()));
-    bytes.extend(words[at..].iter().flat_map(|word| word.to_le_bytes()));
+    let mut bytes = vec![0; 4 * LANES + 2 * (words.len() - at)];
+    let (head, body) = bytes.split_at_mut(4 * LANES);
+    head.chunks_exact_mut(4).zip(&states).for_each(|(bytes, state)| bytes.copy_from_slice(&state.to_le_bytes()));
+    body.chunks_exact_mut(2).zip(&words[at..]).for_each(|(bytes, word)| bytes.copy_from_slice(&word.to_le_bytes()));
     bytes
 }
 

@@ -9,13 +9,15 @@
 //! | 4 frame | length `varint`, a zstd frame of the bytes |
 //!
 //! Every plane has its own table, so the position within a record or a float is the context. `planes+ans` writes whichever is
-//! smallest; methods 3 and 4 are of format 2, everything older still decodes. `ans` writes methods 0 and 1, without zstd.
+//! smallest; methods 3 and 4 are of format 2, everything older still decodes. `ans` writes methods 0 and 1, without zstd, and it
+//! joins symbols that fill bytes evenly where that costs next to nothing: several decode in the time of one.
 
 use rayon::prelude::*;
 use seedpress_codec::wire::{Put, Reader};
 use seedpress_codec::{DecodeError, EncodeError, Layer, LayerView, Limits, Packing, Segment, Stage};
 
 use crate::floats::{self, Kind};
+use crate::frequencies::{self, Frequencies, least_bits};
 use crate::layout::Layout;
 use crate::stages::{each, stored};
 use crate::{ans, frame, plane};
@@ -82,10 +84,10 @@ impl Stage for PlanesAns {
 pub(super) fn encode(segment: &Segment, split: bool, mixed: bool) -> Result<Vec<u8>, EncodeError> {
     let bytes = &segment.bytes;
     let (layout, count) = Layout::of(segment);
-    let mut best = vec![STORED];
-    best.extend_from_slice(bytes);
+    // Empty where nothing is smaller than the bytes themselves.
+    let mut best = Vec::new();
     let keep = |best: &mut Vec<u8>, candidate: Vec<u8>| {
-        if candidate.len() < best.len() {
+        if candidate.len() < if best.is_empty() { 1 + bytes.len() } else { best.len() } {
             *best = candidate;
         }
     };
@@ -95,28 +97,107 @@ pub(super) fn encode(segment: &Segment, split: bool, mixed: bool) -> Result<Vec<
         (Layout::Records(2), Packing::F16) => Some(Kind::F16),
         _ => None,
     };
+    // What repeats is found by matches; in floats that do not, searching for them would take most of the time.
+    let search = split && kind.map_or(Ok(true), |kind| repeats(bytes, kind.size()))?;
     match kind {
         Some(kind) if split => {
             for mixed in [false, true].into_iter().take(1 + usize::from(mixed)) {
                 let mut fields = vec![FIELDS];
-                fields.extend(floats::encode(bytes, kind, segment.symbols.row as usize, mixed)?);
+                floats::encode(bytes, kind, segment.symbols.row as usize, mixed, search, &mut fields)?;
                 keep(&mut best, fields);
             }
-            keep(&mut best, planes(ROTATED, layout, count, &rotate(bytes, kind.size(), 1), split)?);
+            // A thousandth would not be worth the time.
+            let enough = if best.is_empty() { bytes.len() } else { best.len() - best.len() / 1024 };
+            if search || size_of_planes(bytes, kind.size(), 1) < enough {
+                keep(&mut best, planes(ROTATED, layout, count, &rotate(bytes, kind.size(), 1), search)?);
+            }
+            if !search && size_of_planes(bytes, kind.size(), 0) >= enough {
+                return Ok(or_stored(best, bytes));
+            }
         }
         _ => {}
     }
+    let (layout, count) = if split { (layout, count) } else { joined(layout, count, bytes) };
     // Of floats too: where signs are all alike, as those of scales are, nothing has to be moved out of the way.
-    keep(&mut best, planes(PLANES, layout, count, bytes, split)?);
-    if split && layout != Layout::Bytes {
+    keep(&mut best, planes(PLANES, layout, count, bytes, search)?);
+    if search && layout != Layout::Bytes {
         let mut whole = vec![FRAME];
         whole.put_varint(bytes.len() as u64);
-        if let Some(frame) = plane::worthwhile_frame(bytes, best.len() - whole.len().min(best.len()))? {
+        let least = if best.is_empty() { 1 + bytes.len() } else { best.len() };
+        if let Some(frame) = plane::worthwhile_frame(bytes, least.saturating_sub(whole.len()))? {
             whole.extend(frame);
             keep(&mut best, whole);
         }
     }
-    Ok(best)
+    Ok(or_stored(best, bytes))
+}
+
+/// What was found, or the bytes as they are.
+fn or_stored(found: Vec<u8>, bytes: &[u8]) -> Vec<u8> {
+    if found.is_empty() { [&[STORED], bytes].concat() } else { found }
+}
+
+/// The layout under which several symbols decode as one, where that costs little. The price is a larger table and coarser
+/// probabilities; a two-hundredth is paid.
+fn joined(layout: Layout, count: usize, bytes: &[u8]) -> (Layout, usize) {
+    let candidates: &[(Layout, usize)] = match layout {
+        Layout::Bits(1) => &[(Layout::Bytes, 8), (Layout::Bits(4), 4), (Layout::Bits(2), 2)],
+        Layout::Bits(2) => &[(Layout::Bytes, 4), (Layout::Bits(4), 2)],
+        Layout::Bits(3) => &[(Layout::Bits(6), 2)],
+        Layout::Bits(4) => &[(Layout::Bytes, 2)],
+        Layout::Trits => &[(Layout::Bytes, 5)],
+        _ => &[],
+    };
+    let cost = |layout: Layout, count| {
+        let counts = frequencies::count(&layout.unpack(bytes, count));
+        Frequencies::from_counts(&counts).cost(&counts)
+    };
+    let mut single = None;
+    for &(candidate, symbols) in candidates {
+        let joined = count.div_ceil(symbols);
+        // The same bytes, though the last symbol may hold nothing but padding in its upper parts.
+        let same = candidate.packed_len(joined) == Some(bytes.len());
+        if same && cost(candidate, joined) <= 1.005 * *single.get_or_insert_with(|| cost(layout, count)) {
+            return (candidate, joined);
+        }
+    }
+    (layout, count)
+}
+
+/// Floats up to here are searched for matches in any case.
+const FEW: usize = 1 << 12;
+
+/// Whether floats of `size` bytes repeat, in whole runs or in the lowest byte, where there is nothing else to find.
+fn repeats(bytes: &[u8], size: usize) -> Result<bool, EncodeError> {
+    if bytes.len() < FEW * size {
+        return Ok(true);
+    }
+    let lowest: Vec<u8> = bytes.iter().copied().step_by(size).collect();
+    Ok(frame::matches(&lowest)? || frame::matches(bytes)?)
+}
+
+/// About how many bytes all planes of floats rotated left by `by` bits take without matches, from a sample.
+fn size_of_planes(bytes: &[u8], size: usize, by: u32) -> usize {
+    const PIECES: usize = 16;
+    const PIECE: usize = 1 << 11;
+    let count = bytes.len() / size;
+    let apart = (count / PIECES).max(PIECE) * size;
+    let mut counts = vec![[0u64; 256]; size];
+    let mut sampled = 0;
+    for piece in bytes.chunks(apart) {
+        let piece = &piece[..piece.len().min(PIECE * size)];
+        sampled += piece.len() / size;
+        for float in rotate(piece, size, by).chunks_exact(size) {
+            counts.iter_mut().zip(float).for_each(|(counts, &byte)| counts[usize::from(byte)] += 1);
+        }
+    }
+    let plane = |counts: &[u64; 256]| {
+        let symbols = counts.iter().filter(|count| **count > 0).count();
+        // What so few observations seem to have less of entropy than there is (Miller and Madow).
+        let bias = symbols as f64 / (2.0 * std::f64::consts::LN_2);
+        (least_bits(counts) + bias) / 8.0 * count as f64 / sampled.max(1) as f64 + symbols as f64
+    };
+    counts.iter().map(plane).sum::<f64>() as usize
 }
 
 fn planes(method: u8, layout: Layout, count: usize, bytes: &[u8], search: bool) -> Result<Vec<u8>, EncodeError> {
@@ -186,11 +267,51 @@ fn read_planes(
 
 /// Rotates each little-endian record of 2 or 4 bytes to the left.
 fn rotate(bytes: &[u8], size: usize, by: u32) -> Vec<u8> {
+    let mut rotated = bytes.to_vec();
     if size == 2 {
-        let half = |b: &[u8]| u16::from_le_bytes([b[0], b[1]]).rotate_left(by).to_le_bytes();
-        bytes.chunks_exact(2).flat_map(half).collect()
+        for b in rotated.chunks_exact_mut(2) {
+            b.copy_from_slice(&u16::from_le_bytes([b[0], b[1]]).rotate_left(by).to_le_bytes());
+        }
     } else {
-        let word = |b: &[u8]| u32::from_le_bytes([b[0], b[1], b[2], b[3]]).rotate_left(by).to_le_bytes();
-        bytes.chunks_exact(4).flat_map(word).collect()
+        for b in rotated.chunks_exact_mut(4) {
+            b.copy_from_slice(&u32::from_le_bytes([b[0], b[1], b[2], b[3]]).rotate_left(by).to_le_bytes());
+        }
+    }
+    rotated
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seedpress_codec::packing::{pack_bits, pack_trits};
+    use seedpress_codec::{Role, SegmentView, Symbols};
+
+    #[test]
+    fn joined_symbols_come_back_and_cost_little() {
+        let mut state = 5u64;
+        let mut die = |sides: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) % sides
+        };
+        for width in [1u8, 2, 3, 4, 0] {
+            for count in [1usize, 3, 7, 64, 40_001, 80_000, 80_005] {
+                let most = if width == 0 { 2 } else { (1 << width) - 1 };
+                let symbols: Vec<u8> = (0..count).map(|_| ((die(most + 1) + die(most + 1)) / 2) as u8).collect();
+                let (declared, bytes) = if width == 0 {
+                    (Symbols::trits(count, 0), pack_trits(&symbols))
+                } else {
+                    (Symbols::bits(width, count, 0), pack_bits(symbols.iter().map(|&s| u32::from(s)), width))
+                };
+                let layer = Layer { segments: vec![Segment::new(Role::Indices, declared, bytes.clone())] };
+                let coded = Ans.encode(&layer).unwrap().remove(0);
+                if count == 80_000 && (1..4).contains(&width) {
+                    // Joined: the layout written is not the one declared.
+                    assert_ne!(coded[..3], [PLANES, 1, width]);
+                    assert!(coded.len() * 1000 <= ans::encode_bytes(&symbols).len() * 1006, "{width}");
+                }
+                let view = LayerView { segments: vec![SegmentView { role: Role::Indices, bytes: &coded }] };
+                assert!(Ans.decode(&view, &mut Limits::new(1 << 22)).unwrap()[0] == bytes, "{width} {count}");
+            }
+        }
     }
 }

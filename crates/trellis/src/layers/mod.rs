@@ -13,12 +13,13 @@
 //!
 //! | source | effort | 2 layers, 1.07 + 1.07 bits | 2 layers, 1.6 + 1.6 bits | 3 layers of 1.07 bits |
 //! | --- | --- | --- | --- | --- |
-//! | normal | default | .20, .18 | .14, .20 | .19, .30, .71 |
-//! | normal | high | .27, .25 | .20, .16 | .25, .38, .63 |
-//! | normal | best | .31, .20 | .23, .19 | .31, .28, .55 |
+//! | normal | fast | .14, .12 | .09, .06 | .13, .21, .59 |
+//! | normal | default | .12, .11 | .06, .27 | .12, .29, .70 |
+//! | normal | high | .20, .12 | .15, .19 | .20, .21, .55 |
+//! | normal | best | .22, .15 | .16, .12 | .22, .23, .47 |
 //! | normal | best, one after another | .00, .42 | | .00, .42, .77 |
-//! | Laplacian | high | .15, .15 | .19, .13 | .16, .26, .54 |
-//! | Student-t | high | .21, .21 | .20, .18 | .30, .25, .62 |
+//! | Laplacian | default | .09, .00 | .07, .21 | .11, .12, .61 |
+//! | Student-t | default | .07, .09 | .06, .29 | .06, .15, .70 |
 //!
 //! The last of three layers has none to look at; three in view would need the product of three trellises.
 //!
@@ -55,14 +56,14 @@ pub struct Config {
     pub bits: Number<100, 12000>,
     /// Number of layers, which share the bits equally.
     pub layers: Int<1, 8>,
-    /// How hard to search: `default` (32 x 32 states), `high` (64 x 64) or `best` (128 x 128) with the next layer in view, or `fast`
-    /// (16 states, one layer after another).
+    /// How hard to search, with the next layer in view: `fast` (32 x 32 states), `default` (64 x 64), `high` (128 x 128) or `best`
+    /// (256 x 256).
     pub effort: Effort,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { bits: Number::of(3.2), layers: Int::of(2), effort: Effort::High }
+        Self { bits: Number::of(3.2), layers: Int::of(2), effort: Effort::Default }
     }
 }
 
@@ -135,7 +136,7 @@ fn encode(
     context: &EncodeContext<'_>,
     effort: Search,
 ) -> Result<Encoded, EncodeError> {
-    match ahead.filter(|_| effort.memory >= LEAST_AHEAD && bits.iter().all(|&bits| bits >= LEAST_BITS)) {
+    match ahead.filter(|_| bits.iter().all(|&bits| bits >= LEAST_BITS)) {
         Some(groups) => lookahead::encode(source, groups, columns, bits, context, effort),
         None => {
             let hunt = Hunt { context, effort, code: source.rows.code(), count };
@@ -146,9 +147,7 @@ fn encode(
     }
 }
 
-/// Memory from which on a layer is searched with the next one in view.
-const LEAST_AHEAD: u8 = 5;
-/// Bits per weight from which on that pays: where most indices are 0, either layer might leave its share to the other.
+/// Bits per weight from which on it pays to look at the next layer: where most indices are 0, either layer might leave its share to the other.
 const LEAST_BITS: f64 = 0.75;
 
 fn views(segments: &[Segment]) -> Vec<SegmentView<'_>> {

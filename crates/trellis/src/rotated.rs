@@ -1,0 +1,59 @@
+//! A tensor whose rows are rotated, and what is known of their inputs.
+//!
+//! With `y = W x` and an orthogonal `R`, `W R^T` has the inputs `R x`, whose second moment is `R H R^T`: the error of the output is the
+//! same quadratic form in the rotated weights, so everything that minimises it works as before. Row scales survive a rotation of the
+//! inputs, column scales and heavy tails do not.
+
+use seedpress_codec::{Calibration, TensorView};
+use seedpress_rotation::Rotation;
+
+use crate::hessian::transpose;
+
+/// What a rotation makes of a tensor.
+pub struct Rotated {
+    /// Row-major.
+    pub values: Vec<f32>,
+    /// Of the rotated inputs; no mean magnitudes, which do not follow from those of the inputs.
+    pub calibration: Option<Calibration>,
+}
+
+impl Rotated {
+    /// Rotates a tensor by a seed; `None` where there is nothing to rotate (rows of one weight, one value for all of them) and for
+    /// weights of absurd magnitude, whose sums would overflow or lose digits.
+    pub fn new(tensor: &TensorView<'_>, calibration: Option<&Calibration>, seed: u32) -> Option<Self> {
+        let (columns, values) = (tensor.columns(), tensor.values());
+        let largest = values.iter().fold(0f32, |largest, value| largest.max(value.abs()));
+        if columns < 2 || !(1e-30..1e30).contains(&largest) {
+            return None;
+        }
+        let alike = |values: &[f32]| values.iter().all(|&value| value == values[0]);
+        let rotation = Rotation::new(seed, columns);
+        let mut turned = values.to_vec();
+        rotation.apply(&mut turned);
+        // Either has a stream without rotation of a few bytes, or none with it.
+        if alike(values) || alike(&turned) {
+            return None;
+        }
+        let calibration = calibration.map(|calibration| rotated(calibration, rotation, columns));
+        Some(Self { values: turned, calibration })
+    }
+}
+
+/// Statistics of rotated inputs. Where only mean squares are known the inputs are taken to be uncorrelated.
+fn rotated(calibration: &Calibration, rotation: Rotation, columns: usize) -> Calibration {
+    // Statistics of another shape say nothing of these inputs, rotated or not; and sums would hide what is not finite.
+    let sound = |hessian: &&Vec<f32>| hessian.len() == columns * columns && hessian.iter().all(|h| h.is_finite());
+    let hessian = calibration.hessian.as_ref().filter(sound).map(|hessian| {
+        let mut turned = hessian.clone();
+        rotation.apply(&mut turned);
+        turned = transpose(&turned, columns, columns);
+        rotation.apply(&mut turned);
+        turned
+    });
+    let mean_square = match &hessian {
+        Some(hessian) => hessian.iter().step_by(columns + 1).map(|&square| square.max(0.0)).collect(),
+        None if calibration.mean_square.len() == columns => rotation.mix(&calibration.mean_square),
+        None => Vec::new(),
+    };
+    Calibration { columns, samples: calibration.samples, mean_square, mean_abs: Vec::new(), hessian }
+}
