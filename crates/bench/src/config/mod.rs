@@ -3,7 +3,7 @@
 //! | table | keys |
 //! | --- | --- |
 //! | `[run]` | `name` and the measuring settings of [`RunSettings`] |
-//! | `[[codec]]` | `codec`, its options beside it, `then` (a stage), `name` (of the row); `codec = "plan"` lets a plan choose codecs |
+//! | `[[codec]]` | `codec`, its options beside it, `then` (a stage), `sequential`, `name` (of the row); `codec = "plan"` lets a plan choose codecs |
 //! | `[[model]]` | one of `model`, `path`, `synthetic`; `include`, `exclude`; `shape`, `seed`; `name` |
 //!
 //! A list as a value expands to one row per element. Everything wrong with a file is reported at once, each problem with its line,
