@@ -10,7 +10,7 @@ use seedpress_codec::{
 };
 
 /// Name, codec, shape.
-const CASES: [(&str, &str, &[usize]); 10] = [
+const CASES: [(&str, &str, &[usize]); 14] = [
     ("plain", "trellis:bits=3", &[6, 8]),
     ("offset", "trellis:bits=9", &[120]),
     ("all-segments", "trellis:bits=0.2,effort=fast,hessian=diagonal", &[260, 256]),
@@ -19,8 +19,12 @@ const CASES: [(&str, &str, &[usize]); 10] = [
     ("rotated-by-column", "trellis:bits=2,effort=fast,hessian=full,rotation=hadamard", &[7, 300]),
     ("rotated-axes", "trellis:bits=3,rotation=hadamard,seed=5", &[6, 4, 11]),
     ("constant", "trellis:bits=3", &[5, 5]),
+    ("low-bits-1", "trellis:bits=5.5", &[16, 20]),
+    ("low-bits-2", "trellis:bits=6.7", &[16, 20]),
+    ("many-classes", "trellis:bits=2,effort=fast", &[48, 48]),
     ("layers-2", "trellis-progressive:bits=3.2,layers=2,effort=fast", &[24, 32]),
     ("layers-3", "trellis-progressive:bits=6,layers=3,effort=fast", &[24, 32]),
+    ("layers-classes", "trellis-progressive:bits=3.2,layers=2,effort=fast", &[24, 48]),
 ];
 const ROLES: [(&str, Role); 3] = [("scales", Role::Scales), ("tables", Role::Tables), ("indices", Role::Indices)];
 
@@ -38,6 +42,10 @@ fn input(name: &str) -> Vec<f32> {
         }
         "rotated-axes" => (0..264).map(|i| noise() * [1.0, 1.0, 9.0][i % 3]).collect(),
         "constant" => vec![-1.25; 25],
+        "low-bits-1" | "low-bits-2" => (0..320).map(|_| noise() + noise() + noise() + noise()).collect(),
+        // More scales than classes.
+        "many-classes" => (0..48 * 48).map(|i| noise() * 0.75f32.powi(i / 48 % 16 + i % 48 / 3)).collect(),
+        "layers-classes" => (0..24 * 48).map(|i| noise() * [0.25, 45.0, 150.0][i / 48 % 3]).collect(),
         "layers-2" | "layers-3" => (0..24 * 32).map(|i| noise() * [1.0, 30.0][i / 32 % 2]).collect(),
         _ => (0..260 * 256).map(|i| noise() * [1.0, 8.0][i / 256 % 2] * [1.0, 0.1][i % 256 / 8 % 2]).collect(),
     }
