@@ -294,14 +294,28 @@ def mixed_chunk(data, width, count, row, centre, spread, has_rows):
     return symbols
 
 
-def segments():
-    state = 11
-
+def dice(state):
     def die(sides):
         nonlocal state
         state = (state * 6364136223846793005 + 1442695040888963407) & MASK
         return (state >> 40) % sides
+    return die
 
+
+def more():
+    die, data = dice(13), b""
+    for at in (i * 9 % 1400 for i in range(1400)):
+        exponent, sides = [(100, 128), (101, 64), (102, 16)][min(at // 512, 2)]
+        exponent = 102 if at == 512 else exponent
+        data += ((die(2) << 8 | exponent) << 7 | die(sides)).to_bytes(2, "little")
+    yield "bf16-512", data
+    yield "no-rows", packed([die(2) if i // 100 % 2 == 0 else 2 + die(3) + die(4) for i in range(600)], 3)
+    yield "bursts", packed([8 + die(8) if i // 60 % 25 == 20 and i % 60 < 30 else 0 for i in range(6000)], 4)
+    yield "bits-3-sparse", packed([1 + die(7) if die(9) == 0 else 0 for _ in range(3000)], 3)
+
+
+def segments():
+    die = dice(11)
     for width in (1, 2, 3, 4, 8, 12):
         yield f"bits-{width}", packed([sum(die(16) for _ in range(4)) << 8 >> 14 - width for _ in range(300)], width)
     yield "trits", trits([die(2) + die(2) for _ in range(301)])
@@ -324,7 +338,7 @@ def segments():
 
 
 if __name__ == "__main__":
-    expected = dict(segments())
+    expected = {**dict(segments()), **dict(more())}
     for path in sorted(pathlib.Path(__file__).parent.glob("*.txt")):
         agree, left = 0, []
         for name, text in (line.split(" ", 1) for line in path.read_text().splitlines()):
