@@ -64,8 +64,7 @@ impl Matrix {
             return Err(Problems(problems));
         }
         let raw = registry.codec("raw").ok().map(|entry| entry.default_codec());
-        let ladders =
-            config.codecs.iter().filter_map(|row| Some((row.codec.name(), planning::choices(row, registry)?)));
+        let ladders = config.codecs.iter().filter_map(|row| Some((row.name(), planning::choices(row, registry)?)));
         let ladders = ladders.collect();
         Ok(Self { run: config.run, text: config.text, codecs: config.codecs, models, absent, ladders, raw })
     }
@@ -85,11 +84,15 @@ impl Matrix {
         let (stored, _) = self.stored_by(row, info);
         let settings = (self.run.encode_runs.get(), self.run.decode_runs.get(), self.run.thread_count());
         // A plan's choice for one tensor depends on all of them, and on every codec it may choose.
-        if let Some(choices) = self.ladders.get(&row.codec.name()) {
+        if let Some(choices) = self.ladders.get(&row.name()) {
             let hashes: Vec<_> = model.tensors.iter().map(|info| (&info.name, &info.hash)).collect();
             let policy = self.run.keep_below.get();
-            let plan = (row.codec.name(), row.codec.formats(), &row.label, choices, policy, hashes);
+            let plan = (row.name(), row.codec.formats(), &row.label, choices, policy, hashes);
             return key::key(&serde_json::json!(["planned", plan, model.name, info.name, info.layer_type, settings]));
+        }
+        if row.sequential {
+            let record = self.sequential_record_key(row, model, info);
+            return key::key(&serde_json::json!(["sequential", record, &row.label, info.layer_type, settings]));
         }
         let parts = (row.codec.name(), row.codec.formats(), &row.label, stored.name(), stored.formats());
         key::key(&serde_json::json!(["tensor", parts, model.name, info.name, info.layer_type, info.hash, settings]))
@@ -103,6 +106,16 @@ impl Matrix {
         key::key(&serde_json::json!(["record", version, stored.name(), stored.formats(), info.name, info.hash, inputs]))
     }
 
+    /// The key of a record in a sequential row (not of what a plan chose for the tensor): it depends on all tensors, what is before it
+    /// most of all, and on how the row stores them.
+    pub fn sequential_record_key(&self, row: &CodecRow, model: &Source, info: &TensorInfo) -> String {
+        let version = env!("CARGO_PKG_VERSION");
+        let hashes: Vec<_> = model.tensors.iter().map(|info| (&info.name, &info.hash)).collect();
+        let choices = self.ladders.get(&row.name());
+        let row = (row.name(), row.codec.formats(), choices, self.run.keep_below.get());
+        key::key(&serde_json::json!(["sequential record", version, row, model.name, hashes, info.name]))
+    }
+
     /// The key of a model's row.
     pub fn model_key(&self, row: &CodecRow, model: &Source) -> String {
         let tensors: Vec<_> = model.tensors.iter().map(|info| self.tensor_key(row, model, info)).collect();
@@ -111,7 +124,7 @@ impl Matrix {
 
     /// The key of the row that says a model is absent.
     pub fn absent_key(&self, row: &CodecRow, model: &str) -> String {
-        key::key(&serde_json::json!(["absent", row.codec.name(), row.label, model]))
+        key::key(&serde_json::json!(["absent", row.name(), row.label, model]))
     }
 
     /// Rows of the whole matrix: one per tensor and one per model, for every codec.
@@ -124,7 +137,7 @@ impl Matrix {
     pub fn codecs<'m>(&'m self, filter: &'m Filter) -> impl Iterator<Item = &'m CodecRow> + Clone {
         self.codecs.iter().filter(|row| {
             let label = row.label.as_deref().unwrap_or_default();
-            filter.codec(&[&row.codec.name(), row.codec.id(), label])
+            filter.codec(&[&row.name(), row.codec.id(), label])
         })
     }
 
@@ -149,7 +162,7 @@ impl Matrix {
             for row in self.codecs(filter) {
                 let kept = tensors.iter().filter(|info| self.stored_by(row, info).1.is_some()).count();
                 let label = row.label.as_ref().map(|label| format!(" \"{label}\"")).unwrap_or_default();
-                text.push_str(&format!("  {}{label}", row.codec.name()));
+                text.push_str(&format!("  {}{label}", row.name()));
                 text.push_str(&if kept > 0 {
                     format!(" ({kept} small tensors kept by raw)\n")
                 } else {

@@ -108,7 +108,7 @@ pub(crate) fn make(
     let (profile, rounds) = (options.costs.profile(), options.rounds.size());
     let (plan, sensitivity) = seedpress_plan::plan(&planned, &ladder, &target, profile, rounds, context)
         .map_err(|error| format!("no plan: {error}"))?;
-    let name = row.codec.name();
+    let name = row.name();
     seedpress_results::append_plans(out, &rows(&planned, &name, &ladder, &plan, &sensitivity))
         .map_err(|error| error.to_string())?;
     let slug: String = format!("{}-{name}", model.name)

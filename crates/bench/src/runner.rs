@@ -1,5 +1,6 @@
 //! Runs a matrix: resumes by key, appends rows as cells finish, and never lets one cell's failure stop the others.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -111,6 +112,8 @@ struct Runner<'a> {
     baselines: HashMap<String, Result<Vec<Metric>, String>>,
     /// What plans chose, by model and row: a codec for each tensor that is not kept.
     plans: HashMap<(String, String), Result<HashMap<String, AnyCodec>, String>>,
+    /// The first tensors of a model as a sequential row stores them.
+    decoded: ((String, String), Vec<Tensor>),
     outcome: Outcome,
     progress: Progress,
 }
@@ -139,7 +142,7 @@ impl<'a> Runner<'a> {
             complete: false,
             cells: matrix.cells(),
             failed: 0,
-            codecs: matrix.codecs.iter().map(|row| row.codec.name()).collect(),
+            codecs: matrix.codecs.iter().map(CodecRow::name).collect(),
             models: matrix.models.iter().map(|model| model.name.clone()).collect(),
             memcpy_bytes_per_second: environment::memcpy_bytes_per_second(),
         };
@@ -161,6 +164,7 @@ impl<'a> Runner<'a> {
             decode_pool: ThreadPoolBuilder::new().num_threads(1).build()?,
             baselines: HashMap::new(),
             plans: HashMap::new(),
+            decoded: Default::default(),
             outcome: Outcome::default(),
             progress: Progress::new(weights as u64),
         })
@@ -205,14 +209,14 @@ impl<'a> Runner<'a> {
             for codec in matrix.codecs(filter) {
                 let row = ModelRow {
                     key: matrix.absent_key(codec, model),
-                    codec: codec.codec.name(),
+                    codec: codec.name(),
                     label: codec.label.clone(),
                     model: model.clone(),
                     status: Status::Failed,
                     error: Some(one_line(message)),
                     ..ModelRow::default()
                 };
-                let what = format!("{} on {model}", codec.codec.name());
+                let what = format!("{} on {model}", codec.name());
                 if self.rows.contains_key(&row.key) {
                     // Still absent: the row is there, and the run still failed.
                     self.outcome.failed += 1;
@@ -251,7 +255,7 @@ impl<'a> Runner<'a> {
             self.outcome.resumed += 1;
             return Ok(());
         }
-        let what = format!("{} on {}/{}", codec.codec.name(), model.name, info.name);
+        let what = format!("{} on {}/{}", codec.name(), model.name, info.name);
         self.progress.working_on(&what);
         let chosen = self.chosen(model, codec, info);
         if chosen.is_err() && self.stopped() {
@@ -259,11 +263,11 @@ impl<'a> Runner<'a> {
         }
         let mut row = TensorRow {
             key: key.clone(),
-            codec: codec.codec.name(),
+            codec: codec.name(),
             label: codec.label.clone(),
             codec_id: codec.codec.id().to_owned(),
             stage: codec.codec.stage().unwrap_or_default().to_owned(),
-            options: codec.codec.options(),
+            options: codec.options(),
             model: model.name.clone(),
             synthetic: model.synthetic,
             tensor: info.name.clone(),
@@ -283,8 +287,8 @@ impl<'a> Runner<'a> {
         let (stored, kept_by) = self.matrix.stored_by(&chosen, info);
         let planned = (chosen.codec.name() != codec.codec.name()).then(|| chosen.codec.name());
         row.stored_by = kept_by.or(planned);
-        let calibration = calibration(model, stored, info);
-        row.calibrated = matches!(calibration, Ok(Some(_)));
+        let prepared = self.prepared(model, codec, stored, info);
+        row.calibrated = matches!(&prepared, Ok(prepared) if prepared.calibration.is_some());
         let bench = Bench {
             registry: self.registry,
             encode_pool: &self.encode_pool,
@@ -292,14 +296,16 @@ impl<'a> Runner<'a> {
             encode_runs: self.matrix.run.encode_runs.size(),
             decode_runs: self.matrix.run.decode_runs.size(),
             calibration: None,
+            corrected: None,
         };
-        let measured = calibration.and_then(|calibration| {
-            let bench = Bench { calibration, ..bench };
+        let measured = prepared.and_then(|prepared| {
+            let bench =
+                Bench { calibration: prepared.calibration.as_deref(), corrected: prepared.corrected.as_ref(), ..bench };
             let tensor = model.load(info)?;
             measure(bench, stored, &info.name, &tensor, &mut row).map_err(|error| error.to_string())
         });
         match measured {
-            Ok(bytes) => self.options.cache.put(&self.matrix.record_key(&chosen, model, info), &bytes),
+            Ok(bytes) => self.options.cache.put(&self.record_key(codec, &chosen, model, info), &bytes),
             Err(error) => {
                 row.status = Status::Failed;
                 row.error = Some(one_line(&error));
@@ -314,7 +320,7 @@ impl<'a> Runner<'a> {
             self.outcome.resumed += 1;
             return Ok(());
         }
-        let what = format!("{} on {}", codec.codec.name(), model.name);
+        let what = format!("{} on {}", codec.name(), model.name);
         self.progress.working_on(&what);
         let tensor_rows = model.tensors.iter().filter_map(|info| {
             let rows = self.rows.get(&self.matrix.tensor_key(codec, model, info))?;
@@ -328,7 +334,7 @@ impl<'a> Runner<'a> {
         let encode_seconds: Vec<f64> = tensor_rows.collect();
         let blank = ModelRow {
             key: key.clone(),
-            codec: codec.codec.name(),
+            codec: codec.name(),
             label: codec.label.clone(),
             model: model.name.clone(),
             weights: model.weight_count(),
@@ -354,8 +360,7 @@ impl<'a> Runner<'a> {
         }
         let mut entries = Vec::with_capacity(model.tensors.len());
         for info in &model.tensors {
-            let chosen = self.chosen(model, codec, info)?;
-            entries.push((info.name.clone(), Entry::Record(self.record(model, &chosen, info)?)));
+            entries.push((info.name.clone(), Entry::Record(self.record(model, codec, info)?)));
         }
         entries.extend(model.opaque_entries()?);
         let container = Container { order: Order::QualityMajor, entries, ..Container::default() }.to_bytes();
@@ -400,7 +405,7 @@ impl<'a> Runner<'a> {
     /// The row that stores a tensor: for a plan, the codec it chose.
     fn chosen(&mut self, model: &Source, codec: &CodecRow, info: &TensorInfo) -> Result<CodecRow, String> {
         let Some(options) = seedpress_plan::Options::of(&codec.codec) else { return Ok(codec.clone()) };
-        let place = (model.name.clone(), codec.codec.name());
+        let place = (model.name.clone(), codec.name());
         if !self.plans.contains_key(&place) {
             let progress = Mutex::new(&mut self.progress);
             let said = |done: usize, total: usize, what: &str| {
@@ -424,18 +429,77 @@ impl<'a> Runner<'a> {
         Ok(choice.map_or_else(|| codec.clone(), |choice| CodecRow { codec: choice, ..codec.clone() }))
     }
 
+    fn record_key(&self, row: &CodecRow, chosen: &CodecRow, model: &Source, info: &TensorInfo) -> String {
+        match row.sequential {
+            true => self.matrix.sequential_record_key(row, model, info),
+            false => self.matrix.record_key(chosen, model, info),
+        }
+    }
+
     /// A tensor's record: from the cache, or encoded again where the cache was cleared between runs.
-    fn record(&self, model: &Source, codec: &CodecRow, info: &TensorInfo) -> Result<Record, String> {
-        let key = self.matrix.record_key(codec, model, info);
+    fn record(&mut self, model: &Source, codec: &CodecRow, info: &TensorInfo) -> Result<Record, String> {
+        let chosen = self.chosen(model, codec, info)?;
+        let key = self.record_key(codec, &chosen, model, info);
         if let Some(record) = self.options.cache.get(&key).and_then(|bytes| split_record(&bytes)) {
             return Ok(record);
         }
-        let tensor = model.load(info)?;
-        let (stored, _) = self.matrix.stored_by(codec, info);
-        let calibration = calibration(model, stored, info)?;
+        let (stored, _) = self.matrix.stored_by(&chosen, info);
+        let Prepared { corrected, calibration } = self.prepared(model, codec, stored, info)?;
+        let tensor = corrected.map_or_else(|| model.load(info), Ok)?;
+        let calibration = calibration.as_deref();
         let context = EncodeContext { calibration, registry: Some(self.registry), ..EncodeContext::default() };
         let record = self.encode_pool.install(|| stored.encode(&tensor.view(&info.name), &context));
-        record.map_err(|error| error.to_string())
+        let record = record.map_err(|error| error.to_string())?;
+        self.options.cache.put(&key, &record.to_bytes());
+        Ok(record)
+    }
+
+    /// What an encoder gets besides, or in place of, the tensor.
+    fn prepared<'m>(
+        &mut self,
+        model: &'m Source,
+        row: &CodecRow,
+        stored: &AnyCodec,
+        info: &TensorInfo,
+    ) -> Result<Prepared<'m>, String> {
+        let once = || calibration(model, stored, info).map(|found| Prepared::of(found.map(Cow::Borrowed)));
+        if !row.sequential || self.matrix.run.keeps(&info.shape, info.weights) {
+            return once();
+        }
+        self.decode_before(model, row, info)?;
+        let Some(behind) = self.encode_pool.install(|| model.behind(info, &self.decoded.1))? else { return once() };
+        let corrected = behind.corrected(&model.load(info)?).map_err(|error| error.to_string())?;
+        let calibration = Some(Cow::Owned(behind.calibration));
+        Ok(Prepared { corrected: Some(corrected), ..Prepared::of(calibration) })
+    }
+
+    /// Decodes all tensors before one in a sequential row, in order, from their records.
+    fn decode_before(&mut self, model: &Source, row: &CodecRow, info: &TensorInfo) -> Result<(), String> {
+        let wanted = model.tensors.iter().take_while(|other| other.name != info.name).count();
+        let place = (model.name.clone(), row.name());
+        if self.decoded.0 != place || self.decoded.1.len() > wanted {
+            self.decoded = (place, Vec::new());
+        }
+        while self.decoded.1.len() < wanted {
+            // A record needs only those before it, which are in place by now.
+            let record = self.record(model, row, &model.tensors[self.decoded.1.len()])?;
+            let decoded = self.registry.decode_bytes(&record.to_bytes()).map_err(|error| error.to_string())?;
+            self.decoded.1.push(decoded.tensor);
+        }
+        Ok(())
+    }
+}
+
+/// What an encoder is told.
+struct Prepared<'m> {
+    /// What the tensor should be behind the compressed ones before it.
+    corrected: Option<Tensor>,
+    calibration: Option<Cow<'m, Calibration>>,
+}
+
+impl<'m> Prepared<'m> {
+    fn of(calibration: Option<Cow<'m, Calibration>>) -> Self {
+        Self { corrected: None, calibration }
     }
 }
 

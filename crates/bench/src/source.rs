@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use seedpress_checkpoint::{Checkpoint, Container, Content, Entry, Order};
 use seedpress_codec::{Calibration, DType, Record, Tensor};
-use seedpress_zoo::{Metric, ZooError};
+use seedpress_zoo::{Behind, Metric, ZooError};
 use wildmatch::WildMatch;
 
 use crate::config::{ModelSpec, Origin};
@@ -171,6 +171,22 @@ impl Source {
         });
         let collected = collected.as_ref().map_err(String::clone)?;
         Ok(collected.get(info.place).and_then(Option::as_ref))
+    }
+
+    /// What a tensor multiplies where `before` stand in place of the first tensors; `None` where [`calibration`](Self::calibration) has
+    /// nothing to say, or the model's data cannot be followed layer by layer.
+    ///
+    /// # Errors
+    /// Calibration data that cannot be read.
+    pub fn behind(&self, info: &TensorInfo, before: &[Tensor]) -> Result<Option<Behind>, String> {
+        let Weights::Zoo(model) = &self.weights else { return Ok(None) };
+        let mut given: Vec<&Tensor> = model.tensors[..info.place].iter().map(|named| &named.tensor).collect();
+        for (info, tensor) in self.tensors.iter().zip(before) {
+            if let Some(given) = given.get_mut(info.place) {
+                *given = tensor;
+            }
+        }
+        model.behind(&given).map_err(|error| error.to_string())
     }
 
     /// The tensors without weights, as a container keeps them.

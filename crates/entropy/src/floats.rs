@@ -183,19 +183,33 @@ fn sort(exponents: &[u8], heads: &[u8], groups: &Groups, sizes: &[usize], parts:
     planes
 }
 
-/// Appends whole floats in rows of `row` (0: unknown). `mixed` exponents cost time and are smaller where neighbours tell; `search`
-/// looks for matches in the tails.
+/// Appends whole floats in rows of `row` (0: unknown). `mixed` exponents cost time and are smaller where neighbours tell.
 ///
 /// # Errors
 /// Internal, where zstd fails.
-pub fn encode(
+pub fn encode(bytes: &[u8], kind: Kind, row: usize, mixed: bool, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let (rests, tails) = encode_heads(bytes, kind, row, mixed, out)?;
+    let tails = tails.iter().map(|tail| (&tail[..], 8));
+    write_all(std::iter::once((&rests[..], kind.rest_width())).chain(tails), out)
+}
+
+/// As [`encode`], without the tails: these are bytes 0 and 1 of the floats.
+///
+/// # Errors
+/// Internal, where zstd fails.
+pub fn encode_upper(bytes: &[u8], kind: Kind, row: usize, mixed: bool, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let (rests, _) = encode_heads(bytes, kind, row, mixed, out)?;
+    plane::write(&rests, kind.rest_width(), false, out)
+}
+
+/// Appends what stands before the rests and returns them and the tails, which only binary32 has.
+fn encode_heads(
     bytes: &[u8],
     kind: Kind,
     row: usize,
     mixed: bool,
-    search: bool,
     out: &mut Vec<u8>,
-) -> Result<(), EncodeError> {
+) -> Result<(Vec<u8>, Vec<Vec<u8>>), EncodeError> {
     let count = bytes.len() / kind.size();
     let Fields { exponents, heads, rests, tails } = Fields::of(bytes, kind);
     out.push(kind as u8);
@@ -211,19 +225,18 @@ pub fn encode(
     parts.iter().for_each(|counts| add(&mut total, counts));
     let (groups, sizes) = groups(&total);
     let sorted = sort(&exponents, &heads, &groups, &sizes, &parts);
-    write_all(sorted.iter().map(|plane| (&plane[..], HEAD as u8, false)), out)?;
-    let tails = tails.iter().filter(|_| kind == Kind::F32).map(|tail| (&tail[..], 8, search));
-    write_all(std::iter::once((&rests[..], kind.rest_width(), false)).chain(tails), out)
+    write_all(sorted.iter().map(|plane| (&plane[..], HEAD as u8)), out)?;
+    Ok((rests, if kind == Kind::F32 { tails.into() } else { Vec::new() }))
 }
 
 /// Codes planes side by side and appends them in order.
-fn write_all<'a>(planes: impl Iterator<Item = (&'a [u8], u8, bool)>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+fn write_all<'a>(planes: impl Iterator<Item = (&'a [u8], u8)>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let planes: Vec<_> = planes.collect();
     let coded: Vec<Vec<u8>> = planes
         .into_par_iter()
-        .map(|(symbols, width, search)| {
+        .map(|(symbols, width)| {
             let mut coded = Vec::new();
-            plane::write(symbols, width, search, &mut coded)?;
+            plane::write(symbols, width, false, &mut coded)?;
             Ok(coded)
         })
         .collect::<Result<_, EncodeError>>()?;
@@ -240,7 +253,7 @@ fn write_exponents(exponents: &[u8], classes: &Classes, kind: Kind, out: &mut Ve
     plane::write(&classes.rows, 3, false, out)?;
     plane::write(&classes.columns, 3, false, out)?;
     let sorted = classes.sort(exponents);
-    write_all(sorted.iter().map(|of_class| (&of_class[..], kind.exponent_width(), false)), out)
+    write_all(sorted.iter().map(|of_class| (&of_class[..], kind.exponent_width())), out)
 }
 
 fn read_exponents(
@@ -409,7 +422,7 @@ mod tests {
                     // Mixing is slow: all of it once.
                     for mixed in [false, true].into_iter().take(1 + usize::from(len < 500 || row == 256)) {
                         let mut coded = Vec::new();
-                        encode(&bytes[..len], kind, row, mixed, true, &mut coded).unwrap();
+                        encode(&bytes[..len], kind, row, mixed, &mut coded).unwrap();
                         let mut reader = Reader::new(&coded);
                         assert!(decode(&mut reader, &mut Limits::new(1 << 24)).unwrap() == bytes[..len]);
                         reader.finish().unwrap();
@@ -433,7 +446,7 @@ mod tests {
             let [one, three] = [1, 3].map(|threads| {
                 rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
                     let mut coded = Vec::new();
-                    encode(bytes, kind, 0, false, false, &mut coded).unwrap();
+                    encode(bytes, kind, 0, false, &mut coded).unwrap();
                     let decoded = decode(&mut Reader::new(&coded), &mut Limits::new(1 << 24)).unwrap();
                     assert!(decoded == *bytes);
                     coded
@@ -455,7 +468,7 @@ mod tests {
             .collect();
         let [with, without] = [256, 0].map(|row| {
             let mut coded = Vec::new();
-            encode(&floats, Kind::F32, row, false, false, &mut coded).unwrap();
+            encode(&floats, Kind::F32, row, false, &mut coded).unwrap();
             coded
         });
         // Two bits a float are known from row and column, less where the exponents overlap.

@@ -2,15 +2,26 @@
 
 use seedpress_codec::{DecodeError, EncodeError, Limits};
 
-/// The level of everything this crate writes: the highest of the regular levels.
+/// The level of whatever is small or coded once: the highest of the regular levels.
 pub const LEVEL: i32 = 19;
+
+/// The level that finds matches everywhere and settles for the first it finds.
+pub const PROBE: i32 = 3;
 
 /// A zstd frame of `bytes`.
 ///
 /// # Errors
 /// Internal, where the library fails.
 pub fn compress(bytes: &[u8]) -> Result<Vec<u8>, EncodeError> {
-    ::zstd::bulk::compress(bytes, LEVEL).map_err(|error| EncodeError::Internal(format!("zstd: {error}")))
+    compress_at(bytes, LEVEL)
+}
+
+/// A zstd frame of `bytes` at another level.
+///
+/// # Errors
+/// Internal, where the library fails.
+pub fn compress_at(bytes: &[u8], level: i32) -> Result<Vec<u8>, EncodeError> {
+    ::zstd::bulk::compress(bytes, level).map_err(|error| EncodeError::Internal(format!("zstd: {error}")))
 }
 
 /// The size of a frame at a fast level.
@@ -18,8 +29,7 @@ pub fn compress(bytes: &[u8]) -> Result<Vec<u8>, EncodeError> {
 /// # Errors
 /// Internal, where the library fails.
 pub fn probe(bytes: &[u8]) -> Result<usize, EncodeError> {
-    let frame = ::zstd::bulk::compress(bytes, 3).map_err(|error| EncodeError::Internal(format!("zstd: {error}")))?;
-    Ok(frame.len())
+    Ok(compress_at(bytes, PROBE)?.len())
 }
 
 /// Whether the fastest of searches, which leaves everything else as it is, finds matches for a fiftieth of the bytes.
@@ -27,8 +37,7 @@ pub fn probe(bytes: &[u8]) -> Result<usize, EncodeError> {
 /// # Errors
 /// Internal, where the library fails.
 pub fn matches(bytes: &[u8]) -> Result<bool, EncodeError> {
-    let frame = ::zstd::bulk::compress(bytes, -1).map_err(|error| EncodeError::Internal(format!("zstd: {error}")))?;
-    Ok(frame.len() < bytes.len() - bytes.len() / 50)
+    Ok(compress_at(bytes, -1)?.len() < bytes.len() - bytes.len() / 50)
 }
 
 /// Exactly `len` bytes from a zstd frame.

@@ -16,7 +16,7 @@ use seedpress_codec::{DecodeError, EncodeError, Limits};
 
 use crate::ans;
 use crate::frame;
-use crate::frequencies::{count, least_bits};
+use crate::frequencies::{Frequencies, count, least_bits};
 use crate::layout::{pack_narrow, unpack_narrow};
 
 const STORED: u8 = 0;
@@ -66,24 +66,138 @@ pub fn write(symbols: &[u8], width: u8, search: bool, out: &mut Vec<u8>) -> Resu
     if symbols.is_empty() {
         return Ok(());
     }
-    let stored = packed_len(symbols.len(), width).unwrap_or(usize::MAX);
-    let mut method = ANS;
-    let mut body = match promising(symbols, stored) {
-        Some(counts) => ans::encode_counted(symbols, &counts),
-        None => Vec::new(),
-    };
-    let known = if body.is_empty() { stored } else { body.len().min(stored) };
+    let (mut method, mut body, known) = without_matches(symbols, width);
     if search && let Some(frame) = worthwhile_frame(symbols, known)? {
         (method, body) = (ZSTD, frame);
     }
-    if body.is_empty() || stored <= body.len() {
-        method = STORED;
+    finish(symbols, width, method, body, out);
+    Ok(())
+}
+
+/// A plane without zstd: the method, its body (none where it is stored) and the size.
+fn without_matches(symbols: &[u8], width: u8) -> (u8, Vec<u8>, usize) {
+    let stored = packed_len(symbols.len(), width).unwrap_or(usize::MAX);
+    if let Some(counts) = promising(symbols, stored) {
+        let body = ans::encode_counted(symbols, &counts);
+        if body.len() < stored {
+            let size = body.len();
+            return (ANS, body, size);
+        }
+    }
+    (STORED, Vec::new(), stored)
+}
+
+fn finish(symbols: &[u8], width: u8, method: u8, mut body: Vec<u8>, out: &mut Vec<u8>) {
+    if method == STORED {
         body = if width == 8 { symbols.to_vec() } else { pack_narrow(symbols, width) };
     }
     out.push(method);
     out.put_varint(body.len() as u64);
     out.extend(body);
-    Ok(())
+}
+
+/// What a frame of bytes is going to take, told from a fast level and from samples.
+#[derive(Debug, Clone, Copy)]
+pub struct Promise {
+    /// The level that is worth its time.
+    level: i32,
+    /// About how many bytes it makes.
+    pub size: usize,
+}
+
+/// Levels that a frame of more than [`LARGE`] bytes may have. The last weighs all matches against each other, which takes fifty times
+/// as long as the first and gains little where matches are few and long.
+const LEVELS: [i32; 3] = [9, 12, 16];
+/// Up to here the last of the levels is always worth its time.
+const LARGE: usize = 1 << 18;
+
+impl Promise {
+    /// None where the fast level makes `len` bytes or more of them.
+    pub fn of(bytes: &[u8], len: usize) -> Result<Option<Self>, EncodeError> {
+        if bytes.len() <= 4 * SMALL {
+            let size = frame::compress(bytes)?.len();
+            return Ok((size < len).then_some(Self { level: frame::LEVEL, size }));
+        }
+        let probe = frame::probe(bytes)?;
+        if probe >= len {
+            return Ok(None);
+        }
+        // How much better a slow level does is the same everywhere, or nearly.
+        let piece = (bytes.len() / 16).clamp(1 << 13, 1 << 16).min(bytes.len());
+        let starts = [bytes.len() / 4, bytes.len() / 4 * 3].map(|middle| middle.saturating_sub(piece / 2));
+        let sampled = |level| -> Result<usize, EncodeError> {
+            let pieces = starts.iter().map(|&start| &bytes[start..(start + piece).min(bytes.len())]);
+            pieces.map(|piece| Ok(frame::compress_at(piece, level)?.len())).sum()
+        };
+        let (fast, mut level, mut least) = (sampled(frame::PROBE)?, LEVELS[2], sampled(LEVELS[2])?);
+        for &cheaper in LEVELS[..2].iter().filter(|_| bytes.len() > LARGE) {
+            let size = sampled(cheaper)?;
+            if size - size / 1024 <= least {
+                (level, least) = (cheaper, size);
+                break;
+            }
+        }
+        Ok(Some(Self { level, size: (probe as u64 * least as u64 / fast.max(1) as u64) as usize }))
+    }
+
+    /// The frame.
+    pub fn keep(self, bytes: &[u8]) -> Result<Vec<u8>, EncodeError> {
+        frame::compress_at(bytes, self.level)
+    }
+}
+
+/// A plane of width 8 of which the size is known before it is coded, to choose among planes.
+pub struct Plan<'a> {
+    symbols: &'a [u8],
+    known: Known,
+    /// About how many bytes the body is going to take.
+    pub size: usize,
+}
+
+enum Known {
+    /// Method and body (none where it is stored).
+    Body(u8, Vec<u8>),
+    /// Counts where a table may pay, and what a frame promises.
+    Models(Option<Box<[u64; 256]>>, Option<Promise>),
+}
+
+impl<'a> Plan<'a> {
+    /// Plans a plane of symbols.
+    pub fn of(symbols: &'a [u8]) -> Result<Self, EncodeError> {
+        if symbols.len() <= SMALL {
+            let (mut method, mut body, mut size) = without_matches(symbols, 8);
+            if let Some(frame) = worthwhile_frame(symbols, size)? {
+                (size, method, body) = (frame.len(), ZSTD, frame);
+            }
+            return Ok(Self { symbols, known: Known::Body(method, body), size });
+        }
+        let counts = promising(symbols, symbols.len()).map(Box::new);
+        let coded = |counts: &[u64; 256]| (Frequencies::from_counts(counts).cost(counts) / 8.0) as usize;
+        let size = counts.as_ref().map_or(symbols.len(), |counts| coded(counts).min(symbols.len()));
+        let promise = Promise::of(symbols, size)?;
+        let size = promise.map_or(size, |promise| promise.size.min(size));
+        Ok(Self { symbols, known: Known::Models(counts, promise), size })
+    }
+
+    /// The plane, as [`read`] takes it.
+    pub fn write(self) -> Result<Vec<u8>, EncodeError> {
+        let mut out = Vec::new();
+        if self.symbols.is_empty() {
+            return Ok(out);
+        }
+        let (method, body) = match self.known {
+            Known::Body(method, body) => (method, body),
+            Known::Models(counts, promise) => {
+                let coded = counts.map(|counts| (ANS, ans::encode_counted(self.symbols, &counts)));
+                let frame = promise.map(|promise| Ok((ZSTD, promise.keep(self.symbols)?))).transpose()?;
+                let stored = (STORED, Vec::new());
+                let smallest = coded.into_iter().chain(frame).min_by_key(|(_, body)| body.len());
+                smallest.filter(|(_, body)| body.len() < self.symbols.len()).unwrap_or(stored)
+            }
+        };
+        finish(self.symbols, 8, method, body, &mut out);
+        Ok(out)
+    }
 }
 
 /// A plane's method, body and the body's offset, for those who know a better way to take it than [`read`].

@@ -60,6 +60,34 @@ fn coded_size_is_within_half_a_percent_of_model_and_tables() {
     }
 }
 
+#[test]
+fn floats_that_repeat_are_taken_once_whatever_repeats() {
+    let registry = seedpress_entropy::register(Registry::default());
+    let stage = registry.stage("planes+ans").unwrap();
+    let mut noise = Noise(23);
+    let mut float = || (0x3D00_0000 | noise.die(2) << 31 | noise.die(1 << 24)) as u32;
+    let (row, count) = (1000usize, 200_000usize);
+    let rows: Vec<u32> = (0..row * 20).map(|_| float()).collect();
+    let palette: Vec<u32> = (0..16).map(|_| float()).collect();
+    let once = 4 * rows.len();
+    let mut pick = Noise(29);
+    // Whole rows, with signs of their own, single values, and the lower half alone.
+    let cases: [(&str, Vec<u32>, usize); 4] = [
+        ("rows", (0..count).map(|i| rows[i % rows.len()]).collect(), once * 21 / 20),
+        ("signs", (0..count).map(|i| rows[i % rows.len()] ^ (pick.die(2) << 31) as u32).collect(), once + count / 4),
+        ("palette", (0..count).map(|_| palette[pick.die(16) as usize]).collect(), count * 2),
+        ("tails", (0..count).map(|i| rows[i % row] & 0xFFFF | float() << 16).collect(), 2 * count + count / 50),
+    ];
+    for (name, words, most) in cases {
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let segment = Segment::new(Role::Raw, Symbols::floats(Packing::F32, count).in_rows(row), bytes.clone());
+        let coded = stage.encode(&Layer { segments: vec![segment] }).unwrap().remove(0);
+        let view = LayerView { segments: vec![SegmentView { role: Role::Raw, bytes: &coded }] };
+        assert!(stage.decode(&view, &mut Limits::new(64 << 20)).unwrap()[0] == bytes, "{name}");
+        assert!(coded.len() <= most, "{name}: {} of at most {most}", coded.len());
+    }
+}
+
 fn large_layer() -> Layer {
     let mut noise = Noise(17);
     let count = 1_060_000usize;

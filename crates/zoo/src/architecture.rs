@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use seedpress_codec::{Calibration, Tensor};
 
+use crate::behind::Inputs;
 use crate::classifier::Classifier;
 use crate::crepe::Crepe;
 use crate::error::ZooError;
@@ -48,6 +49,11 @@ pub(crate) trait Architecture: Send + Sync {
 
     /// Input statistics of each tensor, `None` for tensors that multiply no inputs, over data that no baseline uses.
     fn calibrate(&self, own: &[&Tensor]) -> Result<Vec<Option<Calibration>>, ZooError>;
+
+    /// The calibration data as inputs of each layer; `None` where nobody has said how to follow them.
+    fn inputs(&self) -> Result<Option<Box<dyn Inputs>>, ZooError> {
+        Ok(None)
+    }
 
     /// Something that asks the model about the calibration data; `None` where nobody has said what its answers are.
     fn probe(&self) -> Result<Option<Box<dyn Probe>>, ZooError> {

@@ -4,6 +4,7 @@ use candle_core::{Device, Result, Tensor};
 use seedpress_codec::Calibration;
 
 use crate::architecture::{self, Architecture, Baseline, Probe};
+use crate::behind::Inputs;
 use crate::calibrate;
 use crate::convolution::{convolve, max_pool, patches};
 use crate::error::ZooError;
@@ -186,6 +187,10 @@ impl Architecture for Classifier {
         calibrate::collect(*self, &to_candle(own)?, &Images::calibration()?)
     }
 
+    fn inputs(&self) -> std::result::Result<Option<Box<dyn Inputs>>, ZooError> {
+        Ok(Some(Box::new(CalibrationImages { classifier: *self, images: Images::calibration()? })))
+    }
+
     fn probe(&self) -> std::result::Result<Option<Box<dyn Probe>>, ZooError> {
         Ok(Some(Box::new(CalibrationImages { classifier: *self, images: Images::calibration()? })))
     }
@@ -201,6 +206,39 @@ struct CalibrationImages {
 impl Probe for CalibrationImages {
     fn outputs(&self, given: &[&seedpress_codec::Tensor]) -> std::result::Result<Outputs, ZooError> {
         Ok(Outputs::Logits { width: 10, values: scores(self.classifier, &to_candle(given)?, &self.images)? })
+    }
+}
+
+/// Images followed together: the patches of a convolution take much memory.
+const TOGETHER: usize = 64;
+
+impl Inputs for CalibrationImages {
+    fn parts(&self) -> usize {
+        self.images.len().div_ceil(TOGETHER)
+    }
+
+    fn of(
+        &self,
+        given: &[&seedpress_codec::Tensor],
+        slot: usize,
+        part: usize,
+    ) -> std::result::Result<Vec<f32>, ZooError> {
+        let indices: Vec<usize> = (part * TOGETHER..self.images.len().min((part + 1) * TOGETHER)).collect();
+        let mut rows = Vec::new();
+        let input = batch(&self.images, &indices)?;
+        self.classifier.forward(&to_candle(given)?, &input, &mut |at, inputs| {
+            if at == slot {
+                rows = inputs.flatten_all()?.to_vec1()?;
+            }
+            Ok(())
+        })?;
+        if let [_, channels, height, width] = *given[slot].shape() {
+            let source = calibrate::patch_column(channels, height * width);
+            let order: Vec<usize> = (0..channels * height * width).map(source).collect();
+            let ordered = rows.chunks_exact(order.len()).flat_map(|row| order.iter().map(|&at| row[at]));
+            rows = ordered.collect();
+        }
+        Ok(rows)
     }
 }
 

@@ -31,6 +31,7 @@
 
 mod architecture;
 pub mod assets;
+mod behind;
 mod calibrate;
 pub mod catalogue;
 pub mod classifier;
@@ -54,6 +55,7 @@ pub mod textgenrnn;
 pub mod train;
 mod wordllama;
 
+pub use behind::Behind;
 pub use catalogue::{ModelInfo, info, models};
 pub use error::ZooError;
 pub use metric::Metric;

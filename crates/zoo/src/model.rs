@@ -8,6 +8,7 @@ use seedpress_codec::{Calibration, Tensor};
 
 use crate::architecture::{self, Baseline, Probe};
 use crate::assets;
+use crate::behind::{Behind, Inputs};
 use crate::catalogue::{self, ModelInfo};
 use crate::error::ZooError;
 use crate::fetch;
@@ -39,6 +40,8 @@ pub struct Model {
     own: OnceLock<Vec<Metric>>,
     /// Calibration data with the uncompressed model's answers, where its kind has any.
     probe: OnceLock<Option<Asked>>,
+    /// The same data as inputs of each layer, where somebody follows them.
+    inputs: OnceLock<Option<Box<dyn Inputs>>>,
 }
 
 /// Calibration data with what the uncompressed model says of it.
@@ -58,6 +61,7 @@ pub fn load(name: &str) -> Result<Model, ZooError> {
         baseline: OnceLock::new(),
         own: OnceLock::new(),
         probe: OnceLock::new(),
+        inputs: OnceLock::new(),
     })
 }
 
@@ -119,6 +123,27 @@ impl Model {
             Some(architecture) => architecture.calibrate(&self.own_tensors()),
             None => Err(ZooError::Unsupported { name: self.name.clone(), what: "calibration data" }),
         }
+    }
+
+    /// Statistics of what the next tensor multiplies where `before` stand in place of the model's first tensors; `None` for a tensor that
+    /// multiplies nothing, and for models whose calibration data nobody follows layer by layer.
+    ///
+    /// # Errors
+    /// [`ZooError::TensorMismatch`] where the tensors do not fit, and calibration data that cannot be read.
+    pub fn behind(&self, before: &[&Tensor]) -> Result<Option<Behind>, ZooError> {
+        let own = self.own_tensors();
+        let slot = before.len();
+        if slot >= own.len() || before.iter().zip(&own).any(|(given, own)| given.shape() != own.shape()) {
+            return Err(self.mismatch(format!("{slot} tensors given that are not its first")));
+        }
+        if self.inputs.get().is_none() {
+            let architecture = architecture::of(&self.name);
+            let inputs = architecture.map(|architecture| architecture.inputs()).transpose()?.flatten();
+            self.inputs.get_or_init(|| inputs);
+        }
+        let Some(Some(inputs)) = self.inputs.get() else { return Ok(None) };
+        let given: Vec<&Tensor> = before.iter().chain(&own[slot..]).copied().collect();
+        Behind::collect(inputs.as_ref(), &own, &given, slot)
     }
 
     /// Runs the model with `tensors` in place of its own (the same number, order and shapes) on held-out data. The first metric is

@@ -11,6 +11,7 @@ use seedpress_codec::{Calibration, Tensor};
 
 use crate::architecture::{Architecture, Baseline, Probe, Slot};
 use crate::assets;
+use crate::behind::Inputs;
 use crate::calibrate;
 use crate::error::ZooError;
 use crate::metric::Metric;
@@ -184,6 +185,10 @@ impl Architecture for SileroVad {
         Ok(calibrate::collect_silero(&Network::new(&fourier()?, own), &recordings))
     }
 
+    fn inputs(&self) -> Result<Option<Box<dyn Inputs>>, ZooError> {
+        Ok(Some(Box::new(CalibrationSpeech { fourier: fourier()?, recordings: recordings(&CALIBRATION_CLIPS)? })))
+    }
+
     fn probe(&self) -> Result<Option<Box<dyn Probe>>, ZooError> {
         Ok(Some(Box::new(CalibrationSpeech { fourier: fourier()?, recordings: recordings(&CALIBRATION_CLIPS)? })))
     }
@@ -199,6 +204,22 @@ struct CalibrationSpeech {
 impl Probe for CalibrationSpeech {
     fn outputs(&self, given: &[&Tensor]) -> Result<Outputs, ZooError> {
         Ok(Outputs::Probabilities(Network::new(&self.fourier, given).trace(&self.recordings).concat()))
+    }
+}
+
+impl Inputs for CalibrationSpeech {
+    fn parts(&self) -> usize {
+        self.recordings.len()
+    }
+
+    fn of(&self, given: &[&Tensor], slot: usize, part: usize) -> Result<Vec<f32>, ZooError> {
+        let mut rows = Vec::new();
+        Network::new(&self.fourier, given).observe(&self.recordings[part], &mut |at, inputs| {
+            if at == slot {
+                rows.extend_from_slice(inputs);
+            }
+        });
+        Ok(rows)
     }
 }
 

@@ -13,16 +13,36 @@ use crate::planning;
 pub struct CodecRow {
     /// The configured codec.
     pub codec: AnyCodec,
+    /// Whether each layer is compressed behind those before it, and to repair what they did wrong: see
+    /// [`Behind`](seedpress_zoo::Behind).
+    pub sequential: bool,
     /// Its name in the config, where it was given one.
     pub label: Option<String>,
     /// Where it was configured.
     pub at: Location,
 }
 
+impl CodecRow {
+    /// What tells the row from all others of a run: the codec's name, and whether the row is sequential.
+    pub fn name(&self) -> String {
+        let name = self.codec.name();
+        if self.sequential { format!("{name} sequential") } else { name }
+    }
+
+    /// The codec's options, and whether the row is sequential.
+    pub fn options(&self) -> serde_json::Value {
+        let mut options = self.codec.options();
+        if let (true, Some(fields)) = (self.sequential, options.as_object_mut()) {
+            fields.insert("sequential".to_owned(), true.into());
+        }
+        options
+    }
+}
+
 type Choice<'e, 'i> = (&'e Spanned<DeString<'i>>, Vec<&'e Spanned<DeValue<'i>>>);
 
 /// Keys of a `[[codec]]` table that are not options of the codec.
-const RESERVED: [&str; 3] = ["codec", "then", "name"];
+const RESERVED: [&str; 4] = ["codec", "then", "name", "sequential"];
 
 /// Reads one `[[codec]]` table; lists expand to their cartesian product, the first key of the file varying slowest.
 pub(super) fn read(
@@ -46,6 +66,7 @@ pub(super) fn read(
             None
         }
     });
+    let sequential = fields.get("sequential").map_or_else(|| vec![false], |value| read_flags(value, problems));
     let stages = fields.get("then").map_or_else(|| vec![None], |value| read_stages(value, registry, problems));
 
     let mut built = Vec::new();
@@ -78,9 +99,10 @@ pub(super) fn read(
             }
         }
     }
+    let flags = sequential.len();
     let many_ids = alternatives(id_value).len() > 1;
     for (id, codec, varied) in built {
-        for stage in &stages {
+        for (stage, &sequential) in stages.iter().flat_map(|stage| sequential.iter().map(move |flag| (stage, flag))) {
             let mut words = Vec::new();
             if many_ids {
                 words.push(codec.id().to_owned());
@@ -89,6 +111,9 @@ pub(super) fn read(
             if stages.len() > 1 {
                 words.push(stage.as_ref().map_or("none", |stage| stage.id()).to_owned());
             }
+            if flags > 1 {
+                words.push(if sequential { "sequential" } else { "once" }.to_owned());
+            }
             let label = label
                 .as_ref()
                 .map(|label| if words.is_empty() { label.clone() } else { format!("{label} {}", words.join(" ")) });
@@ -96,14 +121,26 @@ pub(super) fn read(
                 Some(stage) => codec.clone().then(stage.clone()),
                 None => codec.clone(),
             };
-            if let Some(twin) = rows.iter().find(|row| row.codec.name() == codec.name()) {
+            let row = CodecRow { codec, sequential, label, at: problems.locate(id.span().start) };
+            if let Some(twin) = rows.iter().find(|twin| twin.name() == row.name()) {
                 let at = &twin.at;
-                problems.add(&id.span(), format!("`{}` is already a row, from line {}", codec.name(), at.line));
+                problems.add(&id.span(), format!("`{}` is already a row, from line {}", row.name(), at.line));
                 continue;
             }
-            rows.push(CodecRow { codec, label, at: problems.locate(id.span().start) });
+            rows.push(row);
         }
     }
+}
+
+fn read_flags(value: &Spanned<DeValue<'_>>, problems: &mut Collector<'_>) -> Vec<bool> {
+    let mut flags = Vec::new();
+    for choice in alternatives(value) {
+        match choice.get_ref() {
+            DeValue::Boolean(flag) => flags.push(*flag),
+            _ => problems.add(&choice.span(), "`sequential` in [[codec]] must be true or false"),
+        }
+    }
+    flags
 }
 
 type StageChoice = Option<std::sync::Arc<dyn seedpress_codec::Stage>>;

@@ -9,9 +9,9 @@
 //! | 4 frame | length `varint`, a zstd frame of the bytes |
 //!
 //! Byte plane `i` holds byte `i` of every symbol, the least significant first; a symbol narrower than a byte is one byte. Every plane
-//! has its own table, so the position within a record or a float is the context. `planes+ans` writes whichever is smallest; methods 3
-//! and 4 are of format 2, everything older still decodes. `ans` writes methods 0 and 1, without zstd, and it joins symbols that fill
-//! bytes evenly where that costs next to nothing: several decode in the time of one.
+//! has its own table, so the position within a record or a float is the context. `planes+ans` writes whichever is smallest, of floats
+//! that repeat by estimates, which can miss it; methods 3 and 4 are of format 2, everything older still decodes. `ans` writes methods 0
+//! and 1, without zstd, and it joins symbols that fill bytes evenly where that costs next to nothing: several decode in the time of one.
 
 use rayon::prelude::*;
 use seedpress_codec::wire::{Put, Reader};
@@ -20,8 +20,9 @@ use seedpress_codec::{DecodeError, EncodeError, Layer, LayerView, Limits, Packin
 use crate::floats::{self, Kind};
 use crate::frequencies::{self, Frequencies, least_bits};
 use crate::layout::Layout;
+use crate::plane::{self, Plan, Promise};
 use crate::stages::{each, stored};
-use crate::{ans, frame, plane};
+use crate::{ans, frame};
 
 const STORED: u8 = 0;
 const PLANES: u8 = 1;
@@ -100,19 +101,22 @@ pub(super) fn encode(segment: &Segment, split: bool, mixed: bool) -> Result<Vec<
     };
     // What repeats is found by matches; in floats that do not, searching for them would take most of the time.
     let search = split && kind.map_or(Ok(true), |kind| repeats(bytes, kind.size()))?;
+    if let Some(kind) = kind.filter(|_| search) {
+        return search_floats(segment, kind, layout, count, mixed);
+    }
     match kind {
         Some(kind) if split => {
             for mixed in [false, true].into_iter().take(1 + usize::from(mixed)) {
                 let mut fields = vec![FIELDS];
-                floats::encode(bytes, kind, segment.symbols.row as usize, mixed, search, &mut fields)?;
+                floats::encode(bytes, kind, segment.symbols.row as usize, mixed, &mut fields)?;
                 keep(&mut best, fields);
             }
             // A thousandth would not be worth the time.
             let enough = if best.is_empty() { bytes.len() } else { best.len() - best.len() / 1024 };
-            if search || size_of_planes(bytes, kind.size(), 1) < enough {
-                keep(&mut best, planes(ROTATED, layout, count, &rotate(bytes, kind.size(), 1), search)?);
+            if size_of_planes(bytes, kind.size(), 1) < enough {
+                keep(&mut best, planes(ROTATED, layout, count, &rotate(bytes, kind.size(), 1), false)?);
             }
-            if !search && size_of_planes(bytes, kind.size(), 0) >= enough {
+            if size_of_planes(bytes, kind.size(), 0) >= enough {
                 return Ok(or_stored(best, bytes));
             }
         }
@@ -129,6 +133,81 @@ pub(super) fn encode(segment: &Segment, split: bool, mixed: bool) -> Result<Vec<
             whole.extend(frame);
             keep(&mut best, whole);
         }
+    }
+    Ok(or_stored(best, bytes))
+}
+
+/// The part by which a layout may look larger than another and still be coded. No bound on what estimates miss: they were a hundredth
+/// off, alike for two layouts, on MiniLM's position embeddings, but a sixth on a tensor of repeats farther apart than samples are long.
+const DOUBT: usize = 400;
+
+/// Floats in the smallest layout where some repeat. The slow search takes nearly all the time: sizes are estimated first, and what is
+/// within doubt of the smallest is coded.
+fn search_floats(
+    segment: &Segment,
+    kind: Kind,
+    layout: Layout,
+    count: usize,
+    mixed: bool,
+) -> Result<Vec<u8>, EncodeError> {
+    let (bytes, size) = (&segment.bytes, kind.size());
+    let mut fields: Option<Vec<u8>> = None;
+    for mixed in [false, true].into_iter().take(1 + usize::from(mixed)) {
+        let mut upper = vec![FIELDS];
+        floats::encode_upper(bytes, kind, segment.symbols.row as usize, mixed, &mut upper)?;
+        fields = fields.filter(|fields| fields.len() <= upper.len()).or(Some(upper));
+    }
+    let mut fields = fields.unwrap_or_default();
+    let rotated = layout.unpack(&rotate(bytes, size, 1), count);
+    let plain = layout.unpack(bytes, count);
+    let plans = |planes| -> Result<Vec<Plan<'_>>, EncodeError> {
+        <[u8]>::par_chunks_exact(planes, count.max(1)).map(Plan::of).collect()
+    };
+    // The tails of fields are the lower planes of records of four bytes.
+    let (rotated, mut lower) = (plans(&rotated)?, plans(&plain)?);
+    let upper = lower.split_off(lower.len().min(size - 2));
+    let sum = |plans: &[Plan<'_>]| plans.iter().map(|plan| plan.size).sum::<usize>();
+    let (of_fields, of_planes, of_rotated) = (fields.len() + sum(&lower), sum(&lower) + sum(&upper), sum(&rotated));
+    let doubtful = |size: usize| size + size / DOUBT;
+    let least = of_fields.min(of_planes).min(of_rotated).min(1 + bytes.len());
+    // Of few floats everything is coded: headers, which sizes leave out, weigh more than the time.
+    let few = count <= FEW;
+    let frame = Promise::of(bytes, if few { usize::MAX } else { doubtful(least) })?;
+    let enough = if few { usize::MAX } else { doubtful(frame.map_or(least, |frame| frame.size.min(least))) };
+    let mut best = Vec::new();
+    let mut keep = |candidate: Vec<u8>| {
+        if candidate.len() < if best.is_empty() { 1 + bytes.len() } else { best.len() } {
+            best = candidate;
+        }
+    };
+    let write = |plans: Vec<Plan<'_>>| -> Result<Vec<u8>, EncodeError> {
+        let coded: Vec<_> = plans.into_par_iter().map(Plan::write).collect::<Result<_, _>>()?;
+        Ok(coded.concat())
+    };
+    let headed = |method, planes: &[&[u8]]| {
+        let mut candidate = vec![method];
+        layout.write(count, &mut candidate);
+        planes.iter().for_each(|planes| candidate.extend_from_slice(planes));
+        candidate
+    };
+    if of_fields.min(of_planes) <= enough {
+        let lower = write(lower)?;
+        if of_planes <= enough {
+            keep(headed(PLANES, &[&lower, &write(upper)?]));
+        }
+        if of_fields <= enough {
+            fields.extend(lower);
+            keep(fields);
+        }
+    }
+    if of_rotated <= enough {
+        keep(headed(ROTATED, &[&write(rotated)?]));
+    }
+    if let Some(frame) = frame.filter(|frame| frame.size <= enough) {
+        let mut whole = vec![FRAME];
+        whole.put_varint(bytes.len() as u64);
+        whole.extend(frame.keep(bytes)?);
+        keep(whole);
     }
     Ok(or_stored(best, bytes))
 }

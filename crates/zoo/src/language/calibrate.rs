@@ -1,9 +1,10 @@
 //! Input statistics of every matrix over the addresses that calibrate.
 
-use seedpress_codec::Calibration;
+use seedpress_codec::{Calibration, Tensor};
 
 use super::kernel::{View, multiply};
 use super::{Language, data};
+use crate::behind::Inputs;
 use crate::error::ZooError;
 
 /// Windows spread over the calibration text, and the bytes of each.
@@ -64,6 +65,36 @@ pub(super) fn collect(language: Language, weights: &[&[f32]]) -> Result<Vec<Opti
         });
     }
     Ok(moments.into_iter().map(|moments| moments.map(Moments::finish)).collect())
+}
+
+/// The calibration text as inputs of each matrix.
+#[derive(Debug)]
+pub(super) struct Windows {
+    language: Language,
+    batches: Vec<Vec<u8>>,
+}
+
+impl Windows {
+    pub(super) fn new(language: Language) -> Result<Self, ZooError> {
+        Ok(Self { language, batches: batches(&data::calibration()?.concat()) })
+    }
+}
+
+impl Inputs for Windows {
+    fn parts(&self) -> usize {
+        self.batches.len()
+    }
+
+    fn of(&self, given: &[&Tensor], slot: usize, part: usize) -> Result<Vec<f32>, ZooError> {
+        let weights: Vec<&[f32]> = given.iter().map(|tensor| tensor.values()).collect();
+        let mut rows = Vec::new();
+        self.language.scores(&weights, &self.batches[part], TOGETHER, &mut |at, inputs| {
+            if at == slot {
+                rows.extend_from_slice(inputs);
+            }
+        });
+        Ok(rows)
+    }
 }
 
 #[cfg(test)]

@@ -3,13 +3,14 @@
 mod calibrate;
 pub mod data;
 mod evaluate;
-mod kernel;
+pub(crate) mod kernel;
 pub(crate) mod lstm;
 pub(crate) mod transformer;
 
 use seedpress_codec::{Calibration, Tensor};
 
 use crate::architecture::{Architecture, Baseline, Probe, Slot};
+use crate::behind::Inputs;
 use crate::error::ZooError;
 use crate::metric::Metric;
 use crate::model::Model;
@@ -88,6 +89,10 @@ impl Architecture for Language {
     fn calibrate(&self, own: &[&Tensor]) -> Result<Vec<Option<Calibration>>, ZooError> {
         let weights: Vec<&[f32]> = own.iter().map(|tensor| tensor.values()).collect();
         calibrate::collect(*self, &weights)
+    }
+
+    fn inputs(&self) -> Result<Option<Box<dyn Inputs>>, ZooError> {
+        Ok(Some(Box::new(calibrate::Windows::new(*self)?)))
     }
 
     fn probe(&self) -> Result<Option<Box<dyn Probe>>, ZooError> {
