@@ -4,21 +4,22 @@
 //! | --- | --- | --- |
 //! | kind | u8 | bits 0-1: `k - 1`; bits 2-4: `L - 9`; bit 5: rotated; bit 6: block scales; bit 7: power |
 //! | step | f32 | 0 where every weight is 0 (nothing follows); else positive |
-//! | power | i16 | with bit 7: weights are multiplied by this power of two at the end |
+//! | power | i16 | with bit 7: weights are multiplied by this power of two at the end, in binary64, and what would overflow becomes the largest finite number |
 //! | seed | u32 | with bit 5 |
 //!
 //! | segment | role | |
 //! | --- | --- | --- |
-//! | scales | scales | with bit 6: a byte a block. 0: every weight is 0; else the factor is `2^((byte - 128) / 8)` in binary32, as the product of `2^floor` and the table [`EIGHTHS`] |
+//! | scales | scales | with bit 6: a byte a block. 0: the factor is 0, every weight a zero with the sign of its value; else it is `2^((byte - 128) / 8)` in binary32, as the product of `2^floor` and the table [`EIGHTHS`] (each the binary32 nearest to `2^(i / 8)`) |
 //! | indices | indices | the blocks |
 //!
-//! Blocks are [`SIDE`] weights in row-major order. The last has the `r` weights that are left; it is coded as if it had
-//! `r' = max(r, ceil(L / k))`, rounded up to a multiple of 8, and is not rotated. A block of `n` weights takes `n k / 8` bytes: a circular
-//! stream of bits, least significant first. The state of weight `i` is the `L` bits from bit `i k` on. With `x = 0xC6B4F629 state +
-//! 0x5D2C6A93 mod 2^32` and `c` the sum of the four bytes of `x`, less 510, its value is `floor(c (26283 + floor(c^2 / 64)) / 16)`.
-//! Without rotation the weight is the value, in binary32, times the product of step and factor. With rotation the values go through the
-//! Hadamard transform (in integers), are multiplied by that product over 16, all in binary32, and change sign where the generator says
-//! so ([`signs`]: bit `i mod 64` of word `i / 64`). Numbers are little-endian.
+//! Blocks are [`SIDE`] (256) weights in row-major order. A last one of fewer, `r` weights, is coded as if it had `r' = max(r, ceil(L /
+//! k))`, rounded up to a multiple of 8, and is not rotated. A block of `n` weights takes `n k / 8` bytes: a circular stream of bits, least
+//! significant first; without a scale its factor is 1. The state of weight `i` is the `L` bits from bit `i k` on. With `x = 0xC6B4F629
+//! state + 0x5D2C6A93 mod 2^32` and `c` the sum of the four bytes of `x`, less 510, its value is `floor(c (26283 + floor(c^2 / 64)) /
+//! 16)`. Without rotation the weight is the value, in binary32, times the product of step and factor. With rotation the values go
+//! through the Hadamard transform (in integers), are multiplied by that product over 16, all in binary32, and change sign where the
+//! generator says so ([`signs`] of the block's number: bit `i mod 64` of word `i / 64`; [`seedpress_rotation`] describes both). Numbers
+//! are little-endian.
 
 use rayon::prelude::*;
 use seedpress_codec::power::PowerOfTwo;

@@ -4,7 +4,9 @@
 //! `varint` (the jump table), then the [blocks](crate::rans). The number of symbols is the caller's to keep; no symbols are no bytes.
 //!
 //! Wire of [`encode`], for symbols up to 16 bits: length `varint` and coded tokens, then raw bits, LSB first. A value below 128 is
-//! its own token; above, the token is the position of its highest bit with the three bits below, and the rest is raw.
+//! its own token; above, with the highest bit at position `h`, the token is `128 + 8 (h - 7)` plus the three bits below that bit, and the
+//! `h - 3` bits left are raw. Tokens are coded as the bytes above; the raw bits of all values follow one another, the last byte padded
+//! with zeros.
 
 use rayon::prelude::*;
 use seedpress_codec::packing::packed_len;

@@ -7,6 +7,18 @@
 //!
 //! [`Bit`] is a counter that starts as the Krichevsky-Trofimov estimator (step `1/(n+2)`) and turns into an exponential window of
 //! [`Bit::WINDOW`] decisions: it learns fast, then tracks slowly. All of it is integer arithmetic.
+//!
+//! # Decoding
+//!
+//! `value` is the first 8 bytes, most significant first, `range = 2^64 - 1`; beyond the end bytes are 0. A decision of probability `p`
+//! over `2^16` has `bound = floor(range / 2^16) p`; it is true where `value < bound`, and then `range = bound`, else both `value` and
+//! `range` fall by `bound`. A raw bit halves `range` (rounding down) and is 1 where `value >= range`, which is then subtracted from
+//! `value`; the most significant bit comes first. After either, where `range < 2^32`, both are shifted left by 32 bits and the next 4
+//! bytes enter `value`. The last byte is not 0, and no byte is left unread.
+//!
+//! A counter has an estimate `e`, at first `2^21`, and a count `n`, at first 0; `p = floor(e / 64)` kept within 16..=65520. After a
+//! decision `e` moves by `floor((target - e) floor(2^16 / (n + 2)) / 2^16)`, where `target` is `2^22 - 1` for true, 0 for false, and `n`
+//! grows by 1 up to 638.
 
 use seedpress_codec::DecodeError;
 

@@ -15,9 +15,9 @@
 //! | row classes, column classes | `u8` each, 1..=8; both 0: exponents follow as [mixed symbols](crate::mixing), without the next three parts |
 //! | row | `varint`, only where there is more than one class; it divides the count |
 //! | row labels, column labels | [planes](crate::plane) of width 3, each only where it has more than one class |
-//! | exponents | for each class, row class first: a plane of width 8 (binary16: 5) of its symbols in order |
+//! | exponents | for each class, a pair of row and column class, column classes within row classes: a plane of width 8 (binary16: 5) of its symbols in order |
 //! | heads | for each exponent that occurs 512 times or more, in ascending order: a plane of width 3, the top mantissa bits of these floats; last one plane for all rarer exponents |
-//! | rests | a plane of width 5 (binary16: 8): sign above the mantissa bits 4..=1 below the heads (of the upper half) |
+//! | rests | a plane of width 5 (binary16: 8): the sign above the 4 (binary16: 7) mantissa bits below the heads; of a binary32 those in its upper half |
 //! | tails | binary32 only: two planes of width 8, bytes 0 and 1 |
 
 use rayon::prelude::*;

@@ -1,7 +1,7 @@
 //! Static integer probability tables: counts quantised to a power-of-two total with integer arithmetic alone.
 //!
 //! Wire: highest symbol `u8`, then for every symbol up to it the frequency as `varint`; a 0 is followed by the `varint` number of
-//! further zeros.
+//! further zeros. The frequencies add up to [`TOTAL`], 2^12.
 
 use seedpress_codec::DecodeError;
 use seedpress_codec::wire::{Put, Reader};

@@ -11,7 +11,7 @@
 //! | activity of the row | 16 |
 //! | activity of the column | 16 |
 //! | both activities | 256 |
-//! | above and left, for widths up to 4 | `4^width` |
+//! | above and left, for widths up to 4; above that once more none | `4^width`; 1 |
 //!
 //! Activity is a running mean of the distance from the mean symbol, over some 16 symbols of the row and 8 of the column, in eighths
 //! of the overall mean. Predictions are averaged in the logistic domain with weights that learn online, a set of weights a node
@@ -29,6 +29,23 @@
 //! | chunks | [binary decisions](crate::binary) |
 //!
 //! Chunks start with fresh models and decode in parallel.
+//!
+//! # Decoding
+//!
+//! Divisions round down. A chunk knows nothing of what precedes it: its first symbol begins a row, wherever in the matrix it lies.
+//!
+//! **Contexts.** In the first row (column) of a chunk the symbol above (to the left) is `centre / 2`, or `2^width - 1` if that is less.
+//! Where rows mean nothing, the whole chunk is the first row. Every activity starts as the spread; its context is `8 activity /
+//! spread`, at most 15. After a symbol at distance `d = 16 |2 symbol - centre|` the activity `a` of the row, which goes on from row to
+//! row, grows by `(d - a) / 16`, that of the symbol's column by `(d - a) / 8`; where rows mean nothing that of the column stays.
+//!
+//! **Decision.** It is true where the symbol's next bit is 1. The counters of the node have the logits `l_c = logit(p_c / 16)` of their
+//! [probabilities](crate::binary) `p_c` over `2^16`, with the weights `w_c` of the node. Its own probability is `p = logistic(l)` over
+//! `2^16` with `l = (sum of w_c l_c) / 2^16` kept within -2047..=2047. Then `e = 2^16 - p` after true, `-p` after false; each weight
+//! grows by `(l_c (e / 4)) / 2^14` and is kept within `-2^20..=2^20`, and the counters learn. Weights start from 19660.
+//!
+//! **Tables.** `logit(i)` is `256 ln((i + 1/2) / (4095.5 - i))` to the nearest integer, kept within -2047..=2047; `logistic(l)` is
+//! `2^16 / (1 + e^(-l / 256))` to the nearest integer, kept within 16..=65520. No value is so near to a half that precision matters.
 
 use std::sync::OnceLock;
 

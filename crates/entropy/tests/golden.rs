@@ -7,11 +7,20 @@ use std::path::PathBuf;
 use seedpress_codec::packing::{pack_bits, pack_trits};
 use seedpress_codec::{Layer, LayerView, Limits, Packing, Registry, Role, Segment, SegmentView, Symbols};
 
-/// What the files hold: a stage, a format.
-const FILES: [(&str, u32); 5] = [("zstd", 1), ("ans", 1), ("planes+ans", 1), ("planes+ans", 2), ("context", 1)];
+/// What the files hold: a stage, a format, and whether it is `more` or `cases`.
+const FILES: [(&str, u32, bool); 8] = [
+    ("zstd", 1, false),
+    ("ans", 1, false),
+    ("planes+ans", 1, false),
+    ("planes+ans", 2, false),
+    ("context", 1, false),
+    ("zstd", 1, true),
+    ("planes+ans", 2, true),
+    ("context", 1, true),
+];
 
-fn path(stage: &str, format: u32) -> PathBuf {
-    let name = format!("{}-{format}.txt", stage.replace('+', "-"));
+fn path(stage: &str, format: u32, more: bool) -> PathBuf {
+    let name = format!("{}-{format}{}.txt", stage.replace('+', "-"), if more { "-more" } else { "" });
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
@@ -65,6 +74,33 @@ fn cases() -> Vec<(&'static str, Segment)> {
     cases
 }
 
+/// What the segments of `cases` leave open.
+fn more() -> Vec<(&'static str, Segment)> {
+    let mut state = 13u64;
+    let mut die = |sides: u32| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((state >> 40) % u64::from(sides)) as u32
+    };
+    let mut more = Vec::new();
+    let mut push = |name, symbols: Symbols, bytes| more.push((name, Segment::new(Role::Indices, symbols, bytes)));
+    // Of three exponents one occurs 512 times, one 511 times; the mantissa leans to zero by exponent.
+    let mut bytes = Vec::new();
+    for i in 0..1400u32 {
+        let (exponent, sides) = [(100, 128), (101, 64), (102, 16)][(i * 9 % 1400).div_euclid(512).min(2) as usize];
+        let exponent = if i * 9 % 1400 == 512 { 102 } else { exponent };
+        bytes.extend((((die(2) << 8 | exponent) << 7 | die(sides)) as u16).to_le_bytes());
+    }
+    push("bf16-512", Symbols { packing: Packing::BF16, count: 1400, row: 40 }, bytes);
+    let symbols: Vec<u32> = (0..600).map(|i| if i / 100 % 2 == 0 { die(2) } else { 2 + die(3) + die(4) }).collect();
+    push("no-rows", Symbols::bits(3, 600, 0), pack_bits(symbols, 3));
+    // Long silences: certain decisions, levels beyond the last.
+    let symbols: Vec<u32> = (0..6000).map(|i| if i / 60 % 25 == 20 && i % 60 < 30 { 8 + die(8) } else { 0 }).collect();
+    push("bursts", Symbols::bits(4, 6000, 60), pack_bits(symbols, 4));
+    let symbols: Vec<u32> = (0..3000).map(|_| if die(9) == 0 { 1 + die(7) } else { 0 }).collect();
+    push("bits-3-sparse", Symbols::bits(3, 3000, 50), pack_bits(symbols, 3));
+    more
+}
+
 fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
@@ -72,10 +108,10 @@ fn bytes(hex: &str) -> Vec<u8> {
 #[test]
 fn frozen_streams_decode() {
     let registry = seedpress_entropy::register(Registry::default());
-    let cases = cases();
-    for (id, format) in FILES {
+    for (id, format, beyond) in FILES {
+        let cases = if beyond { more() } else { cases() };
         let stage = registry.stage(id).unwrap();
-        let text = std::fs::read_to_string(path(id, format)).unwrap();
+        let text = std::fs::read_to_string(path(id, format, beyond)).unwrap();
         assert_eq!(text.lines().count(), cases.len());
         for (line, (name, segment)) in text.lines().zip(&cases) {
             let (found, hex) = line.split_once(' ').unwrap();
@@ -93,13 +129,13 @@ fn frozen_streams_decode() {
 #[ignore = "writes the golden files"]
 fn write_streams() {
     let registry = seedpress_entropy::register(Registry::default());
-    for stage in registry.stages() {
-        let path = path(stage.id(), stage.format());
-        if path.exists() {
+    for (id, format, beyond) in FILES {
+        let (stage, path) = (registry.stage(id).unwrap(), path(id, format, beyond));
+        if path.exists() || stage.format() != format {
             continue;
         }
         let mut text = String::new();
-        for (name, segment) in cases() {
+        for (name, segment) in if beyond { more() } else { cases() } {
             let coded = stage.encode(&Layer { segments: vec![segment] }).unwrap().remove(0);
             text += &format!("{name} {}\n", coded.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
         }

@@ -7,6 +7,11 @@
 //! [`hadamard`] and [`signs`] are the pieces, for codecs that transform exactly, in integers. [`Rotation`] makes of them an orthogonal
 //! transform of a row of any length. It works in binary64 with additions in one fixed order, and one product and one rounding to
 //! binary32 a weight and block: the same bits on every machine.
+//!
+//! The transform makes `(a + b, a - b)` of `(a, b)`, pairs of places at distance 1, then 2, 4, ... The sign of place `j` of block `b` is a
+//! minus where bit `j mod 64` of word `w = floor(j / 64)` is set. A word is made of `z = 2^32 seed + (4 b + w + 1) 0x9E3779B97F4A7C15`
+//! by `z = (z xor floor(z / 2^30)) 0xBF58476D1CE4E5B9`, `z = (z xor floor(z / 2^27)) 0x94D049BB133111EB` and `z xor floor(z / 2^31)`, all
+//! modulo 2^64 (SplitMix64).
 
 use std::ops::{Add, Sub};
 

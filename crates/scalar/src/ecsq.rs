@@ -4,7 +4,10 @@
 //! | --- | --- |
 //! | params | step `f32` |
 //! | codebook | for magnitudes 1, 2, ...: the centroid's offset from `magnitude * step` in 1/256 step, `i8` each, at most 16 |
-//! | indices | zigzag-coded integers through [`seedpress_entropy::ans::encode`] |
+//! | indices | symbols through [`seedpress_entropy::ans::encode`]: for a weight of magnitude `m` 0 where `m = 0`, `2 m - 1` where it is positive, `2 m` where it is negative |
+//!
+//! A weight is `(m + offset / 256) step` in binary64, the offset 0 beyond those sent, with its sign, kept within the finite numbers of
+//! binary32 and rounded to it. Symbol 0 decodes to negative zero.
 //!
 //! The step is bisected over the bit patterns of `f32` with the true coded size of each trial.
 

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | params | bits `u8` |
 //! | codebook | `2^bits` levels, `f32` each |
-//! | indices | a field of `bits` bits a weight |
+//! | indices | a field of `bits` bits a weight, least significant first: the number of its level; bits beyond the last field are 0 |
 
 use schemars::JsonSchema;
 use seedpress_codec::packing::{BitReader, exact_len, pack_bits};

@@ -22,8 +22,8 @@
 //! With flag 5 everything below describes the transpose: what is called a row is a column of the tensor and the other way round,
 //! except for the column weights, which stay those of the tensor's columns.
 //!
-//! Numbers are little-endian, varints LEB128. A chunk is [`CHUNK`] weights in row-major order with its own coder and its own copy of
-//! the models; it starts in state 0.
+//! Rows are the first axis of the tensor, columns all others; a vector is one row. Numbers are little-endian, varints LEB128. A chunk is
+//! [`CHUNK`] (2^16) weights in row-major order with its own coder and its own copy of the models; it starts in state 0.
 //!
 //! # Decoding
 //!
@@ -31,7 +31,7 @@
 //! probability `p / 2^16` has `bound = floor(range / 2^16) p`; it is true where `value < bound`, and then `range = bound`, else both
 //! `value` and `range` fall by `bound`. A *raw* bit halves `range` (rounding down) and is 1 where `value >= range`, which is then
 //! subtracted from `value`; the most significant bit comes first. After either, where `range < 2^32`, both are shifted left by 32 bits
-//! and the next 4 bytes enter `value`. The last byte is not 0, and no 4 bytes are left unread.
+//! and the next 4 bytes enter `value`. The last byte is not 0, and no byte is left unread.
 //!
 //! **Model.** An estimate `e` and a count `n`; `p = floor(e / 64)` kept within 16..=65520. After a decision `e` moves by
 //! `floor((target - e) floor(2^16 / (n + 2)) / 2^16)`, where `target` is `2^22 - 1` for true, 0 for false, and `n` grows by 1 up to

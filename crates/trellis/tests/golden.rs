@@ -1,4 +1,5 @@
-//! Streams of formats 1 and 2, without and with rotation, frozen: written once by this encoder and read forever. `golden/README.md` says how they were made.
+//! Streams of `trellis` (formats 1 and 2, without and with rotation) and `trellis-progressive`, frozen: written once by this encoder and
+//! read forever. `golden/README.md` says how they were made.
 
 #![allow(clippy::unwrap_used)]
 
@@ -9,13 +10,21 @@ use seedpress_codec::{
 };
 
 /// Name, codec, shape.
-const CASES: [(&str, &str, &[usize]); 6] = [
+const CASES: [(&str, &str, &[usize]); 14] = [
     ("plain", "trellis:bits=3", &[6, 8]),
     ("offset", "trellis:bits=9", &[120]),
     ("all-segments", "trellis:bits=0.2,effort=fast,hessian=diagonal", &[260, 256]),
     ("by-column", "trellis:bits=0.4,effort=fast,hessian=full", &[260, 256]),
     ("rotated", "trellis:bits=3,rotation=hadamard,seed=3000000000", &[6, 43]),
     ("rotated-by-column", "trellis:bits=2,effort=fast,hessian=full,rotation=hadamard", &[7, 300]),
+    ("rotated-axes", "trellis:bits=3,rotation=hadamard,seed=5", &[6, 4, 11]),
+    ("constant", "trellis:bits=3", &[5, 5]),
+    ("low-bits-1", "trellis:bits=5.5", &[16, 20]),
+    ("low-bits-2", "trellis:bits=6.7", &[16, 20]),
+    ("many-classes", "trellis:bits=2,effort=fast", &[48, 48]),
+    ("layers-2", "trellis-progressive:bits=3.2,layers=2,effort=fast", &[24, 32]),
+    ("layers-3", "trellis-progressive:bits=6,layers=3,effort=fast", &[24, 32]),
+    ("layers-classes", "trellis-progressive:bits=3.2,layers=2,effort=fast", &[24, 48]),
 ];
 const ROLES: [(&str, Role); 3] = [("scales", Role::Scales), ("tables", Role::Tables), ("indices", Role::Indices)];
 
@@ -31,6 +40,13 @@ fn input(name: &str) -> Vec<f32> {
         "rotated" | "rotated-by-column" => {
             (0..if name == "rotated" { 258 } else { 2100 }).map(|i| noise() * [1.0, 1.0, 9.0][i % 3]).collect()
         }
+        "rotated-axes" => (0..264).map(|i| noise() * [1.0, 1.0, 9.0][i % 3]).collect(),
+        "constant" => vec![-1.25; 25],
+        "low-bits-1" | "low-bits-2" => (0..320).map(|_| noise() + noise() + noise() + noise()).collect(),
+        // More scales than classes.
+        "many-classes" => (0..48 * 48).map(|i| noise() * 0.75f32.powi(i / 48 % 16 + i % 48 / 3)).collect(),
+        "layers-classes" => (0..24 * 48).map(|i| noise() * [0.25, 45.0, 150.0][i / 48 % 3]).collect(),
+        "layers-2" | "layers-3" => (0..24 * 32).map(|i| noise() * [1.0, 30.0][i / 32 % 2]).collect(),
         _ => (0..260 * 256).map(|i| noise() * [1.0, 8.0][i / 256 % 2] * [1.0, 0.1][i % 256 / 8 % 2]).collect(),
     }
 }
@@ -53,27 +69,43 @@ fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
-fn decode(view: &EncodedView<'_>) -> Vec<f32> {
+fn decode(codec: &str, view: &EncodedView<'_>) -> Vec<f32> {
     let registry = seedpress_trellis::register(Registry::default());
     let mut out = vec![0f32; view.shape.iter().product()];
-    registry.codec("trellis").unwrap().decode_raw(view, &mut out, &mut Limits::new(1 << 20)).unwrap();
+    registry
+        .codec(codec.split(':').next().unwrap())
+        .unwrap()
+        .decode_raw(view, &mut out, &mut Limits::new(1 << 20))
+        .unwrap();
     out
+}
+
+fn view(layer: &[(Role, Vec<u8>)]) -> LayerView<'_> {
+    LayerView { segments: layer.iter().map(|(role, bytes)| SegmentView { role: *role, bytes }).collect() }
 }
 
 #[test]
 fn frozen_streams_decode() {
-    for (name, _, shape) in CASES {
+    for (name, codec, shape) in CASES {
         let text = std::fs::read_to_string(path(name)).unwrap();
-        let lines: Vec<(&str, &str)> = text.lines().map(|line| line.split_once(' ').unwrap()).collect();
-        let field = |key: &str| lines.iter().find(|line| line.0 == key).unwrap().1;
-        let params = bytes(field("params"));
-        let segments: Vec<(Role, Vec<u8>)> = lines
-            .iter()
-            .filter_map(|(key, hex)| ROLES.iter().find(|role| role.0 == *key).map(|role| (role.1, bytes(hex))))
-            .collect();
-        let segments = segments.iter().map(|(role, bytes)| SegmentView { role: *role, bytes }).collect();
-        let out = decode(&EncodedView { shape, params: &params, layers: vec![LayerView { segments }] });
-        assert_eq!(format!("{:016x}", hash(&out)), field("fnv1a"), "{name}");
+        let (mut params, mut layers, mut out) = (Vec::new(), vec![Vec::new()], Vec::new());
+        for (key, value) in text.lines().map(|line| line.split_once(' ').unwrap()) {
+            match key {
+                "shape" => {}
+                "params" => params = bytes(value),
+                // What the layers so far decode to.
+                "fnv1a" => {
+                    let layers_so_far = layers.iter().map(|layer| view(layer)).collect();
+                    out = decode(codec, &EncodedView { shape, params: &params, layers: layers_so_far });
+                    assert_eq!(format!("{:016x}", hash(&out)), value, "{name}");
+                    layers.push(Vec::new());
+                }
+                _ => {
+                    let role = ROLES.iter().find(|role| role.0 == key).unwrap().1;
+                    layers.last_mut().unwrap().push((role, bytes(value)));
+                }
+            }
+        }
         let (mut error, mut power) = (0.0, 0.0);
         for (a, b) in input(name).iter().zip(&out) {
             error += f64::from(a - b) * f64::from(a - b);
@@ -101,12 +133,16 @@ fn write() {
         let encoded = registry.parse(codec).unwrap().encode_raw(&tensor, &context).unwrap();
         let shape_text: Vec<String> = shape.iter().map(usize::to_string).collect();
         let mut text = format!("shape {}\nparams {}\n", shape_text.join(" "), hex(&encoded.params));
-        for segment in &encoded.layers[0].segments {
-            let role = ROLES.iter().find(|role| role.1 == segment.role).unwrap().0;
-            text += &format!("{role} {}\n", hex(&segment.bytes));
+        let mut view = encoded.view(shape);
+        let layers = std::mem::take(&mut view.layers);
+        for (layer, of_view) in encoded.layers.iter().zip(layers) {
+            for segment in &layer.segments {
+                let role = ROLES.iter().find(|role| role.1 == segment.role).unwrap().0;
+                text += &format!("{role} {}\n", hex(&segment.bytes));
+            }
+            view.layers.push(of_view);
+            text += &format!("fnv1a {:016x}\n", hash(&decode(codec, &view)));
         }
-        let out = decode(&encoded.view(shape));
-        text += &format!("fnv1a {:016x}\n", hash(&out));
         std::fs::write(path(name), text).unwrap();
     }
 }

@@ -5,8 +5,10 @@
 //! # Wire
 //!
 //! Symbol `i` belongs to lane `i mod LANES`; the lanes share one stream of words in the order the decoder needs them. A block is the
-//! final state of each lane, `u32` each, then the `u16` words. A decoder must end with every state at its start value 2^16 and every
-//! word used, which catches most damage.
+//! final state of each lane, `u32` each, then the `u16` words, all little-endian. The slot of a state `x` is `x mod 2^12`; its symbol is
+//! the one with `start <= slot < start + f`, where `f` is the symbol's frequency and `start` the sum of those of smaller symbols. The
+//! state becomes `f floor(x / 2^12) + slot - start`; where that is below 2^16 it is multiplied by 2^16 and the next word is added. A
+//! decoder must end with every state at its start value 2^16 and every word used, which catches most damage.
 //!
 //! # Size
 //!

@@ -4,13 +4,14 @@
 //! | --- | --- |
 //! | 0 stored | the bytes |
 //! | 1 planes | [layout and count](crate::layout), then each byte plane as a [plane](crate::plane) of width 8 |
-//! | 2 rotated | the same for records of 2 or 4 bytes, each rotated left by a bit first: the sign leaves the exponent's byte |
+//! | 2 rotated | the same for records of 2 or 4 bytes, each (little-endian) rotated left by a bit first: the sign leaves the exponent's byte |
 //! | 3 fields | [floats by their fields](crate::floats) |
 //! | 4 frame | length `varint`, a zstd frame of the bytes |
 //!
-//! Every plane has its own table, so the position within a record or a float is the context. `planes+ans` writes whichever is
-//! smallest, of floats that repeat by estimates, which can miss it; methods 3 and 4 are of format 2, everything older still decodes. `ans` writes methods 0 and 1, without zstd, and it
-//! joins symbols that fill bytes evenly where that costs next to nothing: several decode in the time of one.
+//! Byte plane `i` holds byte `i` of every symbol, the least significant first; a symbol narrower than a byte is one byte. Every plane
+//! has its own table, so the position within a record or a float is the context. `planes+ans` writes whichever is smallest, of floats
+//! that repeat by estimates, which can miss it; methods 3 and 4 are of format 2, everything older still decodes. `ans` writes methods 0
+//! and 1, without zstd, and it joins symbols that fill bytes evenly where that costs next to nothing: several decode in the time of one.
 
 use rayon::prelude::*;
 use seedpress_codec::wire::{Put, Reader};

@@ -5,7 +5,7 @@
 //! | 0 stored | the bytes |
 //! | 1 plain | length `varint`, frame of the bytes |
 //! | 2 unpacked | [layout and count](crate::layout), frame of the byte planes: a symbol a byte, wide symbols and records transposed |
-//! | 3 grouped | layout (bits of width 3) and count, frame of bytes that hold two whole symbols each |
+//! | 3 grouped | layout (bits of width 3) and count, frame of bytes that hold two whole symbols each, the first in bits 0..=2, the second in bits 3..=5 |
 //!
 //! Packed symbols straddle bytes, which hides them from a byte-oriented coder; one symbol a byte wastes Huffman codes of less than a
 //! bit. Which layout wins depends on width and skew, so all are tried.

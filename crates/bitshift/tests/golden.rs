@@ -1,0 +1,99 @@
+//! Streams of format 1, frozen: written once by this encoder and read forever. `golden/README.md` says how they were made.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::PathBuf;
+
+use seedpress_codec::{DType, EncodeContext, EncodedView, LayerView, Limits, Registry, Role, SegmentView, TensorView};
+
+/// Name, codec, shape, and what every block of 256 weights is multiplied by, in turn.
+const CASES: [(&str, &str, &[usize], [f32; 3]); 8] = [
+    ("bits-1", "bitshift:bits=1,effort=fast,rotate=false", &[300], [1.0; 3]),
+    ("bits-2", "bitshift:bits=2,effort=default,rotate=false", &[5, 107], [1.0; 3]),
+    ("bits-3-rotated", "bitshift:bits=3,effort=fast,rotate=true,seed=3000000000", &[7, 110], [1.0; 3]),
+    ("bits-4-rotated", "bitshift:bits=4,effort=high,rotate=true,seed=7", &[300], [1e-30; 3]),
+    ("scales", "bitshift:bits=2,effort=fast,rotate=false", &[9, 100], [1.0, 0.0, 0.01]),
+    ("scales-rotated", "bitshift:bits=2,effort=best,rotate=true", &[9, 100], [1.0, 0.01, 1e30]),
+    ("short", "bitshift:bits=1,effort=best,rotate=true", &[3], [1.0; 3]),
+    ("zeros", "bitshift:bits=3", &[300], [0.0; 3]),
+];
+const ROLES: [(&str, Role); 2] = [("scales", Role::Scales), ("indices", Role::Indices)];
+
+/// Sums of four uniform numbers.
+fn input(count: usize, scales: [f32; 3]) -> Vec<f32> {
+    let mut state = 7u64;
+    let mut die = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as i32 % 1000
+    };
+    (0..count).map(|i| (die() - die() + die() - die()) as f32 / 500.0 * scales[i / 256 % 3]).collect()
+}
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name).with_extension("txt")
+}
+
+/// FNV-1a of the little-endian bytes.
+fn hash(values: &[f32]) -> u64 {
+    let bytes = values.iter().flat_map(|v| v.to_le_bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+}
+
+fn decode(view: &EncodedView<'_>) -> Vec<f32> {
+    let registry = seedpress_bitshift::register(Registry::default());
+    let mut out = vec![0f32; view.shape.iter().product()];
+    registry.codec("bitshift").unwrap().decode_raw(view, &mut out, &mut Limits::new(1 << 20)).unwrap();
+    out
+}
+
+#[test]
+fn frozen_streams_decode() {
+    for (name, _, shape, scales) in CASES {
+        let text = std::fs::read_to_string(path(name)).unwrap();
+        let lines: Vec<(&str, &str)> = text.lines().map(|line| line.split_once(' ').unwrap()).collect();
+        let field = |key: &str| lines.iter().find(|line| line.0 == key).unwrap().1;
+        let params = bytes(field("params"));
+        let segments: Vec<(Role, Vec<u8>)> = lines
+            .iter()
+            .filter_map(|(key, hex)| ROLES.iter().find(|role| role.0 == *key).map(|role| (role.1, bytes(hex))))
+            .collect();
+        let segments = segments.iter().map(|(role, bytes)| SegmentView { role: *role, bytes }).collect();
+        let out = decode(&EncodedView { shape, params: &params, layers: vec![LayerView { segments }] });
+        assert_eq!(format!("{:016x}", hash(&out)), field("fnv1a"), "{name}");
+        let (mut error, mut power) = (0.0, 0.0);
+        for (a, b) in input(out.len(), scales).iter().zip(&out) {
+            error += (f64::from(*a) - f64::from(*b)).powi(2);
+            power += f64::from(*a) * f64::from(*a);
+        }
+        // Of three weights at one bit most is lost.
+        assert!(error <= 0.7 * power, "{name}: {}", error / power);
+    }
+}
+
+/// Writes the files that are not there yet: `cargo test -p seedpress-bitshift --test golden -- --ignored`.
+#[test]
+#[ignore = "writes streams of a new format"]
+fn write() {
+    let registry = seedpress_bitshift::register(Registry::default());
+    for (name, codec, shape, scales) in CASES.into_iter().filter(|case| !path(case.0).exists()) {
+        let values = input(shape.iter().product(), scales);
+        let tensor = TensorView::new("t", shape, &values, DType::F32).unwrap();
+        let encoded = registry.parse(codec).unwrap().encode_raw(&tensor, &EncodeContext::default()).unwrap();
+        let shape_text: Vec<String> = shape.iter().map(usize::to_string).collect();
+        let mut text = format!("shape {}\nparams {}\n", shape_text.join(" "), hex(&encoded.params));
+        for segment in &encoded.layers[0].segments {
+            let role = ROLES.iter().find(|role| role.1 == segment.role).unwrap().0;
+            text += &format!("{role} {}\n", hex(&segment.bytes));
+        }
+        text += &format!("fnv1a {:016x}\n", hash(&decode(&encoded.view(shape))));
+        std::fs::write(path(name), text).unwrap();
+    }
+}
