@@ -73,7 +73,7 @@ fn groups(counts: &[u64; 256]) -> (Groups, Vec<usize>) {
     let common: Vec<u8> = (0..=255).filter(|&exponent| counts[usize::from(exponent)] >= COMMON).collect();
     // At most 2^8 - 1 symbols are common, or all of them and none is rare.
     let mut of = [common.len().min(255) as u8; 256];
-    for (group, &exponent) in (0u8..).zip(&common) {
+    for (group, &exponent) in (0u8..=255).zip(&common) {
         of[usize::from(exponent)] = group;
     }
     let mut sizes: Vec<usize> = common.iter().map(|&exponent| counts[usize::from(exponent)] as usize).collect();
