@@ -49,11 +49,11 @@ impl Behind {
         let (mut outer, mut cross) = (vec![0f32; columns * columns], vec![0f32; columns * columns]);
         let mut magnitude = vec![0f32; columns];
         for part in 0..inputs.parts() {
-            let y = inputs.of(given, slot, part)?;
+            let (y, x) = rayon::join(|| inputs.of(given, slot, part), || inputs.of(own, slot, part));
+            let (y, x) = (y?, x?);
             if y.is_empty() {
                 continue;
             }
-            let x = inputs.of(own, slot, part)?;
             count += (y.len() / columns) as u64;
             let behind = View::new(&y, columns);
             multiply(&mut outer, columns, behind.t(), behind, true, 1.0);
