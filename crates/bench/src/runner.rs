@@ -462,15 +462,17 @@ impl<'a> Runner<'a> {
         stored: &AnyCodec,
         info: &TensorInfo,
     ) -> Result<Prepared<'m>, String> {
-        let once = || calibration(model, stored, info).map(|found| Prepared::of(found.map(Cow::Borrowed)));
+        let once = || {
+            let calibration = calibration(model, stored, info)?.map(Cow::Borrowed);
+            Ok(Prepared { corrected: None, calibration })
+        };
         if !row.sequential || self.matrix.run.keeps(&info.shape, info.weights) {
             return once();
         }
         self.decode_before(model, row, info)?;
         let Some(behind) = self.encode_pool.install(|| model.behind(info, &self.decoded.1))? else { return once() };
         let corrected = behind.corrected(&model.load(info)?).map_err(|error| error.to_string())?;
-        let calibration = Some(Cow::Owned(behind.calibration));
-        Ok(Prepared { corrected: Some(corrected), ..Prepared::of(calibration) })
+        Ok(Prepared { corrected: Some(corrected), calibration: Some(Cow::Owned(behind.calibration)) })
     }
 
     /// Decodes all tensors before one in a sequential row, in order, from their records.
@@ -495,12 +497,6 @@ struct Prepared<'m> {
     /// What the tensor should be behind the compressed ones before it.
     corrected: Option<Tensor>,
     calibration: Option<Cow<'m, Calibration>>,
-}
-
-impl<'m> Prepared<'m> {
-    fn of(calibration: Option<Cow<'m, Calibration>>) -> Self {
-        Self { corrected: None, calibration }
-    }
 }
 
 /// What an encoder is told of a tensor's inputs: nothing, unless it uses that.

@@ -12,6 +12,7 @@ use seedpress_codec::tensor::matrix_shape;
 use seedpress_codec::{Calibration, Tensor};
 
 use crate::error::ZooError;
+use crate::language::calibrate::Moments;
 use crate::language::kernel::{View, multiply};
 
 /// Calibration data that can be followed through a model with any weights.
@@ -45,37 +46,23 @@ impl Behind {
         slot: usize,
     ) -> Result<Option<Self>, ZooError> {
         let columns = matrix_shape(own[slot].shape()).1;
-        let mut count = 0;
-        let (mut outer, mut cross) = (vec![0f32; columns * columns], vec![0f32; columns * columns]);
-        let mut magnitude = vec![0f32; columns];
+        let (mut moments, mut cross) = (Moments::new(columns), vec![0f32; columns * columns]);
         for part in 0..inputs.parts() {
             let (y, x) = rayon::join(|| inputs.of(given, slot, part), || inputs.of(own, slot, part));
             let (y, x) = (y?, x?);
             if y.is_empty() {
                 continue;
             }
-            count += (y.len() / columns) as u64;
-            let behind = View::new(&y, columns);
-            multiply(&mut outer, columns, behind.t(), behind, true, 1.0);
-            multiply(&mut cross, columns, View::new(&x, columns).t(), behind, true, 1.0);
-            for row in y.chunks_exact(columns) {
-                magnitude.iter_mut().zip(row).for_each(|(sum, value)| *sum += value.abs());
-            }
+            moments.add(&y);
+            multiply(&mut cross, columns, View::new(&x, columns).t(), View::new(&y, columns), true, 1.0);
         }
-        if count == 0 {
+        let calibration = moments.finish();
+        if calibration.samples == 0 {
             return Ok(None);
         }
-        let mean = |sum: f32| (f64::from(sum) / count as f64) as f32;
-        // The product need not round both halves alike.
-        let entry = |row: usize, column: usize| mean(outer[row.max(column) * columns + row.min(column)]);
-        let calibration = Calibration {
-            columns,
-            samples: count,
-            mean_square: (0..columns).map(|at| entry(at, at)).collect(),
-            mean_abs: magnitude.iter().map(|&sum| mean(sum)).collect(),
-            hessian: Some((0..columns * columns).map(|at| entry(at / columns, at % columns)).collect()),
-        };
-        Ok(Some(Self { calibration, cross: cross.into_iter().map(mean).collect() }))
+        let mean = |sum: f32| (f64::from(sum) / calibration.samples as f64) as f32;
+        let cross = cross.into_iter().map(mean).collect();
+        Ok(Some(Self { calibration, cross }))
     }
 
     /// What the tensor should be behind the compressed ones; itself where the statistics say nothing.

@@ -186,11 +186,11 @@ impl Architecture for SileroVad {
     }
 
     fn inputs(&self) -> Result<Option<Box<dyn Inputs>>, ZooError> {
-        Ok(Some(Box::new(CalibrationSpeech { fourier: fourier()?, recordings: recordings(&CALIBRATION_CLIPS)? })))
+        Ok(Some(Box::new(CalibrationSpeech::read()?)))
     }
 
     fn probe(&self) -> Result<Option<Box<dyn Probe>>, ZooError> {
-        Ok(Some(Box::new(CalibrationSpeech { fourier: fourier()?, recordings: recordings(&CALIBRATION_CLIPS)? })))
+        Ok(Some(Box::new(CalibrationSpeech::read()?)))
     }
 }
 
@@ -199,6 +199,12 @@ impl Architecture for SileroVad {
 struct CalibrationSpeech {
     fourier: Tensor,
     recordings: Vec<Vec<f32>>,
+}
+
+impl CalibrationSpeech {
+    fn read() -> Result<Self, ZooError> {
+        Ok(Self { fourier: fourier()?, recordings: recordings(&CALIBRATION_CLIPS)? })
+    }
 }
 
 impl Probe for CalibrationSpeech {

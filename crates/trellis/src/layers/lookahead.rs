@@ -8,13 +8,13 @@
 //! the third in view.
 
 use rayon::prelude::*;
-use seedpress_codec::{EncodeContext, EncodeError, Encoded};
+use seedpress_codec::{EncodeError, Encoded};
 
 use super::product::{Branches, Product};
 use super::{KNOWN, cell};
 use crate::classes::Classes;
 use crate::code::Code;
-use crate::encoder::{Found, Hunt, Search, Source};
+use crate::encoder::{Found, Goal, Hunt};
 use crate::pass::{Choice, Outcome, Pass, Rows, Tally};
 use crate::stream::Params;
 use crate::viterbi::Tables;
@@ -163,20 +163,18 @@ impl Pass for Ahead<'_> {
     }
 }
 
-/// Compresses a layer at `bits` per weight with a layer of `next` bits per weight in view; `groups` are added to the cells of its weights
-/// to give the classes of the next layer.
-pub fn encode(
-    source: &Source<'_>,
+/// Compresses a layer, from where a search without the next layer ended, with a layer of `next` bits per weight in view; `groups` are
+/// added to the cells of its weights to give the classes of the next layer.
+pub fn finish(
+    hunt: Hunt<'_>,
+    rows: &Rows<'_>,
     groups: &[u8],
     columns: usize,
-    [bits, next]: [f64; 2],
-    context: &EncodeContext<'_>,
-    effort: Search,
+    goal: Goal,
+    mut near: Found,
+    next: f64,
 ) -> Result<Encoded, EncodeError> {
-    let hunt = Hunt { context, effort, code: source.rows.code(), count: groups.len() };
-    let rows = &source.rows;
-    let goal = hunt.goal(None, rows.classes(), bits, source.mean, source.largest);
-    let mut near = hunt.search(rows, &goal, &source.params, None)?;
+    let Hunt { context, effort, .. } = hunt;
     let sampled = rows.sampled() as f64;
     let left = rows.pass(false, &near.tables, near.params.step, near.params.shift).error / sampled;
     // Residuals are nearly Gaussian, and end within a few steps.

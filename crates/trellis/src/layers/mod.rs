@@ -136,14 +136,13 @@ fn encode(
     context: &EncodeContext<'_>,
     effort: Search,
 ) -> Result<Encoded, EncodeError> {
+    let rows = &source.rows;
+    let hunt = Hunt { context, effort, code: rows.code(), count };
+    let goal = hunt.goal(None, rows.classes(), bits[0], source.mean, source.largest);
+    let found = hunt.search(rows, &goal, &source.params, None)?;
     match ahead.filter(|_| bits.iter().all(|&bits| bits >= LEAST_BITS)) {
-        Some(groups) => lookahead::encode(source, groups, columns, bits, context, effort),
-        None => {
-            let hunt = Hunt { context, effort, code: source.rows.code(), count };
-            let goal = hunt.goal(None, source.rows.classes(), bits[0], source.mean, source.largest);
-            let found = hunt.search(&source.rows, &goal, &source.params, None)?;
-            hunt.finish(&source.rows, &goal, found, columns)
-        }
+        Some(groups) => lookahead::finish(hunt, rows, groups, columns, goal, found, bits[1]),
+        None => hunt.finish(rows, &goal, found, columns),
     }
 }
 

@@ -14,14 +14,20 @@ const LENGTH: usize = 256;
 const TOGETHER: usize = 16;
 
 /// Sums over the inputs of a matrix.
-struct Moments {
+pub(crate) struct Moments {
     count: u64,
     outer: Vec<f32>,
     magnitude: Vec<f32>,
 }
 
 impl Moments {
-    fn add(&mut self, inputs: &[f32]) {
+    /// Of no inputs yet.
+    pub(crate) fn new(columns: usize) -> Self {
+        Self { count: 0, outer: vec![0.0; columns * columns], magnitude: vec![0.0; columns] }
+    }
+
+    /// Adds inputs, one a row.
+    pub(crate) fn add(&mut self, inputs: &[f32]) {
         let columns = self.magnitude.len();
         self.count += (inputs.len() / columns) as u64;
         let view = View::new(inputs, columns);
@@ -31,7 +37,8 @@ impl Moments {
         }
     }
 
-    fn finish(self) -> Calibration {
+    /// Means.
+    pub(crate) fn finish(self) -> Calibration {
         let columns = self.magnitude.len();
         let mean = |sum: f32| (f64::from(sum) / self.count as f64) as f32;
         // The product need not round both halves alike.
@@ -59,9 +66,7 @@ pub(super) fn collect(language: Language, weights: &[&[f32]]) -> Result<Vec<Opti
     let mut moments: Vec<Option<Moments>> = slots.iter().map(|_| None).collect();
     for bytes in batches(&data::calibration()?.concat()) {
         language.scores(weights, &bytes, TOGETHER, &mut |slot, inputs| {
-            let columns = slots[slot].1[1];
-            let new = || Moments { count: 0, outer: vec![0.0; columns * columns], magnitude: vec![0.0; columns] };
-            moments[slot].get_or_insert_with(new).add(inputs);
+            moments[slot].get_or_insert_with(|| Moments::new(slots[slot].1[1])).add(inputs);
         });
     }
     Ok(moments.into_iter().map(|moments| moments.map(Moments::finish)).collect())

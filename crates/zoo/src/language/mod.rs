@@ -1,6 +1,6 @@
 //! Language models over bytes, trained on State of the Union addresses: a transformer and a recurrent network.
 
-mod calibrate;
+pub(crate) mod calibrate;
 pub mod data;
 mod evaluate;
 pub(crate) mod kernel;
