@@ -1,0 +1,215 @@
+//! Inputs of a layer behind layers already compressed.
+//!
+//! A layer `W` of a compressed model is fed `y`, where the model it stands for is fed `x`. What it should be is no longer `W` but what
+//! brings `W x` back from `y`: the least squares solution `W' = W E[x y^T] E[y y^T]^-1`. Compressing `W'` under the statistics of `y`
+//! makes each layer repair what those before it did wrong, as in Y. Li et al., "GPTAQ: Efficient finetuning-free quantization for
+//! asymmetric calibration", ICML 2025, arXiv 2504.02692 (section 3, with the correction as a solution instead of a step).
+
+use rayon::prelude::*;
+
+use crate::accumulator::{Accumulator, BATCH, Tiles};
+use crate::factor::damping;
+use crate::kernel::{Rows, add_product, transpose};
+use crate::ldl::{Ldl, solve};
+use crate::statistics::{InputStatistics, StatisticsError};
+
+/// Rows of weights solved for together.
+const ROWS: usize = 64;
+
+/// Sums over pairs of inputs, from which come [`AsymmetricStatistics`].
+#[derive(Debug, Clone)]
+pub struct AsymmetricAccumulator {
+    /// Of `y`.
+    moments: Accumulator,
+    /// Of `x y^T`.
+    cross: Tiles,
+    /// Pairs that wait until their batch is full.
+    x: Vec<f32>,
+    y: Vec<f32>,
+}
+
+impl AsymmetricAccumulator {
+    /// Of a layer of so many inputs, none seen yet. Takes `12 columns^2` bytes.
+    #[must_use]
+    pub fn new(columns: usize) -> Self {
+        Self { moments: Accumulator::new(columns), cross: Tiles::square(columns), x: Vec::new(), y: Vec::new() }
+    }
+
+    /// Adds inputs, one a row: `x` in the uncompressed model, `y` at the same place of the compressed one.
+    ///
+    /// # Panics
+    /// If both are not whole rows of the columns, as many of each.
+    pub fn add(&mut self, x: &[f32], y: &[f32]) {
+        let columns = self.moments.columns();
+        assert!(x.len() == y.len() && (x.is_empty() || x.len().is_multiple_of(columns)), "whole rows, in pairs");
+        let (mut x, mut y) = (x, y);
+        while !x.is_empty() {
+            let take = (BATCH * columns - self.x.len()).min(x.len());
+            self.x.extend_from_slice(&x[..take]);
+            self.y.extend_from_slice(&y[..take]);
+            (x, y) = (&x[take..], &y[take..]);
+            if self.x.len() == BATCH * columns {
+                self.flush();
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        if !self.x.is_empty() {
+            self.moments.absorb(&self.y, &mut vec![1.0; self.y.len() / self.moments.columns()]);
+            self.cross.add(&self.x, &self.y);
+            self.x.clear();
+            self.y.clear();
+        }
+    }
+
+    /// The means.
+    ///
+    /// # Errors
+    /// As [`Accumulator::finish`].
+    pub fn finish(mut self) -> Result<AsymmetricStatistics, StatisticsError> {
+        self.flush();
+        let weight = self.moments.weight();
+        let cross = self.cross.full(|sum| (sum / weight) as f32);
+        let (inputs, columns) = (self.moments.finish()?, self.cross.columns());
+        match cross.iter().position(|value| !value.is_finite()) {
+            Some(at) => Err(StatisticsError::NotFinite { what: "the cross moment", column: at % columns }),
+            None => Ok(AsymmetricStatistics { inputs, cross }),
+        }
+    }
+}
+
+/// Statistics of what a layer multiplies behind compressed ones.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AsymmetricStatistics {
+    inputs: InputStatistics,
+    cross: Vec<f32>,
+}
+
+impl AsymmetricStatistics {
+    /// Of the inputs `y` that the layer really gets: what its compression is to be calibrated with.
+    #[must_use]
+    pub fn inputs(&self) -> &InputStatistics {
+        &self.inputs
+    }
+
+    /// Mean of `x y^T`, row-major.
+    #[must_use]
+    pub fn cross_moment(&self) -> &[f32] {
+        &self.cross
+    }
+
+    /// The same inputs in another order, as [`InputStatistics::reordered`].
+    ///
+    /// # Panics
+    /// As there.
+    #[must_use]
+    pub fn reordered(&self, order: &[usize]) -> Self {
+        let inputs = self.inputs.reordered(order);
+        let row = |&row: &usize| order.iter().map(move |&column| self.cross[row * order.len() + column]);
+        Self { inputs, cross: order.iter().flat_map(row).collect() }
+    }
+
+    /// What row-major weights should be behind the compressed layers: `W' = W (E[x y^T] + r) (E[y y^T] + r)^-1`, where `r` is
+    /// [`damping`] by `fraction`, so that directions the data does not show stay as they are. Weights that are not finite, or inputs that
+    /// were always zero, leave all as it was.
+    ///
+    /// # Errors
+    /// Weights that are no rows of the statistics' columns.
+    pub fn corrected(&self, weights: &[f32], fraction: f64) -> Result<Vec<f32>, StatisticsError> {
+        let columns = self.inputs.columns();
+        if !weights.len().is_multiple_of(columns) {
+            let (what, wanted) = ("the matrix", weights.len().next_multiple_of(columns));
+            return Err(StatisticsError::Length { what, found: weights.len(), wanted });
+        }
+        let moment = self.inputs.second_moment().unwrap_or_default();
+        let silent = self.inputs.mean_square().iter().all(|&square| square == 0.0);
+        if silent || weights.iter().any(|weight| !weight.is_finite()) {
+            return Ok(weights.to_vec());
+        }
+        // In terms of what changes, W' - W = W (E[x y^T] - E[y y^T]) (E[y y^T] + r)^-1, nothing is lost where little does.
+        let change: Vec<f64> = self.cross.iter().zip(moment).map(|(&c, &h)| f64::from(c) - f64::from(h)).collect();
+        let change = transpose(&change, columns, columns);
+        let matrix = moment.iter().map(|&entry| f64::from(entry)).collect();
+        let factor = Ldl::new(matrix, columns, damping(self.inputs.mean_square(), fraction));
+        let strips = weights.par_chunks(ROWS * columns).flat_map_iter(|strip| {
+            let height = strip.len() / columns;
+            let wide: Vec<f64> = strip.iter().map(|&weight| f64::from(weight)).collect();
+            let across = transpose(&wide, height, columns);
+            let mut moved = vec![0f64; across.len()];
+            let (left, right) = (Rows { values: &change, stride: columns }, Rows { values: &across, stride: height });
+            add_product((&mut moved, height), left, right, (columns, columns, height));
+            solve(&factor.lower, &factor.diagonal, &mut moved, height);
+            let moved = transpose(&moved, columns, height);
+            wide.into_iter().zip(moved).map(|(weight, moved)| (weight + moved) as f32)
+        });
+        Ok(strips.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(count: usize, seed: u32) -> Vec<f32> {
+        (0..count as u32).map(|i| ((i ^ seed).wrapping_mul(0x9E37_79B9) >> 8) as f32 / 8_388_608.0 - 1.0).collect()
+    }
+
+    fn statistics(columns: usize, x: &[f32], y: &[f32]) -> AsymmetricStatistics {
+        let mut accumulator = AsymmetricAccumulator::new(columns);
+        x.chunks(7 * columns).zip(y.chunks(7 * columns)).for_each(|(x, y)| accumulator.add(x, y));
+        accumulator.finish().unwrap()
+    }
+
+    /// Where inputs went through a matrix, the correction undoes it.
+    #[test]
+    fn a_known_distortion_is_undone() {
+        let (columns, count, rows) = (150, 2000, 70);
+        let x = noise(columns * count, 1);
+        // Every input takes a third of its neighbour's.
+        let y: Vec<f32> =
+            x.chunks_exact(columns).flat_map(|x| (0..columns).map(|i| x[i] + x[(i + 1) % columns] / 3.0)).collect();
+        let statistics = statistics(columns, &x, &y);
+        let weights = noise(columns * rows, 2);
+        let corrected = statistics.corrected(&weights, 1e-9).unwrap();
+        let output = |weights: &[f32], inputs: &[f32], row: usize, sample: usize| -> f32 {
+            (0..columns).map(|i| weights[row * columns + i] * inputs[sample * columns + i]).sum()
+        };
+        for (row, sample) in [(0, 0), (5, 100), (69, 1999)] {
+            let (wanted, found) = (output(&weights, &x, row, sample), output(&corrected, &y, row, sample));
+            assert!((wanted - found).abs() < 1e-2, "{wanted} {found}");
+            assert!((output(&weights, &y, row, sample) - wanted).abs() > 0.1);
+        }
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        assert!(pool.install(|| statistics.corrected(&weights, 1e-9).unwrap()) == corrected);
+    }
+
+    #[test]
+    fn nothing_changes_where_nothing_was_compressed() {
+        let (columns, weights) = (20, noise(20 * 4, 3));
+        let x = noise(columns * 10, 4);
+        let corrected = statistics(columns, &x, &x).corrected(&weights, 0.01).unwrap();
+        assert_eq!(corrected, weights);
+        let silent = vec![0.0; columns * 10];
+        assert_eq!(statistics(columns, &x, &silent).corrected(&weights, 0.01).unwrap(), weights);
+        let mut broken = weights.clone();
+        broken[3] = f32::INFINITY;
+        assert_eq!(statistics(columns, &x, &silent).corrected(&broken, 0.01).unwrap(), broken);
+        assert!(statistics(columns, &x, &x).corrected(&weights[1..], 0.01).is_err());
+        assert!(statistics(columns, &x, &x).corrected(&[], 0.01).unwrap().is_empty());
+    }
+
+    #[test]
+    fn moments_are_those_of_the_pairs() {
+        let (x, y) = ([1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]);
+        let both = statistics(2, &x, &y);
+        assert_eq!(
+            both.cross_moment(),
+            [(5.0 + 21.0) / 2.0, (6.0 + 24.0) / 2.0, (10.0 + 28.0) / 2.0, (12.0 + 32.0) / 2.0]
+        );
+        assert_eq!(both.inputs().second_moment(), Some([37.0, 43.0, 43.0, 50.0].as_slice()));
+        let turned = both.reordered(&[1, 0]);
+        assert_eq!(turned.cross_moment(), [22.0, 19.0, 15.0, 13.0]);
+        assert!(AsymmetricAccumulator::new(2).finish().is_err());
+    }
+}
