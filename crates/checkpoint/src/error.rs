@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use seedpress_codec::DecodeError;
+use seedpress_codec::text::printable;
 
 /// A checkpoint or container that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -33,12 +34,30 @@ pub enum CheckpointError {
         why: String,
     },
     /// A tensor that was asked for and is not there.
-    #[error("{path}: no tensor named `{tensor}`")]
+    #[error("{path}: no tensor named `{}`", printable(tensor))]
     MissingTensor {
         /// The file.
         path: PathBuf,
         /// The tensor.
         tensor: String,
+    },
+    /// A path that cannot be used so.
+    #[error("{path}: {why}")]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// A tensor that this format cannot hold.
+    #[error("{path}: tensor `{}`: {why}", printable(tensor))]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// Why.
+        why: String,
     },
     /// A `.sdp` file that cannot be decoded.
     #[error("{path}: {source}")]
@@ -51,7 +70,13 @@ pub enum CheckpointError {
 }
 
 impl CheckpointError {
-    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+    /// The operating system's refusal, with the file.
+    pub fn io(path: &Path) -> impl Fn(std::io::Error) -> Self + '_ {
         move |source| Self::Io { path: path.to_owned(), source }
+    }
+
+    /// A container that cannot be read, with the file.
+    pub fn container(path: &Path) -> impl Fn(DecodeError) -> Self + '_ {
+        move |source| Self::Container { path: path.to_owned(), source }
     }
 }

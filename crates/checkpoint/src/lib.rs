@@ -2,20 +2,24 @@
 //!
 //! | module | idea |
 //! | --- | --- |
-//! | [`source`] | safetensors files, single or sharded by an index, memory-mapped, one tensor at a time |
-//! | [`sink`] | safetensors out |
+//! | [`source`] | safetensors files, single or sharded by an index, one tensor at a time |
+//! | [`sink`] | safetensors out, one tensor at a time |
 //! | [`container`] | a compressed checkpoint as one file that decodes at any prefix |
-//! | [`atomic`] | a file appears whole or not at all |
+//! | [`output`] | where a result goes: whole or not at all |
 //! | [`error`] | what is wrong with which file |
 
-pub mod atomic;
 pub mod container;
 pub mod error;
+mod input;
+pub mod output;
 pub mod sink;
 pub mod source;
 
-pub use atomic::write_atomic;
-pub use container::{Container, ContainerView, Entry, EntryView, Order, StoredView};
+pub use container::{
+    Container, ContainerFile, ContainerView, ContainerWriter, Entry, EntryView, Index, IndexEntry, Order, Part,
+    SourceForm, Stored,
+};
 pub use error::CheckpointError;
-pub use sink::{SavedTensor, save_safetensors};
+pub use output::{Output, Overwrite, remove_temporaries, write_atomic};
+pub use sink::{Declared, SafetensorsWriter, SavedTensor, save_safetensors};
 pub use source::{Checkpoint, Content, TensorInfo};

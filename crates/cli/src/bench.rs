@@ -12,6 +12,7 @@ use seedpress_bench::matrix::Matrix;
 use seedpress_bench::runner::{self, Options};
 
 use crate::failure::{Failure, Outcome};
+use crate::print::{line, note, text};
 use crate::report;
 
 /// The experiment and what to do of it.
@@ -56,7 +57,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let matrix = Matrix::new(config, &registry).map_err(Failure::usage)?;
     let filter = Filter(arguments.only.clone());
     if arguments.dry_run {
-        print!("{}", matrix.listing(&filter));
+        text!("{}", matrix.listing(&filter));
         return Ok(());
     }
     let stop = stop_flag("the cell at work")?;
@@ -68,8 +69,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
         return Err(Failure::interrupted(left));
     }
     report::draw(&out)?;
-    print!("{}", report::table(&out)?);
-    println!("{} cells measured, {} resumed; report in {}", outcome.measured, outcome.resumed, out.display());
+    text!("{}", report::table(&out)?);
+    line!("{} cells measured, {} resumed; report in {}", outcome.measured, outcome.resumed, out.display());
     match outcome.failed {
         0 => Ok(()),
         count => Err(Failure::data(format!("{count} cells failed: see {}", out.join("results.jsonl").display()))),
@@ -82,9 +83,10 @@ pub fn stop_flag(after: &'static str) -> Result<Arc<AtomicBool>, Failure> {
     let flag = Arc::clone(&stop);
     ctrlc::set_handler(move || {
         if flag.swap(true, Ordering::Relaxed) {
+            seedpress_checkpoint::remove_temporaries();
             std::process::exit(130);
         }
-        eprintln!("stopping after {after}; press Ctrl-C again to stop at once");
+        note!("stopping after {after}; press Ctrl-C again to stop at once");
     })
     .map_err(Failure::data)?;
     Ok(stop)

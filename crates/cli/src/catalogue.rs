@@ -6,6 +6,7 @@ use seedpress_zoo::fetch::{self, Fetched};
 use seedpress_zoo::train::{TrainOptions, train};
 
 use crate::failure::{Failure, Outcome};
+use crate::print::{line, note};
 
 /// Which codec.
 #[derive(Args)]
@@ -20,18 +21,18 @@ pub struct CodecsArguments {
 pub fn codecs(arguments: &CodecsArguments) -> Outcome {
     let registry = seedpress::registry();
     let Some(id) = &arguments.id else {
-        println!("codecs:");
+        line!("codecs:");
         for entry in registry.codecs() {
-            println!("  {:<20} {}", entry.id, entry.summary);
+            line!("  {:<20} {}", entry.id, entry.summary);
         }
-        println!("stages (then = ..):");
+        line!("stages (then = ..):");
         for stage in registry.stages() {
-            println!("  {:<20} {}", stage.id(), stage.summary());
+            line!("  {:<20} {}", stage.id(), stage.summary());
         }
         return Ok(());
     };
     let entry = registry.codec(id).map_err(Failure::usage)?;
-    println!("{}: {} (format {})", entry.id, entry.summary, entry.format);
+    line!("{}: {} (format {})", entry.id, entry.summary, entry.format);
     let capabilities = entry.default_codec().capabilities();
     let named = [
         ("progressive", capabilities.progressive),
@@ -42,14 +43,14 @@ pub fn codecs(arguments: &CodecsArguments) -> Outcome {
     ];
     let words: Vec<_> = named.into_iter().filter(|&(_, able)| able).map(|(word, _)| word).collect();
     if !words.is_empty() {
-        println!("{}", words.join(", "));
+        line!("{}", words.join(", "));
     }
     let schema = entry.schema();
     let defaults = entry.default_codec().options();
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
-        println!("  {name} = {}    {}", defaults[name], legal_values(property, &schema));
+        line!("  {name} = {}    {}", defaults[name], legal_values(property, &schema));
         if let Some(help) = property["description"].as_str() {
-            println!("      {}", help.split_whitespace().collect::<Vec<_>>().join(" "));
+            line!("      {}", help.split_whitespace().collect::<Vec<_>>().join(" "));
         }
     }
     Ok(())
@@ -120,13 +121,12 @@ pub fn models(arguments: &ModelsArguments) -> Outcome {
             fetch_models(all.into_iter().flatten().chain(names.iter().map(String::as_str)))
         }
         Verb::Train { name } => {
-            let report =
-                train(name, &TrainOptions::default(), &mut |line| eprintln!("{line}")).map_err(Failure::data)?;
+            let report = train(name, &TrainOptions::default(), &mut |line| note!("{line}")).map_err(Failure::data)?;
             for metric in &report.metrics {
                 let [low, high] = metric.interval;
-                println!("{}: {:.4} [{low:.4}, {high:.4}], {} samples", metric.name, metric.value, metric.samples);
+                line!("{}: {:.4} [{low:.4}, {high:.4}], {} samples", metric.name, metric.value, metric.samples);
             }
-            println!("{} after {:.0} s", report.path.display(), report.seconds);
+            line!("{} after {:.0} s", report.path.display(), report.seconds);
             Ok(())
         }
     }
@@ -141,8 +141,8 @@ fn list() {
         };
         let size = model.file().and_then(|path| std::fs::metadata(path).ok()).map(|file| file.len() as f64 / 1e6);
         let size = size.map_or_else(String::new, |megabytes| format!("{megabytes:.1} MB"));
-        println!("{:<16} {:>10} weights {size:>9}  {place:<8}  {}", model.name, model.weights, model.summary);
-        println!("{:16} licence: {}; metrics: {}", "", model.licence, or_none(&model.metrics.join(", ")));
+        line!("{:<16} {:>10} weights {size:>9}  {place:<8}  {}", model.name, model.weights, model.summary);
+        line!("{:16} licence: {}; metrics: {}", "", model.licence, or_none(&model.metrics.join(", ")));
     }
 }
 
@@ -150,10 +150,10 @@ fn list() {
 fn fetch_models<'a>(names: impl Iterator<Item = &'a str>) -> Outcome {
     let mut failures = Vec::new();
     for name in names {
-        match fetch::fetch(name, &mut |line| eprintln!("{line}")) {
-            Ok(Fetched::Now) => println!("{name}: fetched into {}", fetch::folder(name).display()),
-            Ok(Fetched::Already) => println!("{name}: already here"),
-            Err(ZooError::Unsupported { .. }) => println!("{name}: nothing to fetch, it is committed"),
+        match fetch::fetch(name, &mut |line| note!("{line}")) {
+            Ok(Fetched::Now) => line!("{name}: fetched into {}", fetch::folder(name).display()),
+            Ok(Fetched::Already) => line!("{name}: already here"),
+            Err(ZooError::Unsupported { .. }) => line!("{name}: nothing to fetch, it is committed"),
             Err(error) => failures.push(format!("{name}: {error}")),
         }
     }

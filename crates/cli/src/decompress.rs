@@ -3,80 +3,111 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use seedpress::codec::{DecodeError, Limits};
-use seedpress_checkpoint::{CheckpointError, ContainerView, SavedTensor, StoredView, save_safetensors};
+use seedpress::codec::DType;
+use seedpress_checkpoint::ContainerFile;
+use seedpress_press::{Memory, Patterns, Restore, decompress};
+use serde_json::json;
 
-use crate::compress::{progress, refuse_overwrite};
+use crate::common::{Common, InWork, output};
 use crate::failure::{Failure, Outcome};
+use crate::print::{line, note, parse_bytes};
 
 /// What to restore, and from how much of the file.
 #[derive(Args)]
 #[command(after_help = "A file that was cut short decodes from what is there, as long as every base layer is.
-  seedpress decompress model.sdp -o back.safetensors --layers 1")]
+  seedpress decompress model.sdp -o back.safetensors
+  seedpress decompress model.sdp -o draft.safetensors --layers 1
+  seedpress decompress model.sdp -o part.safetensors --include 'model.layers.0.*' --dtype bf16
+  curl https://example.org/model.sdp | seedpress decompress - -o back.safetensors")]
 pub struct Arguments {
-    /// The .sdp file
+    /// The .sdp file, or - for standard input
     input: PathBuf,
-    /// The .safetensors file to write
+    /// The .safetensors file to write, or - for standard output
     #[arg(short, long)]
     output: PathBuf,
     /// Decode from the first N layers of each tensor
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     layers: Option<u64>,
-    /// Decode from the first N bytes of the file
-    #[arg(long, value_name = "N")]
-    max_bytes: Option<usize>,
+    /// Decode from the first bytes of the file
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    max_bytes: Option<u64>,
+    /// Write weights in this data type instead of the source's
+    #[arg(long, value_name = "TYPE", value_parser = ["f32", "f16", "bf16"])]
+    dtype: Option<String>,
+    /// Restore only tensors whose name matches (* and ? are patterns); repeatable
+    #[arg(long, visible_alias = "tensor", value_name = "PATTERN")]
+    include: Vec<String>,
+    /// Leave out tensors whose name matches; repeatable
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<String>,
     /// Replace the output if it is there
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    trust: Trust,
+    #[command(flatten)]
+    work: InWork,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// How far a file is trusted.
+#[derive(Args)]
+pub struct Trust {
+    /// Memory that decoding a tensor may take, for a file that is trusted with it [default: what its length justifies, 3 KiB a byte and
+    /// at least 48 MiB, of which a third may be values]
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    limit: Option<u64>,
+}
+
+impl Trust {
+    /// What decoding may take.
+    pub fn memory(&self) -> Memory {
+        self.limit.map_or(Memory::Justified, Memory::Bytes)
+    }
 }
 
 /// Restores a checkpoint.
 pub fn run(arguments: &Arguments) -> Outcome {
-    refuse_overwrite(&arguments.output, arguments.force)?;
-    let bytes = read(&arguments.input)?;
-    let at_hand = &bytes[..arguments.max_bytes.unwrap_or(bytes.len()).min(bytes.len())];
-    let view = ContainerView::parse(at_hand).map_err(|error| fault(&arguments.input, error))?;
+    let file = ContainerFile::open(&arguments.input, arguments.max_bytes).map_err(Failure::data)?;
+    let restore = Restore {
+        layers: arguments.layers.and_then(|count| usize::try_from(count).ok()),
+        dtype: arguments.dtype.as_deref().map(dtype),
+        patterns: Patterns::new(&arguments.include, &arguments.exclude),
+        memory: arguments.trust.memory(),
+    };
+    let output = output(&arguments.output, arguments.force, &[&arguments.input])?;
+    let total = file.index().source_bytes();
     let registry = seedpress::registry();
-    let layers = arguments.layers.and_then(|count| usize::try_from(count).ok());
-    let bar = progress(view.entries.len() as u64);
-    let mut tensors = Vec::with_capacity(view.entries.len());
-    let (mut used, mut total) = (0, 0);
-    for entry in &view.entries {
-        let saved = match &entry.stored {
-            StoredView::Record { .. } => {
-                let decoded = entry
-                    .decode(&registry, layers, &mut Limits::for_input(bytes.len()))
-                    .map_err(|error| fault(&arguments.input, error))?;
-                used += decoded.layers;
-                total += decoded.layers_total;
-                SavedTensor {
-                    dtype: decoded.tensor.dtype().name().to_uppercase(),
-                    shape: decoded.tensor.shape().to_vec(),
-                    bytes: decoded.tensor.to_le_bytes(),
-                }
-            }
-            StoredView::Opaque { dtype, shape, .. } => SavedTensor {
-                dtype: dtype.clone(),
-                shape: shape.clone(),
-                bytes: entry.opaque_bytes().map_err(|error| fault(&arguments.input, error))?.to_vec(),
-            },
-        };
-        tensors.push((entry.name.clone(), saved));
-        bar.inc(1);
+    let restored = arguments.common.run(total, arguments.work.max_memory, "cleaning up", |control| {
+        decompress(&file, &registry, &restore, &control, output)
+    })?;
+    if arguments.common.quiet {
+        return Ok(());
     }
-    bar.finish_and_clear();
-    save_safetensors(&arguments.output, &tensors, &view.metadata).map_err(Failure::data)?;
-    let count = tensors.len();
-    println!("{}: {count} tensors from {used} of {total} layers", arguments.output.display());
+    let path = arguments.output.display();
+    let text = match arguments.common.json {
+        true => json!({
+            "output": path.to_string(), "tensors": restored.tensors, "layers": restored.layers,
+            "layers_total": restored.layers_total, "file_bytes": restored.file_bytes,
+        })
+        .to_string(),
+        false => {
+            let (count, used, all) = (restored.tensors, restored.layers, restored.layers_total);
+            format!("{path}: {count} tensors from {used} of {all} layers")
+        }
+    };
+    match arguments.output == Path::new("-") {
+        true => note!("{text}"),
+        false => line!("{text}"),
+    }
     Ok(())
 }
 
-/// The bytes of a file.
-pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path).map_err(|error| Failure::data(format!("{}: {error}", path.display())))
-}
-
-/// A decoding error with its file.
-pub fn fault(path: &Path, source: DecodeError) -> Failure {
-    Failure::data(CheckpointError::Container { path: path.to_owned(), source })
+fn dtype(name: &str) -> DType {
+    match name {
+        "f16" => DType::F16,
+        "bf16" => DType::BF16,
+        _ => DType::F32,
+    }
 }

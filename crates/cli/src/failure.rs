@@ -30,3 +30,14 @@ impl Failure {
 
 /// What a command returns.
 pub type Outcome = Result<(), Failure>;
+
+impl From<seedpress_press::PressError> for Failure {
+    fn from(error: seedpress_press::PressError) -> Self {
+        use seedpress_press::PressError;
+        match error {
+            PressError::Assignment(_) => Self::usage(error),
+            PressError::Cancelled => Self::interrupted("stopped: nothing was written"),
+            error => Self::data(error),
+        }
+    }
+}

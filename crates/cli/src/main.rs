@@ -2,16 +2,24 @@
 
 mod bench;
 mod catalogue;
+mod choice;
+mod common;
 mod compress;
 mod decompress;
 mod failure;
 mod inspect;
 mod plan;
+mod print;
+mod progress;
 mod report;
+mod summary;
+mod verify;
+mod zoo;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use seedpress::codec::text::printable;
 
 /// Compress neural-network weights, and measure how well it went.
 #[derive(Parser)]
@@ -51,7 +59,7 @@ enum Command {
     /// Show what an .sdp file holds
     Inspect(inspect::Arguments),
     /// Decode an .sdp file and check every checksum
-    Verify(inspect::VerifyArguments),
+    Verify(verify::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -65,13 +73,13 @@ fn main() -> ExitCode {
         Command::Compress(arguments) => compress::run(&arguments),
         Command::Decompress(arguments) => decompress::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
-        Command::Verify(arguments) => inspect::verify(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             for line in failure.message.lines() {
-                eprintln!("error: {line}");
+                print::note!("error: {}", printable(line));
             }
             ExitCode::from(failure.status)
         }

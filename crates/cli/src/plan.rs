@@ -13,8 +13,9 @@ use seedpress_bench::source::{OpenError, Source};
 use seedpress_plan::{Context, Ladder, Plan, PlanError, Profile, Target};
 
 use crate::bench::{repository_root, stop_flag};
-use crate::compress::refuse_overwrite;
+use crate::common::output;
 use crate::failure::{Failure, Outcome};
+use crate::print::{line, text};
 
 /// What to plan for and how small.
 #[derive(Args)]
@@ -65,7 +66,7 @@ pub struct Arguments {
 /// Makes a plan.
 pub fn run(arguments: &Arguments) -> Outcome {
     let registry = seedpress::registry();
-    refuse_overwrite(&arguments.output, arguments.force)?;
+    let mut file = output(&arguments.output, arguments.force, &[])?;
     let names = if arguments.codec.is_empty() { "trellis".to_owned() } else { arguments.codec.join(" ") };
     let ladder = Ladder::parse(&names, &registry).map_err(Failure::usage)?;
     let positive = |key: &str, value: f64| {
@@ -120,10 +121,10 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let command: Vec<String> = std::iter::once("seedpress".to_owned()).chain(std::env::args().skip(1)).collect();
     let otherwise = &ladder.rungs[ladder.rungs.len() - 1].codec;
     let text = seedpress_plan::file::to_toml(&plan, &command.join(" "), keep_below, otherwise);
-    seedpress_checkpoint::write_atomic(&arguments.output, |file| file.write_all(text.as_bytes()))
-        .map_err(Failure::data)?;
-    print!("{}", table(&plan));
-    println!(
+    file.write_all(text.as_bytes()).map_err(Failure::data)?;
+    file.finish().map_err(Failure::data)?;
+    text!("{}", table(&plan));
+    line!(
         "{}: {} bytes of {} allowed, {:.3} bits per weight",
         arguments.output.display(),
         plan.bytes,

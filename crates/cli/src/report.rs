@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::failure::{Failure, Outcome};
+use crate::print::{line, text};
 
 /// A folder of results.
 #[derive(Args)]
@@ -21,11 +22,11 @@ pub struct Arguments {
 /// Redraws a report.
 pub fn run(arguments: &Arguments) -> Outcome {
     if arguments.table {
-        print!("{}", seedpress_report::results_table(&arguments.folder).map_err(Failure::data)?);
+        text!("{}", seedpress_report::results_table(&arguments.folder).map_err(Failure::data)?);
         return Ok(());
     }
     draw(&arguments.folder)?;
-    println!("{}", arguments.folder.display());
+    line!("{}", arguments.folder.display());
     Ok(())
 }
 
@@ -65,7 +66,7 @@ pub fn compare(arguments: &CompareArguments) -> Outcome {
     let read = |folder: &Path| seedpress_results::read_rows(folder).map_err(Failure::data);
     let (before, after) = (read(&arguments.before)?, read(&arguments.after)?);
     let comparison = seedpress_bench::compare::compare(&before, &after, arguments.threshold);
-    print!("{comparison}");
+    text!("{comparison}");
     if comparison.is_worse() {
         return Err(Failure::data("the second run is worse"));
     }

@@ -141,7 +141,7 @@ fn a_plan_is_made_edited_and_followed() {
     let text = std::fs::read_to_string(here.join("plan.toml")).unwrap();
     assert!(text.contains(&format!("file_bytes = {}", size("m.sdp"))), "{text}");
     succeeds(here, "verify m.sdp --against model.safetensors");
-    fails(here, "plan model.safetensors --bits 4 -o plan.toml", 2, "plan.toml is there already");
+    fails(here, "plan model.safetensors --bits 4 -o plan.toml", 2, "plan.toml: it is there already");
 
     let edited =
         "[[tensor]]\nname = \"big.*\"\ncodec = \"q8_0\"\n[[tensor]]\nname = \"*\"\ncodec = \"rtn:bits=4+zstd\"\n";

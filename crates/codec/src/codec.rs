@@ -11,7 +11,7 @@ use crate::encoded::{Encoded, EncodedView, Layer, Role, Segment, Symbols};
 use crate::error::{DecodeError, EncodeError};
 use crate::exceptions;
 use crate::limits::Limits;
-use crate::record::{Record, RecordHeader};
+use crate::record::{MAX_RANK, Record, RecordHeader};
 use crate::stage::Stage;
 use crate::tensor::TensorView;
 
@@ -188,6 +188,10 @@ impl AnyCodec {
     /// As the codec says; [`EncodeError::NonFinite`] where the context asks for it.
     pub fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Record, EncodeError> {
         context.check_cancelled()?;
+        if tensor.shape().len() > MAX_RANK {
+            let why = format!("rank {} is above {MAX_RANK}", tensor.shape().len());
+            return Err(EncodeError::UnsupportedInput { tensor: tensor.name().to_owned(), why });
+        }
         let (values, exceptions) = exceptions::take_out(tensor, context.non_finite)?;
         let mut encoded = if tensor.is_empty() {
             Encoded::single(Vec::new(), Vec::new())

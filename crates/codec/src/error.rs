@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::text::printable;
+
 /// A configuration that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -30,7 +32,7 @@ impl From<toml::de::Error> for ConfigError {
 #[non_exhaustive]
 pub enum EncodeError {
     /// The tensor is outside what this codec can represent.
-    #[error("tensor `{tensor}`: {why}")]
+    #[error("tensor `{}`: {why}", printable(tensor))]
     UnsupportedInput {
         /// The tensor's name.
         tensor: String,
@@ -38,7 +40,7 @@ pub enum EncodeError {
         why: String,
     },
     /// Values are NaN or infinite and the caller asked for that to be an error.
-    #[error("tensor `{tensor}` has {count} NaN or infinite values, the first at index {first}")]
+    #[error("tensor `{}` has {count} NaN or infinite values, the first at index {first}", printable(tensor))]
     NonFinite {
         /// The tensor's name.
         tensor: String,
@@ -48,7 +50,7 @@ pub enum EncodeError {
         first: usize,
     },
     /// The codec needs activation statistics and was given none.
-    #[error("tensor `{tensor}`: this codec needs calibration data")]
+    #[error("tensor `{}`: this codec needs calibration data", printable(tensor))]
     MissingCalibration {
         /// The tensor's name.
         tensor: String,
@@ -93,7 +95,7 @@ pub enum DecodeErrorKind {
         newest: u32,
     },
     /// No codec or stage of this name is registered.
-    #[error("unknown codec or stage `{0}`")]
+    #[error("unknown codec or stage `{}`", printable(.0))]
     UnknownCodec(String),
 }
 
@@ -156,7 +158,7 @@ impl std::error::Error for DecodeError {}
 impl std::fmt::Display for DecodeError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if let Some(tensor) = &self.tensor {
-            write!(f, "tensor `{tensor}`: ")?;
+            write!(f, "tensor `{}`: ", printable(tensor))?;
         }
         if let Some(layer) = self.layer {
             write!(f, "layer {layer}, ")?;

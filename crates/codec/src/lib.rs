@@ -18,6 +18,7 @@
 //! | [`stage`] | lossless recoding of a codec's segments |
 //! | [`limits`] | what a decoder may allocate |
 //! | [`error`] | who is to blame and where |
+//! | [`text`] | names as they may be shown |
 
 pub mod context;
 pub mod encoded;
@@ -31,6 +32,7 @@ pub mod record;
 pub mod registry;
 pub mod stage;
 pub mod tensor;
+pub mod text;
 pub mod wire;
 
 mod codec;
@@ -42,7 +44,7 @@ pub use error::{ConfigError, DecodeError, DecodeErrorKind, EncodeError};
 pub use limits::Limits;
 pub use options::{Int, Number};
 pub use power::PowerOfTwo;
-pub use record::{Decoded, Record, RecordHeader, RecordView};
+pub use record::{Decoded, MAX_RANK, Record, RecordHeader, RecordView};
 pub use registry::Registry;
 pub use stage::Stage;
 pub use tensor::{DType, Tensor, TensorView};

@@ -21,7 +21,8 @@ use crate::tensor::{DType, Tensor, element_count};
 use crate::wire::{Put, Reader};
 
 const VERSION: u8 = 1;
-const MAX_RANK: usize = 64;
+/// Highest rank of a tensor that a record holds: more axes are no tensor but an attack on the reader.
+pub const MAX_RANK: usize = 64;
 const CHECKSUM: usize = 4;
 
 /// What a record says of its tensor and of the bytes that follow.
@@ -139,7 +140,9 @@ impl RecordHeader {
         for _ in 0..layer_count {
             let count = reader.length()?;
             if count > reader.remaining() / 2 {
-                return Err(DecodeError::truncated(count * 2, reader.remaining()).at_offset(reader.position()));
+                return Err(
+                    DecodeError::truncated(count.saturating_mul(2), reader.remaining()).at_offset(reader.position())
+                );
             }
             let mut segments = Vec::with_capacity(count);
             for _ in 0..count {

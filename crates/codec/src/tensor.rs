@@ -74,6 +74,39 @@ impl DType {
     }
 }
 
+impl DType {
+    /// Appends the values of little-endian source bytes, a whole number of elements. Non-finite values keep their payload bits.
+    pub fn widen(self, bytes: &[u8], values: &mut Vec<f32>) {
+        let half_bits = |pair: &[u8]| u16::from_le_bytes([pair[0], pair[1]]);
+        match self {
+            DType::F32 => {
+                values.extend(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
+            }
+            DType::F16 => values.extend(bytes.chunks_exact(2).map(|b| widen_f16(half_bits(b)))),
+            DType::BF16 => {
+                values.extend(bytes.chunks_exact(2).map(|b| f32::from_bits(u32::from(half_bits(b)) << 16)));
+            }
+        }
+    }
+
+    /// Appends values as little-endian bytes of this type: rounded to nearest, ties to even, saturating at the largest finite value;
+    /// infinities and NaNs keep their sign and the payload bits that fit.
+    pub fn narrow(self, values: &[f32], bytes: &mut Vec<u8>) {
+        let wide = |value: f32| value.to_bits();
+        match self {
+            DType::F32 => values.iter().for_each(|v| bytes.extend_from_slice(&v.to_le_bytes())),
+            DType::F16 => values.iter().for_each(|&v| {
+                let special = || ((wide(v) >> 16) & 0x8000) as u16 | 0x7C00 | ((wide(v) >> 13) & 0x03FF) as u16;
+                bytes.extend_from_slice(&narrow_f16(v).map_or_else(special, f16::to_bits).to_le_bytes());
+            }),
+            DType::BF16 => values.iter().for_each(|&v| {
+                let bits = narrow_bf16(v).map_or((wide(v) >> 16) as u16, bf16::to_bits);
+                bytes.extend_from_slice(&bits.to_le_bytes());
+            }),
+        }
+    }
+}
+
 fn narrow_f16(value: f32) -> Option<f16> {
     value.is_finite().then(|| f16::from_f32(value.clamp(-65504.0, 65504.0)))
 }
@@ -217,40 +250,16 @@ impl Tensor {
             let expected = element_count(&shape).unwrap_or(usize::MAX);
             return Err(ShapeMismatch { shape, expected, found: bytes.len() / size });
         }
-        let half_bits = |pair: &[u8]| u16::from_le_bytes([pair[0], pair[1]]);
-        let values = match dtype {
-            DType::F32 => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
-            DType::F16 => bytes.chunks_exact(2).map(|b| widen_f16(half_bits(b))).collect(),
-            DType::BF16 => bytes.chunks_exact(2).map(|b| f32::from_bits(u32::from(half_bits(b)) << 16)).collect(),
-        };
+        let mut values = Vec::with_capacity(bytes.len() / size);
+        dtype.widen(bytes, &mut values);
         Self::new(shape, values, dtype)
     }
 
     /// Writes the values in the source data type, little-endian.
     pub fn to_le_bytes(&self) -> Vec<u8> {
-        match self.dtype {
-            DType::F32 => self.values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            DType::F16 => self
-                .values
-                .iter()
-                .flat_map(|&v| {
-                    let bits = narrow_f16(v).map_or_else(
-                        || {
-                            let wide = v.to_bits();
-                            // Infinity and NaN: keep sign and the payload bits that binary16 has.
-                            ((wide >> 16) & 0x8000) as u16 | 0x7C00 | ((wide >> 13) & 0x03FF) as u16
-                        },
-                        f16::to_bits,
-                    );
-                    bits.to_le_bytes()
-                })
-                .collect(),
-            DType::BF16 => self
-                .values
-                .iter()
-                .flat_map(|&v| narrow_bf16(v).map_or((v.to_bits() >> 16) as u16, bf16::to_bits).to_le_bytes())
-                .collect(),
-        }
+        let mut bytes = Vec::with_capacity(self.values.len() * self.dtype.size());
+        self.dtype.narrow(&self.values, &mut bytes);
+        bytes
     }
 
     /// Borrows the tensor under a name.

@@ -29,7 +29,7 @@ use crate::search::Plan;
 pub struct PlanFile {
     /// Tensors with fewer weights, and those of rank 0 and 1, are kept as they are.
     pub keep_below: usize,
-    rules: Vec<(WildMatch, AnyCodec)>,
+    rules: Vec<(String, WildMatch, AnyCodec)>,
 }
 
 /// What is wrong with a plan: one line a problem, with file, line and column.
@@ -117,7 +117,7 @@ impl PlanFile {
                 problems.push(problem(Some(name.span()), "`name` in [[tensor]] is empty: name a tensor or a pattern"));
             }
             match registry.parse(codec.get_ref()) {
-                Ok(codec) => rules.push((WildMatch::new(name.get_ref()), codec)),
+                Ok(codec) => rules.push((name.get_ref().clone(), WildMatch::new(name.get_ref()), codec)),
                 Err(error) => {
                     let message = format!("`codec` in [[tensor]]: {}", error.message);
                     problems.push(problem(Some(codec.span()), &message));
@@ -133,7 +133,15 @@ impl PlanFile {
 
     /// The codec for a tensor that is not kept: that of the first rule whose pattern matches its name.
     pub fn codec(&self, tensor: &str) -> Option<&AnyCodec> {
-        self.rules.iter().find(|(pattern, _)| pattern.matches(tensor)).map(|(_, codec)| codec)
+        self.rules.iter().find(|(_, pattern, _)| pattern.matches(tensor)).map(|(.., codec)| codec)
+    }
+}
+
+impl PlanFile {
+    /// A rule whose name matches none of these tensors: it was meant for another model, or is misspelt.
+    pub fn unused<'a>(&self, tensors: impl Iterator<Item = &'a str> + Clone) -> Option<&str> {
+        let unused = |pattern: &WildMatch| !tensors.clone().any(|tensor| pattern.matches(tensor));
+        self.rules.iter().find(|(_, pattern, _)| unused(pattern)).map(|(name, ..)| name.as_str())
     }
 }
 

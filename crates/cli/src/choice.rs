@@ -1,0 +1,115 @@
+//! Which codec each tensor gets, as the command line says.
+
+use std::path::{Path, PathBuf};
+
+use seedpress::Registry;
+use seedpress::codec::AnyCodec;
+use seedpress_checkpoint::TensorInfo;
+use seedpress_plan::PlanFile;
+use seedpress_press::{Assign, Kept, Patterns, PressError, SmallTensors, Treatment};
+
+use crate::failure::Failure;
+
+/// One codec or a plan, and what is left out.
+pub struct Choice {
+    rule: Rule,
+    small: SmallTensors,
+    patterns: Patterns,
+}
+
+enum Rule {
+    One(AnyCodec),
+    Plan(PlanFile, PathBuf),
+}
+
+impl Choice {
+    /// One codec for all.
+    pub fn codec(given: &str, bits: Option<f64>, then: Option<&str>, registry: &Registry) -> Result<Self, Failure> {
+        let (mut name, stage) = match given.split_once('+') {
+            Some((name, stage)) => (name.to_owned(), Some(stage)),
+            None => (given.to_owned(), None),
+        };
+        if let (Some(stage), Some(then)) = (stage, then) {
+            return Err(Failure::usage(format!(
+                "--codec {given} names the stage `{stage}` and --then the stage `{then}`: a codec has one stage"
+            )));
+        }
+        if let Some(bits) = bits {
+            let id = name.split(':').next().unwrap_or_default();
+            let entry = registry.codec(id).map_err(Failure::usage)?;
+            if entry.schema()["properties"]["bits"].is_null() {
+                return Err(Failure::usage(format!("codec `{id}` has no option `bits`: see `seedpress codecs {id}`")));
+            }
+            name.push(if name.contains(':') { ',' } else { ':' });
+            name.push_str(&format!("bits={bits}"));
+        }
+        if let Some(stage) = stage.or(then) {
+            name.push('+');
+            name.push_str(stage);
+        }
+        let codec = registry.parse(&name).map_err(Failure::usage)?;
+        Ok(Self { rule: Rule::One(codec), small: SmallTensors::default(), patterns: Patterns::default() })
+    }
+
+    /// A plan.
+    pub fn plan(path: &Path, registry: &Registry) -> Result<Self, Failure> {
+        let plan = PlanFile::load(path, registry).map_err(Failure::usage)?;
+        let small = SmallTensors { below: plan.keep_below };
+        Ok(Self { rule: Rule::Plan(plan, path.to_owned()), small, patterns: Patterns::default() })
+    }
+
+    /// Another bound for small tensors.
+    pub fn keep_below(mut self, below: Option<usize>) -> Self {
+        if let Some(below) = below {
+            self.small = SmallTensors { below };
+        }
+        self
+    }
+
+    /// Tensors that are compressed at all.
+    pub fn only(mut self, include: &[String], exclude: &[String]) -> Self {
+        self.patterns = Patterns::new(include, exclude);
+        self
+    }
+
+    /// Every pattern must match a tensor.
+    pub fn check(&self, tensors: &[TensorInfo]) -> Result<(), PressError> {
+        self.patterns.check(tensors.iter().map(|info| info.name.as_str()))?;
+        if let Rule::Plan(plan, path) = &self.rule {
+            let unused = plan.unused(tensors.iter().map(|info| info.name.as_str()));
+            if let Some(pattern) = unused {
+                let path = path.display();
+                return Err(PressError::Assignment(format!("{path}: no tensor matches `{pattern}`")));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the file was made with.
+    pub fn name(&self) -> String {
+        match &self.rule {
+            Rule::One(codec) => codec.name(),
+            Rule::Plan(_, path) => format!("plan {}", path.display()),
+        }
+    }
+}
+
+impl Assign for Choice {
+    fn treat(&self, tensor: &TensorInfo) -> Result<Treatment<'_>, PressError> {
+        if !self.patterns.admit(&tensor.name) {
+            return Ok(Treatment::Keep(Kept::LeftOut));
+        }
+        if self.small.keeps(&tensor.shape) {
+            return Ok(Treatment::Keep(Kept::Small));
+        }
+        match &self.rule {
+            Rule::One(codec) => Ok(Treatment::Code(codec)),
+            Rule::Plan(plan, path) => plan.codec(&tensor.name).map(Treatment::Code).ok_or_else(|| {
+                let (path, name) = (path.display(), seedpress::codec::text::printable(&tensor.name));
+                PressError::Assignment(format!(
+                    "{path}: no [[tensor]] matches `{name}`: add one, or a last one with name = \"*\""
+                ))
+            }),
+        }
+    }
+}

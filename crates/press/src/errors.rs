@@ -1,0 +1,90 @@
+//! How far a tensor is from its original, as a whole and row by row.
+//!
+//! One number for a tensor hides what happens to most of it: a single outlier can carry all of its energy, and then every other row may
+//! come back as zeros with a relative error of a millionth. Rows tell.
+
+use seedpress_codec::tensor::matrix_shape;
+
+/// Errors of a tensor and of its rows. An error is `||w - v|| / ||w||`: 0 for a faithful copy, 1 for zeros, 2 for the negative; infinite
+/// where `w` is zero and `v` is not.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RowErrors {
+    /// Of the whole tensor.
+    pub relative: f64,
+    /// The middle row's: half of the rows are no worse.
+    pub median_row: f64,
+    /// The worst row's.
+    pub worst_row: f64,
+    /// Share of rows that zeros would represent as well or better.
+    pub no_better_than_zeros: f64,
+    /// Values that are NaN or infinite in one and not the same in the other.
+    pub non_finite: usize,
+}
+
+impl RowErrors {
+    /// Compares values with what came back for them. Rows are those of the matrix that codecs see.
+    ///
+    /// # Panics
+    /// Where the lengths differ.
+    pub fn between(shape: &[usize], original: &[f32], decoded: &[f32]) -> Self {
+        assert_eq!(original.len(), decoded.len(), "tensors of one shape");
+        let columns = matrix_shape(shape).1.max(1);
+        let (mut error, mut energy, mut non_finite) = (0.0, 0.0, 0);
+        let mut rows = Vec::with_capacity(original.len().div_ceil(columns));
+        for (row, back) in original.chunks(columns).zip(decoded.chunks(columns)) {
+            let (mut row_error, mut row_energy) = (0.0, 0.0);
+            for (&w, &v) in row.iter().zip(back) {
+                if w.is_finite() && v.is_finite() {
+                    row_error += (f64::from(w) - f64::from(v)).powi(2);
+                    row_energy += f64::from(w).powi(2);
+                } else if !(w == v || (w.is_nan() && v.is_nan())) {
+                    non_finite += 1;
+                }
+            }
+            error += row_error;
+            energy += row_energy;
+            rows.push(ratio(row_error, row_energy));
+        }
+        let worse = rows.iter().filter(|&&error| error >= 1.0).count();
+        let no_better_than_zeros = worse as f64 / rows.len().max(1) as f64;
+        let middle = rows.len() / 2;
+        let worst_row = rows.iter().copied().fold(0.0, f64::max);
+        let median_row = match rows.is_empty() {
+            true => 0.0,
+            false => *rows.select_nth_unstable_by(middle, f64::total_cmp).1,
+        };
+        Self { relative: ratio(error, energy), median_row, worst_row, no_better_than_zeros, non_finite }
+    }
+}
+
+fn ratio(error: f64, energy: f64) -> f64 {
+    if error == 0.0 { 0.0 } else { (error / energy).sqrt() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outlier_does_not_hide_the_other_rows() {
+        let mut weights = vec![0.02f32; 40];
+        weights[0] = 1e6;
+        let mut decoded = vec![0.0f32; 40];
+        decoded[0] = 1e6;
+        let errors = RowErrors::between(&[4, 10], &weights, &decoded);
+        assert!(errors.relative < 1e-6, "{errors:?}");
+        assert_eq!((errors.median_row, errors.worst_row, errors.no_better_than_zeros), (1.0, 1.0, 0.75));
+    }
+
+    #[test]
+    fn negated_zeroed_and_invented_weights_have_the_errors_they_should() {
+        let errors = |original: &[f32], decoded: &[f32]| RowErrors::between(&[original.len()], original, decoded);
+        assert_eq!(errors(&[1.0, -2.0], &[-1.0, 2.0]).relative, 2.0);
+        assert_eq!(errors(&[1.0, -2.0], &[0.0, 0.0]).relative, 1.0);
+        assert_eq!(errors(&[0.0, 0.0], &[0.0, 0.0]).relative, 0.0);
+        assert_eq!(errors(&[0.0, 0.0], &[0.0, 1e-9]).relative, f64::INFINITY);
+        assert_eq!(errors(&[], &[]).relative, 0.0);
+        let (nan, inf) = (f32::NAN, f32::INFINITY);
+        assert_eq!(errors(&[nan, inf, 1.0, inf], &[nan, inf, nan, -inf]).non_finite, 2);
+    }
+}

@@ -1,0 +1,160 @@
+//! Tensors in work: several at once, as threads and memory allow, handed on in their order.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+
+use crate::control::Control;
+use crate::error::{PressError, panic_text};
+
+/// Both ends of the work, on the caller's thread.
+pub(crate) trait Ends {
+    /// What a worker needs to do one piece of work.
+    type Job: Send;
+    /// What it makes.
+    type Done: Send;
+
+    /// The next piece of work and the bytes of memory it takes until it is handed on; `None` after the last.
+    fn next(&mut self) -> Result<Option<(Self::Job, u64)>, PressError>;
+
+    /// Takes what was made, in the order of [`next`](Self::next).
+    fn take(&mut self, done: Self::Done) -> Result<(), PressError>;
+
+    /// Whether the next piece of work is known only once the one before is taken.
+    fn one_at_a_time(&self) -> bool {
+        false
+    }
+}
+
+/// Runs every piece of work.
+pub(crate) fn run<E: Ends>(
+    control: &Control<'_>,
+    ends: &mut E,
+    work: impl Fn(E::Job) -> Result<E::Done, PressError> + Sync,
+) -> Result<(), PressError> {
+    let pool = control.pool()?;
+    let workers = if ends.one_at_a_time() { 1 } else { pool.current_num_threads() };
+    let (jobs, queue) = channel::<(usize, E::Job)>();
+    let queue = Mutex::new(queue);
+    let (results, finished) = channel();
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            let (queue, pool, work, results) = (&queue, &pool, &work, results.clone());
+            scope.spawn(move || {
+                loop {
+                    let job = queue.lock().ok().and_then(|queue| queue.recv().ok());
+                    let Some((number, job)) = job else { return };
+                    let done =
+                        catch_unwind(AssertUnwindSafe(|| pool.install(|| work(job)))).unwrap_or_else(|payload| {
+                            Err(PressError::Panicked { tensor: String::new(), why: panic_text(payload.as_ref()) })
+                        });
+                    if results.send((number, done)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(results);
+        // Dropped on every way out, which ends the workers.
+        let jobs = jobs;
+        let (mut sent, mut taken, mut over) = (0, 0, false);
+        let mut costs = BTreeMap::new();
+        let mut waiting: Option<(E::Job, u64)> = None;
+        let mut early = BTreeMap::new();
+        loop {
+            while !over {
+                control.check()?;
+                let in_work: u64 = costs.values().sum();
+                if waiting.is_none() {
+                    let full = costs.len() > workers || (ends.one_at_a_time() && !costs.is_empty());
+                    if full {
+                        break;
+                    }
+                    waiting = ends.next()?;
+                    over = waiting.is_none();
+                }
+                let Some((_, cost)) = &waiting else { break };
+                if !costs.is_empty() && in_work.saturating_add(*cost) > control.memory() {
+                    break;
+                }
+                if let Some((job, cost)) = waiting.take() {
+                    costs.insert(sent, cost);
+                    let _ = jobs.send((sent, job));
+                    sent += 1;
+                }
+            }
+            if taken == sent {
+                return Ok(());
+            }
+            let Ok((number, done)) = finished.recv() else {
+                return Err(PressError::Panicked { tensor: String::new(), why: "a worker ended".to_owned() });
+            };
+            early.insert(number, done?);
+            while let Some(done) = early.remove(&taken) {
+                ends.take(done)?;
+                costs.remove(&taken);
+                taken += 1;
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Count {
+        next: usize,
+        taken: Vec<usize>,
+        follows: bool,
+    }
+
+    impl Ends for Count {
+        type Job = usize;
+        type Done = usize;
+
+        fn next(&mut self) -> Result<Option<(usize, u64)>, PressError> {
+            assert!(!self.follows || self.taken.len() == self.next);
+            let job = (self.next < 50).then_some((self.next, 100 << (self.next % 7)));
+            self.next += 1;
+            Ok(job)
+        }
+
+        fn take(&mut self, done: usize) -> Result<(), PressError> {
+            self.taken.push(done);
+            Ok(())
+        }
+
+        fn one_at_a_time(&self) -> bool {
+            self.follows
+        }
+    }
+
+    #[test]
+    fn work_comes_out_in_order_whatever_threads_and_memory() {
+        for threads in [1, 2, 7] {
+            for max_memory in [0, 1000, u64::MAX] {
+                for follows in [false, true] {
+                    let control = Control { threads, max_memory: Some(max_memory), ..Control::default() };
+                    let mut ends = Count { next: 0, taken: Vec::new(), follows };
+                    run(&control, &mut ends, |job| {
+                        std::thread::sleep(std::time::Duration::from_micros(100 * (job as u64 % 3)));
+                        Ok(job)
+                    })
+                    .unwrap();
+                    assert_eq!(ends.taken, (0..50).collect::<Vec<_>>());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_ends_it() {
+        let control = Control { threads: 2, ..Control::default() };
+        let mut ends = Count { next: 0, taken: Vec::new(), follows: false };
+        let result = run(&control, &mut ends, |job| if job == 9 { Err(PressError::Cancelled) } else { Ok(job) });
+        assert!(matches!(result, Err(PressError::Cancelled)));
+        assert_eq!(ends.taken, (0..9).collect::<Vec<_>>()[..ends.taken.len()]);
+    }
+}
