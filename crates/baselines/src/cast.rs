@@ -109,7 +109,7 @@ macro_rules! cast {
             }
 
             fn capabilities(&self) -> Capabilities {
-                Capabilities::default()
+                Capabilities { local_scales: true, keeps_zeros: true, ..Capabilities::default() }
             }
 
             fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {

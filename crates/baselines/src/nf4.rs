@@ -129,7 +129,7 @@ impl Codec for Nf4 {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::default()
+        Capabilities { keeps_zeros: true, ..Capabilities::default() }
     }
 
     fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {

@@ -41,7 +41,7 @@ impl Codec for Raw {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { lossless: true, ..Capabilities::default() }
+        Capabilities { lossless: true, local_scales: true, keeps_zeros: true, ..Capabilities::default() }
     }
 
     fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {

@@ -68,7 +68,7 @@ impl Codec for Rtn {
 
     fn capabilities(&self) -> Capabilities {
         // `bits` is the width of an index, not a rate to hit: the scales come on top.
-        Capabilities::default()
+        Capabilities { keeps_zeros: true, ..Capabilities::default() }
     }
 
     fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {

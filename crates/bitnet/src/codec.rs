@@ -109,7 +109,7 @@ impl Codec for Bitnet {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { progressive: self.0.planes.get() > 1, ..Capabilities::default() }
+        Capabilities { progressive: self.0.planes.get() > 1, keeps_zeros: true, ..Capabilities::default() }
     }
 
     fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::context::EncodeContext;
 use crate::encoded::{Encoded, EncodedView, Layer, Role, Segment, Symbols};
 use crate::error::{DecodeError, EncodeError};
-use crate::exceptions;
+use crate::exceptions::{self, Exceptions};
 use crate::limits::Limits;
 use crate::record::{MAX_RANK, Record, RecordHeader};
 use crate::stage::Stage;
@@ -28,12 +28,19 @@ pub struct Capabilities {
     pub lossless: bool,
     /// Has the common option `bits`: a target in bits per weight.
     pub targets_bits: bool,
+    /// Scales, where there are any, belong to blocks of at most 256 weights and reach any magnitude: an outlier harms its own block only.
+    /// Other codecs have outliers set aside before they see a tensor.
+    pub local_scales: bool,
+    /// What is far below the tensor's scale comes back as zeros, or as it was, whatever the tensor's shape. Other codecs have rows of
+    /// such weights noted, which come back as zeros.
+    pub keeps_zeros: bool,
 }
 
 /// What the author of a codec writes.
 ///
-/// `encode` is called with a non-empty tensor of finite values whose shape fits; empty tensors, NaN and infinity are dealt with
-/// outside, once for all codecs. Its bytes must not depend on the thread count. `decode` has no `self`: everything it needs is in
+/// `encode` is called with a non-empty tensor of finite values whose shape fits; empty tensors, NaN, infinity, outliers
+/// ([`Capabilities::local_scales`]) and stacked matrices ([`MatrixView`](crate::MatrixView)) are dealt with outside, once for all
+/// codecs. Its bytes must not depend on the thread count. `decode` has no `self`: everything it needs is in
 /// the bytes, so a stream outlives the configuration that made it, and settings that only steer the encoder never reach the wire.
 pub trait Codec: Sized + Send + Sync + 'static {
     /// The name in TOML, on the wire, and of the crate's folder where it has one of its own.
@@ -192,11 +199,12 @@ impl AnyCodec {
             let why = format!("rank {} is above {MAX_RANK}", tensor.shape().len());
             return Err(EncodeError::UnsupportedInput { tensor: tensor.name().to_owned(), why });
         }
-        let (values, exceptions) = exceptions::take_out(tensor, context.non_finite)?;
+        let split = exceptions::take_out(tensor, context.non_finite, self.capabilities())?;
+        let coded_shape = tensor.matrix_view().coded_shape(tensor.shape());
         let mut encoded = if tensor.is_empty() {
             Encoded::single(Vec::new(), Vec::new())
         } else {
-            let finite = TensorView::new(tensor.name(), tensor.shape(), &values, tensor.dtype())
+            let finite = TensorView::new(tensor.name(), &coded_shape, &split.values, tensor.dtype())
                 .map_err(|error| EncodeError::Internal(error.to_string()))?;
             self.inner.encode(&finite, context)?
         };
@@ -215,9 +223,8 @@ impl AnyCodec {
                 }
             }
         }
-        let has_exceptions = exceptions.is_some();
-        if let Some(bytes) = exceptions {
-            encoded.layers[0].segments.push(Segment::new(Role::Exceptions, Symbols::OPAQUE, bytes));
+        if split.kind != Exceptions::None {
+            encoded.layers[0].segments.push(Segment::new(Role::Exceptions, Symbols::OPAQUE, split.bytes));
         }
         let lengths = |layer: &Layer| layer.segments.iter().map(|s| (s.role, s.bytes.len())).collect();
         let (codec_format, stage_format) = self.formats();
@@ -228,8 +235,9 @@ impl AnyCodec {
             stage_format,
             dtype: tensor.dtype(),
             shape: tensor.shape().to_vec(),
+            matrix_view: tensor.matrix_view(),
             params: encoded.params,
-            exceptions: has_exceptions,
+            exceptions: split.kind,
             layers: encoded.layers.iter().map(lengths).collect(),
         };
         Ok(Record { header, layers: encoded.layers })

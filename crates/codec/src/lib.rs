@@ -2,18 +2,20 @@
 //!
 //! There are two layers. An author implements [`Codec`]: a typed configuration, `encode`, and a `decode` that has no `self`, so a
 //! stream decodes from its bytes alone. Everybody else holds an [`AnyCodec`] from the [`Registry`]: it checks inputs, sets aside
-//! non-finite values, applies an optional entropy [`Stage`] and yields a [`Record`], whose serialised length is *the* size of a
+//! non-finite values and outliers, applies an optional entropy [`Stage`] and yields a [`Record`], whose serialised length is *the* size of a
 //! compressed tensor.
 //!
 //! | module | idea |
 //! | --- | --- |
 //! | [`tensor`] | values with a shape and a source data type |
+//! | [`matrix`] | a tensor of any rank seen as outputs by inputs |
 //! | [`encoded`] | layers of segments; each segment declares its role and its symbols |
 //! | [`packing`] | fixed-width bit streams and five trits a byte |
 //! | [`power`] | a power-of-two factor for a whole tensor |
 //! | [`wire`] | bounds-checked little-endian reading and writing |
 //! | [`record`] | one tensor as bytes: header, layers, checksums |
 //! | [`options`] | option types that cannot hold an illegal value |
+//! | [`row_errors`] | errors row by row, which an outlier cannot hide |
 //! | [`registry`] | from a name and a TOML table to a codec, and from bytes to a tensor |
 //! | [`stage`] | lossless recoding of a codec's segments |
 //! | [`limits`] | what a decoder may allocate |
@@ -25,11 +27,13 @@ pub mod encoded;
 pub mod error;
 mod exceptions;
 pub mod limits;
+pub mod matrix;
 pub mod options;
 pub mod packing;
 pub mod power;
 pub mod record;
 pub mod registry;
+pub mod row_errors;
 pub mod stage;
 pub mod tensor;
 pub mod text;
@@ -41,10 +45,13 @@ pub use codec::{AnyCodec, Capabilities, Codec};
 pub use context::{Calibration, EncodeContext, NonFinite};
 pub use encoded::{Encoded, EncodedView, Layer, LayerView, Packing, Role, Segment, SegmentView, Symbols};
 pub use error::{ConfigError, DecodeError, DecodeErrorKind, EncodeError};
+pub use exceptions::Exceptions;
 pub use limits::Limits;
+pub use matrix::MatrixView;
 pub use options::{Int, Number};
 pub use power::PowerOfTwo;
 pub use record::{Decoded, MAX_RANK, Record, RecordHeader, RecordView};
 pub use registry::Registry;
+pub use row_errors::{RowErrors, row_errors};
 pub use stage::Stage;
 pub use tensor::{DType, Tensor, TensorView};

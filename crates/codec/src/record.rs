@@ -1,10 +1,12 @@
 //! One compressed tensor as bytes.
 //!
 //! ```text
-//! header   version u8 = 1
+//! header   version u8: 2 where a flag above bit 0 is set, else 1
 //!          codec id, stage id      u8 length + bytes (stage empty where there is none)
 //!          codec format, stage format   varint
-//!          data type u8, flags u8 (bit 0: the last segment of layer 0 holds exceptions)
+//!          data type u8
+//!          flags u8   bit 0: the last segment of layer 0 holds exceptions; bit 1: in their second layout (with bit 0);
+//!                     bit 2: stacked matrices, which codecs see as one tall matrix
 //!          rank varint, dimensions varint each
 //!          params   varint length + bytes
 //!          layers   varint count; per layer: varint segment count; per segment: role u8, varint length
@@ -17,10 +19,20 @@
 
 use crate::encoded::{EncodedView, Layer, LayerView, Role, SegmentView};
 use crate::error::{DecodeError, DecodeErrorKind};
+use crate::exceptions::Exceptions;
+use crate::matrix::MatrixView;
 use crate::tensor::{DType, Tensor, element_count};
 use crate::wire::{Put, Reader};
 
-const VERSION: u8 = 1;
+/// The newest version, and the oldest.
+const VERSION: u8 = 2;
+const PLAIN_VERSION: u8 = 1;
+
+/// Flags of the header.
+const HAS_EXCEPTIONS: u8 = 1;
+const SECOND_LAYOUT: u8 = 2;
+const STACKED: u8 = 4;
+
 /// Highest rank of a tensor that a record holds: more axes are no tensor but an attack on the reader.
 pub const MAX_RANK: usize = 64;
 const CHECKSUM: usize = 4;
@@ -40,10 +52,12 @@ pub struct RecordHeader {
     pub dtype: DType,
     /// The tensor's shape.
     pub shape: Vec<usize>,
+    /// Which axes are outputs.
+    pub matrix_view: MatrixView,
     /// The codec's parameter bytes.
     pub params: Vec<u8>,
-    /// Whether the last segment of layer 0 holds non-finite values.
-    pub exceptions: bool,
+    /// What the last segment of layer 0 holds, where it holds exceptions.
+    pub exceptions: Exceptions,
     /// Role and length of every segment of every layer.
     pub layers: Vec<Vec<(Role, usize)>>,
 }
@@ -61,7 +75,13 @@ impl RecordHeader {
 
     /// Serialises the header with its checksum.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![VERSION];
+        let flags = match self.exceptions {
+            Exceptions::None => 0,
+            Exceptions::NonFinite => HAS_EXCEPTIONS,
+            Exceptions::All => HAS_EXCEPTIONS | SECOND_LAYOUT,
+        };
+        let flags = flags | if self.matrix_view == MatrixView::Stacked { STACKED } else { 0 };
+        let mut bytes = vec![if flags > HAS_EXCEPTIONS { VERSION } else { PLAIN_VERSION }];
         for name in [&self.codec, &self.stage] {
             bytes.push(name.len() as u8);
             bytes.extend_from_slice(name.as_bytes());
@@ -73,7 +93,7 @@ impl RecordHeader {
             DType::F16 => 1,
             DType::BF16 => 2,
         });
-        bytes.push(u8::from(self.exceptions));
+        bytes.push(flags);
         bytes.put_varint(self.shape.len() as u64);
         for &dim in &self.shape {
             bytes.put_varint(dim as u64);
@@ -100,7 +120,7 @@ impl RecordHeader {
     pub fn parse(bytes: &[u8]) -> Result<(Self, usize), DecodeError> {
         let mut reader = Reader::new(bytes);
         let version = reader.u8()?;
-        if version != VERSION {
+        if !(PLAIN_VERSION..=VERSION).contains(&version) {
             return Err(DecodeError::new(DecodeErrorKind::UnsupportedVersion {
                 found: u32::from(version),
                 newest: u32::from(VERSION),
@@ -116,11 +136,17 @@ impl RecordHeader {
             2 => DType::BF16,
             _ => return Err(DecodeError::corrupt("unknown data type").at_offset(reader.position() - 1)),
         };
-        let exceptions = match reader.u8()? {
-            0 => false,
-            1 => true,
+        let flags = reader.u8()?;
+        let exceptions = match flags & !STACKED {
+            0 => Exceptions::None,
+            HAS_EXCEPTIONS => Exceptions::NonFinite,
+            3 => Exceptions::All,
             _ => return Err(DecodeError::corrupt("unknown flags").at_offset(reader.position() - 1)),
         };
+        if (flags > HAS_EXCEPTIONS) != (version == VERSION) {
+            return Err(DecodeError::corrupt("flags of another version").at_offset(reader.position() - 1));
+        }
+        let matrix_view = if flags & STACKED != 0 { MatrixView::Stacked } else { MatrixView::FirstAxis };
         let rank = reader.length()?;
         if rank > MAX_RANK {
             return Err(DecodeError::corrupt("rank above 64").at_offset(reader.position()));
@@ -160,10 +186,11 @@ impl RecordHeader {
         if layers.is_empty() {
             return Err(DecodeError::corrupt("a record has at least one layer"));
         }
-        if exceptions && layers[0].last().is_none_or(|&(role, _)| role != Role::Exceptions) {
+        if exceptions != Exceptions::None && layers[0].last().is_none_or(|&(role, _)| role != Role::Exceptions) {
             return Err(DecodeError::corrupt("the exceptions segment is missing"));
         }
-        let header = Self { codec, codec_format, stage, stage_format, dtype, shape, params, exceptions, layers };
+        let header =
+            Self { codec, codec_format, stage, stage_format, dtype, shape, matrix_view, params, exceptions, layers };
         Ok((header, reader.position()))
     }
 }
@@ -230,6 +257,8 @@ impl Record {
 pub struct RecordView<'a> {
     /// The header.
     pub header: RecordHeader,
+    /// The shape that codecs are given.
+    coded_shape: Vec<usize>,
     /// The complete layers present, without checksums: at least one.
     layers: Vec<LayerView<'a>>,
 }
@@ -297,7 +326,8 @@ impl<'a> RecordView<'a> {
                 .collect();
             layers.push(LayerView { segments });
         }
-        Ok(Self { header, layers })
+        let coded_shape = header.matrix_view.coded_shape(&header.shape);
+        Ok(Self { header, coded_shape, layers })
     }
 
     /// Layers present.
@@ -313,8 +343,9 @@ impl<'a> RecordView<'a> {
     /// The layers as the decoder of the outermost stage or codec sees them, and the exceptions segment.
     pub(crate) fn parts(&self) -> (EncodedView<'_>, Option<&'a [u8]>) {
         let mut layers = self.layers.clone();
-        let exceptions = if self.header.exceptions { layers[0].segments.pop().map(|s| s.bytes) } else { None };
-        (EncodedView { shape: &self.header.shape, params: &self.header.params, layers }, exceptions)
+        let present = self.header.exceptions != Exceptions::None;
+        let exceptions = if present { layers[0].segments.pop().map(|s| s.bytes) } else { None };
+        (EncodedView { shape: &self.coded_shape, params: &self.header.params, layers }, exceptions)
     }
 }
 

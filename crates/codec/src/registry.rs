@@ -208,7 +208,9 @@ impl Registry {
             }
         }
         if let Some(bytes) = exceptions {
-            exceptions::put_back(bytes, &mut values).map_err(|error| error.at(0, header.layers[0].len() - 1))?;
+            let (_, columns) = header.matrix_view.matrix_shape(&header.shape);
+            exceptions::put_back(bytes, header.exceptions, columns, &mut values)
+                .map_err(|error| error.at(0, header.layers[0].len() - 1))?;
         }
         let tensor = Tensor::new(header.shape.clone(), values, header.dtype)
             .map_err(|_| DecodeError::corrupt("the shape does not fit the values"))?;

@@ -6,6 +6,8 @@
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
+use crate::matrix::MatrixView;
+
 /// The data type of a tensor in its source checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -155,16 +157,19 @@ pub struct TensorView<'a> {
     shape: &'a [usize],
     values: &'a [f32],
     dtype: DType,
+    matrix: MatrixView,
 }
 
 impl<'a> TensorView<'a> {
-    /// Wraps `values` (row-major) as a tensor of `shape`.
+    /// Wraps `values` (row-major) as a tensor of `shape`, seen as the matrix that [`MatrixView::of`] takes it for.
     ///
     /// # Errors
     /// [`ShapeMismatch`] where the product of the shape is not the number of values.
     pub fn new(name: &'a str, shape: &'a [usize], values: &'a [f32], dtype: DType) -> Result<Self, ShapeMismatch> {
         match element_count(shape) {
-            Some(count) if count == values.len() => Ok(Self { name, shape, values, dtype }),
+            Some(count) if count == values.len() => {
+                Ok(Self { name, shape, values, dtype, matrix: MatrixView::of(name, shape) })
+            }
             count => {
                 Err(ShapeMismatch { shape: shape.to_vec(), expected: count.unwrap_or(usize::MAX), found: values.len() })
             }
@@ -201,25 +206,32 @@ impl<'a> TensorView<'a> {
         self.values.is_empty()
     }
 
-    /// Rows of the matrix view (see [`matrix_shape`]).
-    pub fn rows(&self) -> usize {
-        matrix_shape(self.shape).0
+    /// The same tensor seen as another matrix.
+    #[must_use]
+    pub fn with_view(self, matrix: MatrixView) -> Self {
+        Self { matrix, ..self }
     }
 
-    /// Columns of the matrix view (see [`matrix_shape`]).
+    /// Which axes are outputs.
+    pub fn matrix_view(&self) -> MatrixView {
+        self.matrix
+    }
+
+    /// Rows of the matrix view.
+    pub fn rows(&self) -> usize {
+        self.matrix.matrix_shape(self.shape).0
+    }
+
+    /// Columns of the matrix view.
     pub fn columns(&self) -> usize {
-        matrix_shape(self.shape).1
+        self.matrix.matrix_shape(self.shape).1
     }
 }
 
-/// A shape seen as a matrix `(rows, columns)`: rows are the first axis, columns everything else; a vector is one row, a scalar 1 x 1.
-/// For an empty tensor both factors are reported as they are.
+/// A shape seen as a matrix `(rows, columns)` by its first axis ([`MatrixView::FirstAxis`]): what decoders see, which stacked matrices reach as
+/// one tall matrix.
 pub fn matrix_shape(shape: &[usize]) -> (usize, usize) {
-    match shape {
-        [] => (1, 1),
-        [n] => (1, *n),
-        [rows, rest @ ..] => (*rows, rest.iter().fold(1usize, |product, &dim| product.saturating_mul(dim))),
-    }
+    MatrixView::FirstAxis.matrix_shape(shape)
 }
 
 /// An owned tensor.
@@ -264,7 +276,8 @@ impl Tensor {
 
     /// Borrows the tensor under a name.
     pub fn view<'a>(&'a self, name: &'a str) -> TensorView<'a> {
-        TensorView { name, shape: &self.shape, values: &self.values, dtype: self.dtype }
+        let matrix = MatrixView::of(name, &self.shape);
+        TensorView { name, shape: &self.shape, values: &self.values, dtype: self.dtype, matrix }
     }
 
     /// Dimensions, outermost first.

@@ -72,7 +72,7 @@ impl Codec for Ecsq {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { targets_bits: true, ..Capabilities::default() }
+        Capabilities { targets_bits: true, keeps_zeros: true, ..Capabilities::default() }
     }
 
     fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
