@@ -72,6 +72,61 @@ fn quantisation_is_byte_exact() {
     }
 }
 
+/// What ggml writes where weights are far beyond others, and where a level is nearly the largest binary16.
+#[test]
+fn quantisation_is_byte_exact_with_outliers() {
+    for (id, source) in
+        [("q8_0", "outliers"), ("q4_0", "outliers"), ("tq1_0", "ternary-outliers"), ("tq2_0", "ternary-outliers")]
+    {
+        let encoded = encode(id, &[1024], &floats(&format!("{source}.f32")));
+        assert_eq!(encoded.params, [0, 0], "{id}: no shift");
+        assert_eq!(encoded.layers[0].segments[0].bytes, golden(&format!("{id}-outliers.blocks")), "{id}");
+    }
+}
+
+/// Whatever its size, and also where ggml's own scale of the block would be infinite.
+#[test]
+fn an_outlier_changes_its_own_block_only() {
+    let plain: Vec<f32> = gaussian(4096).iter().map(|v| v * 0.02).collect();
+    for (id, size, weights) in BLOCKS {
+        let usual = encode(id, &[16, 256], &plain);
+        for outlier in [1025.0, 1e6, -1e9, 1e30, f32::MIN] {
+            let mut values = plain.clone();
+            values[1000] = outlier;
+            let encoded = encode(id, &[16, 256], &values);
+            let blocks =
+                usual.layers[0].segments[0].bytes.chunks(size).zip(encoded.layers[0].segments[0].bytes.chunks(size));
+            for (index, (before, after)) in blocks.enumerate() {
+                assert!(before == after || index == 1000 / weights, "{id} {outlier:e}: block {index}");
+            }
+            let out = decode(id, &[16, 256], &encoded, 4096).unwrap();
+            assert!((out[1000] / outlier - 1.0).abs() < 0.15, "{id} {outlier:e}: {:e}", out[1000]);
+        }
+    }
+}
+
+/// Codec, bytes and weights of a block.
+const BLOCKS: [(&str, usize, usize); 8] = [
+    ("q8_0", 34, 32),
+    ("q4_0", 18, 32),
+    ("iq4_nl", 18, 32),
+    ("q4_k", 144, 256),
+    ("q5_k", 176, 256),
+    ("q6_k", 210, 256),
+    ("tq1_0", 54, 256),
+    ("tq2_0", 66, 256),
+];
+
+/// Streams of format 1 shifted the whole tensor; they decode as they did.
+#[test]
+fn streams_of_format_one_decode() {
+    let blocks = golden("q8_0.blocks");
+    let segment = Segment::new(Role::Blocks, Symbols::OPAQUE, blocks);
+    let out = decode("q8_0", &[1024], &Encoded::single(vec![5, 0], vec![segment]), 1024).unwrap();
+    let expected: Vec<f32> = floats("q8_0.f32").iter().map(|value| value * 32.0).collect();
+    assert_eq!(out, expected);
+}
+
 #[test]
 fn known_figures_hold_on_a_unit_gaussian() {
     let values = gaussian(1 << 18);

@@ -104,6 +104,8 @@ impl BlockFormat for Q4K {
     const WEIGHTS: usize = 256;
     const BYTES: usize = 144;
     const HALVES: &'static [usize] = &[0, 2];
+    const REACH: f32 = 60.0;
+    const ZERO: bool = false;
 
     fn quantise(weights: &[f32], block: &mut [u8]) {
         let codes = quantise(weights, 15.0, block);
@@ -121,6 +123,8 @@ impl BlockFormat for Q5K {
     const WEIGHTS: usize = 256;
     const BYTES: usize = 176;
     const HALVES: &'static [usize] = &[0, 2];
+    const REACH: f32 = 60.0;
+    const ZERO: bool = false;
 
     fn quantise(weights: &[f32], block: &mut [u8]) {
         let codes = quantise(weights, 31.0, block);

@@ -58,6 +58,8 @@ impl BlockFormat for Iq4Nl {
     const WEIGHTS: usize = 32;
     const BYTES: usize = 18;
     const HALVES: &'static [usize] = &[0];
+    const REACH: f32 = 100.0;
+    const ZERO: bool = false;
 
     fn quantise(weights: &[f32], block: &mut [u8]) {
         let scale = to_f16(scale(weights));

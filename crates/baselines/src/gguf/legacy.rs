@@ -11,8 +11,10 @@ pub struct Q8_0;
 /// 4-bit codes, offset 8; weight `i` in the low half of byte `i`, weight `i + 16` in the high half.
 pub struct Q4_0;
 
+/// 0 where a scale is so small that its reciprocal overflows: as binary16 it is 0 anyway.
 fn reciprocal(scale: f32) -> f32 {
-    if scale == 0.0 { 0.0 } else { 1.0 / scale }
+    let inverse = 1.0 / scale;
+    if inverse.is_finite() { inverse } else { 0.0 }
 }
 
 impl BlockFormat for Q8_0 {
@@ -21,6 +23,8 @@ impl BlockFormat for Q8_0 {
     const WEIGHTS: usize = 32;
     const BYTES: usize = 34;
     const HALVES: &'static [usize] = &[0];
+    const REACH: f32 = 127.0;
+    const ZERO: bool = true;
 
     fn quantise(weights: &[f32], block: &mut [u8]) {
         let scale = largest(weights) / 127.0;
@@ -49,6 +53,8 @@ impl BlockFormat for Q4_0 {
     const WEIGHTS: usize = 32;
     const BYTES: usize = 18;
     const HALVES: &'static [usize] = &[0];
+    const REACH: f32 = 8.0;
+    const ZERO: bool = true;
 
     fn quantise(weights: &[f32], block: &mut [u8]) {
         // The first weight of the largest magnitude, with its sign, becomes exactly -8 steps.

@@ -3,11 +3,12 @@
 //! GGUF cuts each row into blocks and therefore demands rows of whole blocks. Here the *flattened* tensor is cut, and its tail block
 //! padded with zeros whose bytes are counted: the same bytes wherever GGUF could store the tensor, a defined result elsewhere.
 //!
-//! Every block scale is a binary16, which neither a tensor of standard deviation 1e-6 nor one of 1e6 fits. A tensor whose largest
-//! magnitude lies outside `[2^-6, 2^10]` is therefore shifted by a power of two first; for all others the exponent is 0 and the
-//! blocks decode to exactly what ggml decodes.
+//! Every block scale is a binary16, which neither weights of 1e-6 nor of 1e9 fit: there a power of two comes to its help, for the whole
+//! tensor or for single blocks ([`shifts`]). All other blocks are what ggml writes, and decode to exactly what it decodes, whatever
+//! outliers lie elsewhere in the tensor.
 //!
-//! Parameters: the tensor exponent (2 bytes). One segment: the blocks.
+//! Parameters: the shifts. One segment: the blocks. Format 1 knew a shift of the whole tensor only, and its encoder used it as soon
+//! as one weight was above 1024.
 //!
 //! | codec | weights | bytes | bits a weight | quantiser |
 //! | --- | --- | --- | --- | --- |
@@ -25,6 +26,7 @@ mod iq4_nl;
 mod legacy;
 mod q6_k;
 mod search;
+mod shifts;
 mod ternary;
 
 use std::marker::PhantomData;
@@ -35,7 +37,6 @@ pub use legacy::{Q4_0, Q8_0};
 pub use q6_k::Q6K;
 use rayon::prelude::*;
 use seedpress_codec::packing::exact_len;
-use seedpress_codec::wire::Reader;
 use seedpress_codec::{
     Capabilities, Codec, DecodeError, EncodeContext, EncodeError, Encoded, EncodedView, Limits, Packing, PowerOfTwo,
     Registry, Role, Segment, Symbols, TensorView,
@@ -43,7 +44,7 @@ use seedpress_codec::{
 pub use ternary::{Tq1_0, Tq2_0};
 
 use crate::NoOptions;
-use crate::codes::{down_all, largest_of_all};
+use shifts::Shifts;
 
 /// Blocks a parallel task works on.
 const TASK: usize = 64;
@@ -60,6 +61,10 @@ pub trait BlockFormat: Send + Sync + 'static {
     const BYTES: usize;
     /// Where in a block the binary16 scales lie.
     const HALVES: &'static [usize];
+    /// A block whose magnitudes are at most 65504 times this gets finite scales.
+    const REACH: f32;
+    /// Whether a zero comes back as zero whatever else is in the block.
+    const ZERO: bool;
 
     /// Fills `block` (zeroed, [`BYTES`](Self::BYTES) long) from [`WEIGHTS`](Self::WEIGHTS) finite weights.
     fn quantise(weights: &[f32], block: &mut [u8]);
@@ -72,14 +77,15 @@ pub trait BlockFormat: Send + Sync + 'static {
 #[derive(Debug, Clone)]
 pub struct Gguf<F>(NoOptions, PhantomData<F>);
 
-fn power_for(values: &[f32]) -> PowerOfTwo {
-    let largest = largest_of_all(values);
-    if (0.015_625..=1024.0).contains(&largest) { PowerOfTwo::ONE } else { PowerOfTwo::bringing(largest, 0) }
-}
+/// Most weights in a block of any type.
+const LONGEST: usize = 256;
+
+/// The largest finite binary16.
+const LARGEST_HALF: f32 = 65504.0;
 
 impl<F: BlockFormat> Codec for Gguf<F> {
     const ID: &'static str = F::ID;
-    const FORMAT: u32 = 1;
+    const FORMAT: u32 = 2;
     const SUMMARY: &'static str = F::SUMMARY;
     type Config = NoOptions;
 
@@ -92,56 +98,60 @@ impl<F: BlockFormat> Codec for Gguf<F> {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::default()
+        Capabilities { local_scales: true, keeps_zeros: F::ZERO, ..Capabilities::default() }
     }
 
     fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
-        let power = power_for(tensor.values());
-        let values = down_all(power, tensor.values());
+        let values = tensor.values();
+        let shifts = Shifts::choose(values, F::WEIGHTS, F::REACH * LARGEST_HALF);
         let blocks = values.len().div_ceil(F::WEIGHTS);
         let mut bytes = vec![0u8; blocks * F::BYTES];
-        bytes.par_chunks_mut(TASK * F::BYTES).zip(values.par_chunks(TASK * F::WEIGHTS)).for_each(|(bytes, values)| {
+        let tasks = bytes.par_chunks_mut(TASK * F::BYTES).zip(values.par_chunks(TASK * F::WEIGHTS)).enumerate();
+        tasks.for_each(|(task, (bytes, values))| {
             if context.check_cancelled().is_err() {
                 return;
             }
-            for (block, weights) in bytes.chunks_exact_mut(F::BYTES).zip(values.chunks(F::WEIGHTS)) {
-                if weights.len() == F::WEIGHTS {
+            let parts = bytes.chunks_exact_mut(F::BYTES).zip(values.chunks(F::WEIGHTS));
+            for (number, (block, weights)) in (task * TASK..).zip(parts) {
+                let power = shifts.of(number);
+                if weights.len() == F::WEIGHTS && power == PowerOfTwo::ONE {
                     F::quantise(weights, block);
                 } else {
-                    let mut padded = vec![0f32; F::WEIGHTS];
-                    padded[..weights.len()].copy_from_slice(weights);
-                    F::quantise(&padded, block);
+                    let mut shifted = [0f32; LONGEST];
+                    shifted.iter_mut().zip(weights).for_each(|(shifted, &weight)| *shifted = power.down(weight));
+                    F::quantise(&shifted[..F::WEIGHTS], block);
                 }
             }
             context.advance(values.len());
         });
         context.check_cancelled()?;
         let symbols = Symbols { packing: Packing::Records(F::BYTES as u16), count: blocks as u64, row: 0 };
-        Ok(Encoded::single(power.to_bytes().to_vec(), vec![Segment::new(Role::Blocks, symbols, bytes)]))
+        Ok(Encoded::single(shifts.to_bytes(), vec![Segment::new(Role::Blocks, symbols, bytes)]))
     }
 
-    fn decode(encoded: &EncodedView<'_>, out: &mut [f32], _: &mut Limits) -> Result<(), DecodeError> {
-        let mut reader = Reader::new(encoded.params);
-        let power = PowerOfTwo::read(&mut reader)?;
-        reader.finish()?;
+    fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {
+        let blocks = out.len().div_ceil(F::WEIGHTS);
         let [bytes] = crate::segments(encoded)?;
-        exact_len(bytes, out.len().div_ceil(F::WEIGHTS).saturating_mul(F::BYTES)).map_err(|error| error.at(0, 0))?;
+        exact_len(bytes, blocks.saturating_mul(F::BYTES)).map_err(|error| error.at(0, 0))?;
+        let shifts = Shifts::read(encoded.params, blocks, limits)?;
         for (index, block) in bytes.chunks_exact(F::BYTES).enumerate() {
             if let Some(at) = F::HALVES.iter().find(|&&at| block[at + 1] & 0x7C == 0x7C) {
                 return Err(DecodeError::corrupt("a scale is not finite").at(0, 0).at_offset(index * F::BYTES + at));
             }
         }
-        out.par_chunks_mut(TASK * F::WEIGHTS).zip(bytes.par_chunks(TASK * F::BYTES)).for_each(|(out, bytes)| {
-            for (weights, block) in out.chunks_mut(F::WEIGHTS).zip(bytes.chunks_exact(F::BYTES)) {
+        let tasks = out.par_chunks_mut(TASK * F::WEIGHTS).zip(bytes.par_chunks(TASK * F::BYTES)).enumerate();
+        tasks.for_each(|(task, (out, bytes))| {
+            let parts = out.chunks_mut(F::WEIGHTS).zip(bytes.chunks_exact(F::BYTES));
+            for (number, (weights, block)) in (task * TASK..).zip(parts) {
                 if weights.len() == F::WEIGHTS {
                     F::dequantise(block, weights);
                 } else {
-                    let mut padded = vec![0f32; F::WEIGHTS];
-                    F::dequantise(block, &mut padded);
+                    let mut padded = [0f32; LONGEST];
+                    F::dequantise(block, &mut padded[..F::WEIGHTS]);
                     weights.copy_from_slice(&padded[..weights.len()]);
                 }
+                shifts.of(number).up_all(weights);
             }
-            power.up_all(out);
         });
         Ok(())
     }

@@ -22,6 +22,8 @@ impl BlockFormat for Q6K {
     const WEIGHTS: usize = 256;
     const BYTES: usize = 210;
     const HALVES: &'static [usize] = &[208];
+    const REACH: f32 = 3800.0;
+    const ZERO: bool = true;
 
     fn quantise(weights: &[f32], block: &mut [u8]) {
         let mut ideal = [0f32; 16];

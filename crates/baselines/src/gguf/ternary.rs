@@ -52,6 +52,8 @@ impl BlockFormat for Tq1_0 {
     const WEIGHTS: usize = 256;
     const BYTES: usize = 54;
     const HALVES: &'static [usize] = &[52];
+    const REACH: f32 = 1.0;
+    const ZERO: bool = true;
 
     fn quantise(weights: &[f32], block: &mut [u8]) {
         let (level, digits) = ternarise(weights);
@@ -90,6 +92,8 @@ impl BlockFormat for Tq2_0 {
     const WEIGHTS: usize = 256;
     const BYTES: usize = 66;
     const HALVES: &'static [usize] = &[64];
+    const REACH: f32 = 1.0;
+    const ZERO: bool = true;
 
     fn quantise(weights: &[f32], block: &mut [u8]) {
         let (level, digits) = ternarise(weights);
