@@ -76,7 +76,8 @@ pub fn encode(config: &Config, tensor: &TensorView<'_>, context: &EncodeContext<
     ))
 }
 
-/// The choices of consecutive blocks; the last is padded with zeros.
+/// The choices of consecutive blocks; the last is padded with zeros. A block that has been before has the same choice: constant, binary
+/// and pruned tensors consist of few.
 fn plain(
     table: &Subspaces,
     grid: &Grid,
@@ -84,15 +85,43 @@ fn plain(
     context: &EncodeContext<'_>,
 ) -> Result<Vec<Choice>, EncodeError> {
     let rows = table.rows();
-    let batches = values.par_chunks(rows * BATCH).map(|chunk| {
+    let (distinct, place) = distinct(values, rows);
+    let batches = distinct.par_chunks(BATCH).map(|blocks| {
         context.check_cancelled()?;
-        let mut weights: Vec<f64> = chunk.iter().map(|&w| f64::from(w)).collect();
-        weights.resize(chunk.len().div_ceil(rows) * rows, 0.0);
+        let mut weights = Vec::with_capacity(blocks.len() * rows);
+        for &block in blocks {
+            weights.extend(values[block * rows..].iter().take(rows).map(|&w| f64::from(w)));
+            weights.resize(weights.len().next_multiple_of(rows), 0.0);
+        }
         let choices = search(Path::fastest(), table, grid, &weights);
-        context.advance(chunk.len());
+        context.advance((blocks.len() * rows).min(values.len()));
         Ok(choices)
     });
-    Ok(batches.collect::<Result<Vec<_>, EncodeError>>()?.concat())
+    let choices = batches.collect::<Result<Vec<_>, EncodeError>>()?.concat();
+    context.advance((place.len() - distinct.len()) * rows);
+    Ok(place.into_iter().map(|at| choices[at]).collect())
+}
+
+/// The first of every kind of block, by its number, and for each block which of these it is like.
+fn distinct(values: &[f32], rows: usize) -> (Vec<usize>, Vec<usize>) {
+    let bits = |&block: &usize| values[block * rows..].iter().take(rows).map(|value| value.to_bits());
+    let mut sorted: Vec<usize> = (0..values.len().div_ceil(rows)).collect();
+    // Stable: the first of a kind stays its first.
+    sorted.par_sort_by(|a, b| bits(a).cmp(bits(b)));
+    let mut first = vec![0; sorted.len()];
+    for alike in sorted.chunk_by(|a, b| bits(a).eq(bits(b))) {
+        alike.iter().for_each(|&block| first[block] = alike[0]);
+    }
+    let (mut distinct, mut place) = (Vec::new(), vec![0; first.len()]);
+    for block in 0..first.len() {
+        if first[block] == block {
+            place[block] = distinct.len();
+            distinct.push(block);
+        } else {
+            place[block] = place[first[block]];
+        }
+    }
+    (distinct, place)
 }
 
 /// The factor by which the error of every column counts, where the configuration asks for one and the statistics fit.

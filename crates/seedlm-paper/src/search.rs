@@ -200,39 +200,50 @@ pub fn search_window(table: &Subspaces, window: u32, weights: &[f64], grid: &Gri
 pub fn search(path: Path, table: &Subspaces, grid: &Grid, blocks: &[f64]) -> Vec<Choice> {
     debug_assert!(blocks.len() <= BATCH * table.rows());
     let blocks: Vec<Block<'_>> = blocks.chunks_exact(table.rows()).map(|block| Block::new(table, block)).collect();
-    let mut vectors = Vec::with_capacity(blocks.len() * table.rows());
-    for block in &blocks {
-        let norm = block.energy.sqrt();
-        vectors.extend(block.scaled.iter().map(|w| if norm > 0.0 { (w / norm) as f32 } else { 0.0 }));
+    let mut choices: Vec<Choice> = blocks.iter().map(|block| Choice::nothing(block.energy)).collect();
+    // Zeros are nothing already, and every window is as good for them.
+    let all: Vec<usize> = (0..blocks.len()).filter(|&index| blocks[index].energy > 0.0).collect();
+    let first = |_: usize| Survivors::within_factor(SLACK, table.margin());
+    let limits = visit(path, table, grid, &blocks, &all, first, &mut choices);
+    // Where quantisation cost more than the windows kept allowed for: keep all that could still win.
+    let again: Vec<usize> = all
+        .iter()
+        .zip(limits)
+        .filter(|&(&index, limit)| choices[index].error > limit * blocks[index].energy)
+        .map(|(&index, _)| index)
+        .collect();
+    let bounds: Vec<f64> = choices.iter().zip(&blocks).map(|(choice, block)| choice.error / block.energy).collect();
+    visit(path, table, grid, &blocks, &again, |index| Survivors::within(bounds[index], table.margin()), &mut choices);
+    choices
+}
+
+/// Screens the chosen blocks together and improves the choices of each by the windows that survive, the most promising first; returns
+/// the limits of what was kept.
+fn visit(
+    path: Path,
+    table: &Subspaces,
+    grid: &Grid,
+    blocks: &[Block<'_>],
+    chosen: &[usize],
+    kept: impl Fn(usize) -> Survivors,
+    choices: &mut [Choice],
+) -> Vec<f64> {
+    let mut vectors = Vec::with_capacity(chosen.len() * table.rows());
+    for &index in chosen {
+        let norm = blocks[index].energy.sqrt();
+        vectors.extend(blocks[index].scaled.iter().map(|w| (w / norm) as f32));
     }
-    let mut survivors = vec![Survivors::within_factor(SLACK, table.margin()); blocks.len()];
+    let mut survivors: Vec<Survivors> = chosen.iter().map(|&index| kept(index)).collect();
     table.screen_with(path, &vectors, &mut survivors);
     let mut factors = Factors::default();
-    let mut choices = Vec::with_capacity(blocks.len());
-    for ((block, vector), survivors) in blocks.iter().zip(vectors.chunks_exact(table.rows())).zip(&mut survivors) {
-        let energy = block.energy;
-        let mut best = Choice::nothing(energy);
-        if energy > 0.0 {
-            let limit = survivors.limit();
-            for &(captured, window) in survivors.ranked() {
-                if (1.0 - f64::from(captured) - 2.0 * f64::from(table.margin())) * energy > best.error {
-                    break;
-                }
-                block.improve(table, window, grid, &mut factors, &mut best);
+    for (&index, survivors) in chosen.iter().zip(&mut survivors) {
+        let (block, best) = (&blocks[index], &mut choices[index]);
+        for &(captured, window) in survivors.ranked() {
+            if (1.0 - f64::from(captured) - 2.0 * f64::from(table.margin())) * block.energy > best.error {
+                break;
             }
-            if best.error > limit * energy {
-                // Quantisation cost more than the windows kept allowed for: keep all that could still win.
-                let mut again = [Survivors::within(best.error / energy, table.margin())];
-                table.screen_with(path, vector, &mut again);
-                for &(captured, window) in again[0].ranked() {
-                    if (1.0 - f64::from(captured) - 2.0 * f64::from(table.margin())) * energy > best.error {
-                        break;
-                    }
-                    block.improve(table, window, grid, &mut factors, &mut best);
-                }
-            }
+            block.improve(table, window, grid, &mut factors, best);
         }
-        choices.push(best);
     }
-    choices
+    survivors.iter().map(Survivors::limit).collect()
 }
