@@ -26,6 +26,8 @@ pub struct Search {
     length: usize,
     /// Values in the order a step needs them: tile by tile, low bits, high bits, neighbours.
     values: Vec<f32>,
+    /// As many zeros: what a sample that stands for no weight is compared with.
+    zeros: Vec<f32>,
     costs: Vec<f32>,
     next: Vec<f32>,
     /// For each sample and group, which predecessor.
@@ -55,7 +57,8 @@ impl Search {
             }
         }
         let (costs, next) = (vec![0.0; states], vec![0.0; states]);
-        Self { state_bits, bits, groups, length, values, costs, next, decisions: Vec::new() }
+        let zeros = vec![0.0; states];
+        Self { state_bits, bits, groups, length, values, zeros, costs, next, decisions: Vec::new() }
     }
 
     #[cfg(target_arch = "x86_64")]
@@ -68,7 +71,8 @@ impl Search {
         self.length
     }
 
-    /// Calls a step for every sample with the number of groups, the decisions to write, the values, the costs and the costs to write.
+    /// Calls a step for every sample with the number of groups, the decisions to write, the values, the costs and the costs to write. A
+    /// sample that is NaN stands for no weight, and every value is right for it.
     #[inline(always)]
     pub(crate) fn step_through(
         &mut self,
@@ -76,12 +80,13 @@ impl Search {
         step: impl Fn(f32, usize, &mut [u8], &[f32], &[f32], &mut [f32]),
     ) {
         for (&sample, decisions) in samples.iter().zip(self.decisions.chunks_exact_mut(self.groups)) {
-            step(sample, self.groups, decisions, &self.values, &self.costs, &mut self.next);
+            let (sample, values) = if sample.is_nan() { (0.0, &self.zeros) } else { (sample, &self.values) };
+            step(sample, self.groups, decisions, values, &self.costs, &mut self.next);
             std::mem::swap(&mut self.costs, &mut self.next);
         }
     }
 
-    /// The circular stream of states for `samples`; `bits x samples` is at least a state's length.
+    /// The circular stream of states for `samples`, NaN where any state will do; `bits x samples` is at least a state's length.
     pub fn tail_biting(&mut self, samples: &[f32]) -> Vec<u16> {
         // A first search, with free ends, finds what the window at the seam should be. Some lengths of the register on either side
         // are as good as the whole block.
@@ -224,6 +229,23 @@ mod tests {
         let found = (0..256).map(|seam| error(&search.search(&samples, Some(seam)))).fold(f64::INFINITY, f64::min);
         assert!((found - least).abs() < 1e-5, "{found} against {least}");
         assert!(error(&search.tail_biting(&samples)) >= least - 1e-5);
+    }
+
+    /// Three weights of one bit a state of twelve: the bits that pad the block are free, and fourteen of them choose three values.
+    #[test]
+    fn weights_fewer_than_a_state_has_bits_get_all_of_them() {
+        let wanted = [0.3f32, -1.2, 0.9];
+        let mut padded = [f32::NAN; 16];
+        padded[..3].copy_from_slice(&wanted);
+        let unit = 1.0 / DEVIATION;
+        let error = |states: &[u16]| -> f32 {
+            let values = states.iter().map(|&state| value(u32::from(state)) as f32 * unit);
+            values.zip(wanted).map(|(value, wanted)| (value - wanted) * (value - wanted)).sum()
+        };
+        let all = (0..1u32 << 14).map(|stream| error(&[0, 1, 2].map(|at| (stream >> at & 4095) as u16)));
+        let least = all.fold(f32::INFINITY, f32::min);
+        let found = error(&Search::new(12, 1, unit).tail_biting(&padded));
+        assert!(found <= least * 1.0001, "{found} against {least}");
     }
 
     #[test]

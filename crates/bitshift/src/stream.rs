@@ -125,8 +125,11 @@ fn factor(byte: u8) -> f32 {
     f32::from_bits(((eighths.div_euclid(8) + 127) as u32) << 23) * EIGHTHS[eighths.rem_euclid(8) as usize]
 }
 
-/// The smallest byte whose factor is not below `ratio`, at least 1.
+/// The smallest byte whose factor is not below `ratio`; 0 where even the smallest would make the block larger than it is by half.
 fn scale_byte(ratio: f64) -> u8 {
+    if 1.5 * ratio < f64::from(factor(1)) {
+        return 0;
+    }
     let fits = |byte: &u8| f64::from(factor(*byte)) >= ratio;
     (1..=255u8).find(fits).unwrap_or(255)
 }
@@ -168,9 +171,8 @@ pub fn encode(
     // its binary logarithm.
     header.scaled = values.len() > SIDE && saved / worth.max(1e-300) > 0.07;
     let scales: Vec<u8> = if header.scaled {
-        let byte = |(energy, block): (&f64, &[f32])| {
-            if *energy == 0.0 { 0 } else { scale_byte((energy / block.len() as f64).sqrt() / deviation / 1.0443) }
-        };
+        let byte =
+            |(energy, block): (&f64, &[f32])| scale_byte((energy / block.len() as f64).sqrt() / deviation / 1.0443);
         energies.iter().zip(values.chunks(SIDE)).map(byte).collect()
     } else {
         Vec::new()
@@ -187,7 +189,8 @@ pub fn encode(
                 0.0,
             ));
         }
-        samples.resize(if weights.len() < SIDE { padded(weights.len(), settings) } else { SIDE }, 0.0);
+        // What a last block is padded with decodes to no weight: any value will do.
+        samples.resize(if weights.len() < SIDE { padded(weights.len(), settings) } else { SIDE }, f32::NAN);
         let inverse = (1.0 / (own * deviation)) as f32;
         samples.iter_mut().for_each(|sample| *sample *= inverse);
         let states = search.tail_biting(&samples);
