@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | [`inputs`] | shapes and contents that break quantisers |
 //! | [`round_trip`] | shapes, data types, non-finite values, error bounds, prefixes |
+//! | [`magnitudes`] | an outlier spares other rows, tiny rows come back tiny |
 //! | [`determinism`] | the same bytes on any number of threads |
 //! | [`hostile`] | truncations and bit flips, above and below the checksums |
 //! | [`description`] | names parse back, every option has a help text |
@@ -16,6 +17,7 @@ pub mod description;
 pub mod determinism;
 pub mod hostile;
 pub mod inputs;
+pub mod magnitudes;
 pub mod round_trip;
 
 /// The first broken promise, as text.

@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use seedpress_codec::{AnyCodec, Registry};
-use seedpress_conformance::{Verdict, description, determinism, hostile, round_trip};
+use seedpress_conformance::{Verdict, description, determinism, hostile, magnitudes, round_trip};
 
 /// Settings whose streams differ in kind from the defaults'. A codec's defaults are covered without being named here.
 const MORE: &[&str] = &[
@@ -87,10 +87,13 @@ fn main() {
     for codec in codecs {
         let name = codec.name();
         type Check = fn(&Registry, &AnyCodec) -> Verdict;
-        let checks: [(&str, Check); 7] = [
+        let checks: [(&str, Check); 10] = [
             ("every_input", round_trip::every_input),
             ("non_finite_values", round_trip::non_finite_values),
             ("every_prefix", round_trip::every_prefix),
+            ("an_outlier_spares_other_rows", magnitudes::an_outlier_spares_other_rows),
+            ("tiny_rows_stay_tiny", magnitudes::tiny_rows_stay_tiny),
+            ("stacked_matrices_are_one_tall_matrix", magnitudes::stacked_matrices_are_one_tall_matrix),
             ("any_thread_count", determinism::any_thread_count),
             ("name_parses_back", description::name_parses_back),
             ("record_bytes", hostile::record_bytes),

@@ -8,6 +8,10 @@ use std::hint::select_unpredictable;
 
 use crate::code::Code;
 
+/// The largest magnitude in steps that is searched: beyond, indices would not fit. A layer whose step is that of ordinary residuals may
+/// meet far larger ones.
+pub(crate) const FURTHEST: f32 = (1 << 22) as f32;
+
 /// Magnitudes are in units of the step; an index beyond the table costs two bits more an octave.
 #[derive(Debug, Clone)]
 pub struct Tables {

@@ -17,7 +17,7 @@ use crate::code::Code;
 use crate::encoder::{Found, Goal, Hunt};
 use crate::pass::{Choice, Outcome, Pass, Rows, Tally};
 use crate::stream::Params;
-use crate::viterbi::Tables;
+use crate::viterbi::{FURTHEST, Tables};
 
 /// What the errors of both layers count, each in its own squared steps. With these, the prefixes lose about alike in decibels.
 const NEAR: f32 = 0.28;
@@ -58,7 +58,7 @@ impl Ahead<'_> {
             let residual = u - near.point(quantizer, k);
             let rate = near.cost(u, 0.0, 2 * usize::from(class) + quantizer, quantizer, k);
             let cost = NEAR * (residual * residual) + rate;
-            ways[count] = Way { cost, k, u: residual.abs() * ratio, class: cell(quantizer, k) + group };
+            ways[count] = Way { cost, k, u: (residual.abs() * ratio).min(FURTHEST), class: cell(quantizer, k) + group };
             count += 1;
         };
         let above = floor + 2 - ((floor ^ parity) & 1);
