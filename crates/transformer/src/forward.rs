@@ -1,0 +1,287 @@
+//! The forward pass in steps: embedding, one block after the other, head.
+
+use std::collections::HashMap;
+
+use rayon::prelude::*;
+
+use crate::attention::{Heads, attend};
+use crate::description::{Attention, Block, Description, FeedForward, Linear, NormSpan, Projections, Residual};
+use crate::error::TransformerError;
+use crate::experts::{mixture, route};
+use crate::layers::{Inputs, Tap, add, linear, network, normalise, normalised};
+use crate::math::tanh;
+use crate::product::{View, multiply};
+use crate::rotary::Turns;
+use crate::weights::Weights;
+
+/// Rows of hidden states that go through a block together, at the least one sequence: intermediate values exist for these alone.
+pub const ROWS: usize = 4096;
+/// Rows of the head's matrix that are widened together.
+const HEAD_ROWS: usize = 16_384;
+
+/// Hidden states of the sequences' tokens, one row a token, sequence after sequence.
+///
+/// # Errors
+/// A token number the model does not know, or a sequence longer than its learned positions.
+pub fn embed(
+    description: &Description,
+    weights: &dyn Weights,
+    sequences: &[&[u32]],
+) -> Result<Vec<f32>, TransformerError> {
+    let (embedding, width) = (&description.embedding, description.width);
+    let row = |tensor: &str, index: usize| weights.values(tensor, index * width..(index + 1) * width);
+    let mut hidden = Vec::with_capacity(sequences.iter().map(|sequence| sequence.len()).sum::<usize>() * width);
+    for sequence in sequences {
+        for (position, &token) in sequence.iter().enumerate() {
+            if token as usize >= description.vocabulary {
+                let what = format!("token {token}, but the model knows {}", description.vocabulary);
+                return Err(TransformerError::Input(what));
+            }
+            let start = hidden.len();
+            hidden.extend(row(&embedding.tokens, token as usize)?.iter().map(|value| value * embedding.scale));
+            let mut more =
+                |values: &[f32]| hidden[start..].iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+            if let Some(positions) = &embedding.positions {
+                if position >= description.context {
+                    let what = format!("a sequence beyond the model's {} positions", description.context);
+                    return Err(TransformerError::Input(what));
+                }
+                more(&row(positions, position)?);
+            }
+            if let Some(types) = &embedding.types {
+                more(&row(types, 0)?);
+            }
+        }
+    }
+    normalised(embedding.norm.as_ref(), weights, hidden, width)
+}
+
+/// Moves hidden states of sequences of these lengths through one block. `tap` sees what each weight multiplies, several times for
+/// many rows: the same calls whatever the number of threads.
+///
+/// # Errors
+/// Weights that cannot be read, and what `tap` returns.
+pub fn block(
+    block: &Block,
+    weights: &dyn Weights,
+    hidden: &mut [f32],
+    lengths: &[usize],
+    tap: &mut Tap<'_>,
+) -> Result<(), TransformerError> {
+    let tokens: usize = lengths.iter().sum();
+    if tokens == 0 {
+        return Ok(());
+    }
+    let width = hidden.len() / tokens;
+    let mut rest = hidden;
+    let mut lengths = lengths;
+    while !lengths.is_empty() {
+        let mut rows = 0;
+        let count = lengths.iter().take_while(|&&length| {
+            let fits = rows == 0 || rows + length <= ROWS;
+            rows += if fits { length } else { 0 };
+            fits
+        });
+        let (group, others) = lengths.split_at(count.count());
+        let (own, after) = rest.split_at_mut(rows * width);
+        halves(block, weights, own, width, group, tap)?;
+        (rest, lengths) = (after, others);
+    }
+    Ok(())
+}
+
+fn halves(
+    block: &Block,
+    weights: &dyn Weights,
+    hidden: &mut [f32],
+    width: usize,
+    lengths: &[usize],
+    tap: &mut Tap<'_>,
+) -> Result<(), TransformerError> {
+    let input = normalised(block.attention_input.as_ref(), weights, hidden.to_vec(), width)?;
+    let change = attention(&block.attention, weights, &input, width, lengths, tap)?;
+    drop(input);
+    if block.residual == Residual::Parallel {
+        let change = normalised(block.attention_output.as_ref(), weights, change, width)?;
+        let more = feed_forward(block, weights, hidden, width, tap)?;
+        let more = normalised(block.feed_forward_output.as_ref(), weights, more, width)?;
+        add(hidden, &change);
+        add(hidden, &more);
+        return Ok(());
+    }
+    join(block.residual, block.attention_output.as_ref(), weights, hidden, change, width)?;
+    let change = feed_forward(block, weights, hidden, width, tap)?;
+    join(block.residual, block.feed_forward_output.as_ref(), weights, hidden, change, width)
+}
+
+/// Adds a half's answer to the residual stream.
+fn join(
+    residual: Residual,
+    norm: Option<&crate::description::Norm>,
+    weights: &dyn Weights,
+    hidden: &mut [f32],
+    change: Vec<f32>,
+    width: usize,
+) -> Result<(), TransformerError> {
+    match (residual, norm) {
+        (Residual::PostNorm, Some(norm)) => {
+            add(hidden, &change);
+            normalise(norm, weights, hidden, width, [width, 0, 1, width])
+        }
+        (_, norm) => {
+            add(hidden, &normalised(norm, weights, change, width)?);
+            Ok(())
+        }
+    }
+}
+
+fn feed_forward(
+    block: &Block,
+    weights: &dyn Weights,
+    hidden: &[f32],
+    width: usize,
+    tap: &mut Tap<'_>,
+) -> Result<Vec<f32>, TransformerError> {
+    let input = normalised(block.feed_forward_input.as_ref(), weights, hidden.to_vec(), width)?;
+    match &block.feed_forward {
+        FeedForward::Dense(mlp) => network(mlp, weights, &input, width, tap),
+        FeedForward::Experts(experts) => mixture(experts, weights, &input, width, tap),
+    }
+}
+
+/// A buffer of rows that hold heads side by side.
+struct Projected {
+    values: Vec<f32>,
+    stride: usize,
+    offset: usize,
+    step: usize,
+}
+
+fn attention(
+    attention: &Attention,
+    weights: &dyn Weights,
+    input: &[f32],
+    width: usize,
+    lengths: &[usize],
+    tap: &mut Tap<'_>,
+) -> Result<Vec<f32>, TransformerError> {
+    let size = attention.head_size;
+    let (queries, keys) = (attention.heads * size, attention.key_heads * size);
+    let mut see = |weights: &[&Linear]| tap(Inputs { weights, rows: input, columns: width });
+    let part = |values, stride, offset, step| Projected { values, stride, offset, step };
+    // One buffer may hold all three; it is turned in place.
+    let mut parts = match &attention.projections {
+        Projections::Separate { query, key, value } => {
+            see(&[query, key, value])?;
+            vec![
+                part(linear(query, weights, input)?, queries, 0, size),
+                part(linear(key, weights, input)?, keys, 0, size),
+                part(linear(value, weights, input)?, keys, 0, size),
+            ]
+        }
+        Projections::Stacked(all) => {
+            see(&[all])?;
+            vec![part(linear(all, weights, input)?, queries + 2 * keys, 0, size)]
+        }
+        Projections::Interleaved(all) => {
+            see(&[all])?;
+            vec![part(linear(all, weights, input)?, 3 * queries, 0, 3 * size)]
+        }
+    };
+    let offsets = match &attention.projections {
+        Projections::Separate { .. } => [0, 0, 0],
+        Projections::Stacked(_) => [0, queries, queries + keys],
+        Projections::Interleaved(_) => [0, size, 2 * size],
+    };
+    let place = |at: usize| if parts.len() == 1 { 0 } else { at };
+    let places = [place(0), place(1), place(2)];
+    let heads = [attention.heads, attention.key_heads];
+    for (at, norm) in [&attention.query_norm, &attention.key_norm].into_iter().enumerate() {
+        let part = &mut parts[places[at]];
+        let (count, size) = match attention.norm_span {
+            NormSpan::Head => (heads[at], size),
+            NormSpan::All => (1, heads[at] * size),
+        };
+        if let Some(norm) = norm {
+            let layout = [part.stride, part.offset + offsets[at], count, part.step];
+            normalise(norm, weights, &mut part.values, size, layout)?;
+        }
+    }
+    if let Some(rotary) = &attention.rotary {
+        let mut turns: HashMap<usize, Turns> = HashMap::new();
+        let mut start = 0;
+        for &length in lengths {
+            let turns = turns.entry(length).or_insert_with(|| Turns::new(rotary, length));
+            for at in 0..2 {
+                let part = &mut parts[places[at]];
+                let rows = &mut part.values[start * part.stride..(start + length) * part.stride];
+                turns.apply(rows, part.stride, offsets[at], heads[at], part.step);
+            }
+            start += length;
+        }
+    }
+    let mut seen = vec![0f32; input.len() / width * queries];
+    let mut sequences = Vec::with_capacity(lengths.len());
+    let (mut start, mut rest) = (0, seen.as_mut_slice());
+    for &length in lengths {
+        let (own, after) = rest.split_at_mut(length * queries);
+        sequences.push((start, length, own));
+        (start, rest) = (start + length, after);
+    }
+    let parts = &parts;
+    sequences.into_par_iter().filter(|(_, length, _)| *length > 0).for_each(|(start, length, result)| {
+        let view = |at: usize| {
+            let part = &parts[places[at]];
+            let values = &part.values[start * part.stride..(start + length) * part.stride];
+            Heads { values: &values[offsets[at]..], stride: part.stride, step: part.step }
+        };
+        attend(attention, [view(0), view(1), view(2)], length, result);
+    });
+    tap(Inputs { weights: &[&attention.output], rows: &seen, columns: queries })?;
+    linear(&attention.output, weights, &seen)
+}
+
+/// The experts that a block's router would choose for these rows of its inputs, `chosen` a row, best first; `None` for a block without.
+///
+/// # Errors
+/// Weights that cannot be read.
+pub fn routes(block: &Block, weights: &dyn Weights, inputs: &[f32]) -> Result<Option<Vec<usize>>, TransformerError> {
+    match &block.feed_forward {
+        FeedForward::Dense(_) => Ok(None),
+        FeedForward::Experts(experts) => {
+            Ok(Some(route(experts, weights, inputs)?.into_iter().map(|(expert, _)| expert).collect()))
+        }
+    }
+}
+
+/// Scores `[rows, vocabulary]` of the next token for each row of hidden states; for encoders the normed rows themselves. The matrix is
+/// widened part by part: hand in a few hundred rows at a time.
+///
+/// # Errors
+/// Weights that cannot be read, and what `tap` returns.
+pub fn head(
+    description: &Description,
+    weights: &dyn Weights,
+    hidden: &[f32],
+    tap: &mut Tap<'_>,
+) -> Result<Vec<f32>, TransformerError> {
+    let width = description.width;
+    let input = normalised(description.head.norm.as_ref(), weights, hidden.to_vec(), width)?;
+    let Some(product) = &description.head.product else { return Ok(input) };
+    tap(Inputs { weights: &[product], rows: &input, columns: width })?;
+    let mut scores = vec![0f32; hidden.len() / width * product.outputs];
+    if scores.is_empty() {
+        return Ok(scores);
+    }
+    for from in (0..product.outputs).step_by(HEAD_ROWS) {
+        let rows = HEAD_ROWS.min(product.outputs - from);
+        let weight = weights.values(&product.weight, from * width..(from + rows) * width)?;
+        multiply(&mut scores[from..], product.outputs, View::new(&input, width), View::new(&weight, width).t());
+    }
+    if let Some(cap) = description.head.soft_cap {
+        scores.par_chunks_mut(description.vocabulary).for_each(|row| {
+            row.iter_mut().for_each(|score| *score = cap * tanh(*score / cap));
+        });
+    }
+    Ok(scores)
+}

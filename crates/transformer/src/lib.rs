@@ -1,0 +1,36 @@
+//! Language models of the Hugging Face kind on a CPU, described by data and run block by block.
+//!
+//! A folder with `config.json`, `model.safetensors` (or shards) and `tokenizer.json` is a model. The configuration becomes a
+//! [`Description`]: which tensor multiplies what, in which order. One forward pass serves every family. It reads weights tensor by
+//! tensor from memory-mapped files, so that a model larger than the memory runs, and shows what every weight multiplies to whoever
+//! collects statistics.
+//!
+//! | module | idea |
+//! | --- | --- |
+//! | [`config`] | from a configuration and the tensors' names to a description; where to add a family |
+//! | [`description`] | a transformer as data |
+//! | [`weights`] | where weights come from |
+//! | [`forward`] | embedding, one block after the other, head |
+//! | [`layers`], `attention`, `experts`, `rotary` | the steps of a block |
+//! | `product`, `math` | matrix products, sums and smooth functions |
+//! | [`model`] | a folder opened |
+//! | [`error`] | what keeps a model from being read or run |
+
+mod attention;
+pub mod config;
+pub mod description;
+pub mod error;
+mod experts;
+pub mod forward;
+pub mod layers;
+mod math;
+pub mod model;
+mod product;
+mod rotary;
+pub mod weights;
+
+pub use description::{Description, Linear};
+pub use error::TransformerError;
+pub use layers::{Inputs, Tap};
+pub use model::Transformer;
+pub use weights::{MappedWeights, Replaced, Weights};
