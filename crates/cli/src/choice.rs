@@ -58,6 +58,16 @@ impl Choice {
         Ok(Self { rule: Rule::Plan(plan, path.to_owned()), small, patterns: Patterns::default() })
     }
 
+    /// What a plan assumed where nothing was measured, a line each.
+    pub fn assumptions(&self) -> Vec<String> {
+        match &self.rule {
+            Rule::Plan(plan, path) => {
+                plan.assumptions().iter().map(|line| format!("{} assumes: {line}", path.display())).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Another bound for small tensors.
     pub fn keep_below(mut self, below: Option<usize>) -> Self {
         if let Some(below) = below {

@@ -82,6 +82,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
         (None, None) => return Err(Failure::usage("name a codec with --codec or a plan with --plan")),
     };
     let choice = codec.keep_below(arguments.keep_below).only(&arguments.include, &arguments.exclude);
+    if !arguments.common.quiet {
+        choice.assumptions().iter().for_each(|line| note!("{line}"));
+    }
     let zoo = arguments.input.to_str().and_then(seedpress_zoo::info).filter(|_| !arguments.input.exists());
     if let Some(info) = zoo {
         let model = Zoo::open(info.name)?;

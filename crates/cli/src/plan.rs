@@ -149,6 +149,9 @@ fn table(plan: &Plan) -> String {
         let (tensor, codec, cost) = (&assignment.tensor, name(&assignment.codec), assignment.cost);
         text += &format!("{tensor:wide$}  {codec:long$}  {bits:>11.3}  {share:>7.1} %  {cost:>10.3e}\n");
     }
+    for assumption in &plan.assumptions {
+        text += &format!("assumed: {assumption}\n");
+    }
     if let Some(joint) = plan.joint {
         let uniform = plan.uniform.map_or_else(String::new, |value| format!(", {value:.3e} at one rate for all"));
         text += &format!("divergence of the whole model on calibration data: {joint:.3e}{uniform}\n");

@@ -134,7 +134,9 @@ fn a_plan_is_made_edited_and_followed() {
     save_safetensors(&here.join("model.safetensors"), &tensors, &BTreeMap::new()).unwrap();
     let table = succeeds(here, "plan model.safetensors --bits 4 --codec ecsq -o plan.toml");
     assert!(table.contains("big.weight") && !table.contains("bias"), "{table}");
-    succeeds(here, "compress model.safetensors --plan plan.toml -o m.sdp");
+    assert!(table.contains("assumed: the model's answers were not measured"), "{table}");
+    let followed = seedpress(here, "compress model.safetensors --plan plan.toml -o m.sdp");
+    assert!(String::from_utf8_lossy(&followed.stderr).contains("plan.toml assumes: "), "{followed:?}");
     let size = |name: &str| std::fs::metadata(here.join(name)).unwrap().len();
     let weights = 128 * 64 + 32 * 64 + 32;
     assert!(8 * size("m.sdp") <= 4 * weights && 8 * size("m.sdp") > 39 * weights / 10, "{} bytes", size("m.sdp"));

@@ -22,13 +22,14 @@ use serde::Deserialize;
 use toml::Spanned;
 use wildmatch::WildMatch;
 
-use crate::search::Plan;
+use crate::plan::Plan;
 
 /// A plan as read.
 #[derive(Debug, Clone)]
 pub struct PlanFile {
     /// Tensors with fewer weights, and those of rank 0 and 1, are kept as they are.
     pub keep_below: usize,
+    assumptions: Vec<String>,
     rules: Vec<(String, WildMatch, AnyCodec)>,
 }
 
@@ -45,13 +46,14 @@ struct Document {
     tensor: Vec<Rule>,
 }
 
-/// Only `keep_below` matters; the rest tells readers what the plan was made for.
+/// Only `keep_below` changes what is stored; the rest tells readers what the plan was made for.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[allow(dead_code)]
 struct Head {
     model: String,
     costs: String,
+    assumed: Vec<String>,
     target_bytes: u64,
     file_bytes: u64,
     bits_per_weight: f64,
@@ -65,6 +67,7 @@ impl Default for Head {
         Self {
             model: String::new(),
             costs: String::new(),
+            assumed: Vec::new(),
             target_bytes: 0,
             file_bytes: 0,
             bits_per_weight: 0.0,
@@ -125,10 +128,16 @@ impl PlanFile {
             }
         }
         if problems.is_empty() {
-            Ok(Self { keep_below: document.plan.keep_below as usize, rules })
+            let Head { keep_below, assumed, .. } = document.plan;
+            Ok(Self { keep_below: keep_below as usize, assumptions: assumed, rules })
         } else {
             Err(PlanFileError(problems.join("\n")))
         }
+    }
+
+    /// What was assumed where costs were not measured, a sentence each.
+    pub fn assumptions(&self) -> &[String] {
+        &self.assumptions
     }
 
     /// The codec for a tensor that is not kept: that of the first rule whose pattern matches its name.
@@ -167,6 +176,10 @@ pub fn to_toml(plan: &Plan, command: &str, keep_below: usize, otherwise: &AnyCod
         format!("squared errors, weighed for the profile {}", profile.name())
     });
     let _ = writeln!(text, "costs = {}", quoted(&costs));
+    if !plan.assumptions.is_empty() {
+        let lines: String = plan.assumptions.iter().map(|line| format!("  {},\n", quoted(line))).collect();
+        let _ = writeln!(text, "assumed = [\n{lines}]");
+    }
     let _ = writeln!(text, "target_bytes = {}", plan.target);
     let _ = writeln!(text, "file_bytes = {}", plan.bytes);
     let _ = writeln!(text, "bits_per_weight = {:.4}", plan.bits());
@@ -203,7 +216,7 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::search::Assignment;
+    use crate::plan::Assignment;
 
     fn parse(text: &str) -> Result<PlanFile, String> {
         PlanFile::parse(Path::new("p.toml"), text, &seedpress::registry()).map_err(|error| error.to_string())
@@ -228,10 +241,11 @@ mod tests {
             profile: None,
             joint: Some(2e-5),
             uniform: Some(1.0),
+            assumptions: vec!["a \"b\" is assumed".to_owned()],
         };
         let text = to_toml(&plan, "seedpress plan", 512, &registry.parse("q8_0").unwrap());
         let back = parse(&text).unwrap();
-        assert_eq!(back.keep_below, 512);
+        assert_eq!((back.keep_below, back.assumptions()), (512, ["a \"b\" is assumed".to_owned()].as_slice()));
         let codec = |name: &str| back.codec(name).unwrap().name();
         assert_eq!(codec("a.weight"), "trellis:bits=1.969");
         assert_eq!((codec("b\\.weight").as_str(), codec("c").as_str()), ("rtn:bits=3+ans", "q8_0"));

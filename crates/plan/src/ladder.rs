@@ -77,6 +77,11 @@ impl Ladder {
         }
         Ok(Self { text: text.split_whitespace().collect::<Vec<_>>().join(" "), rungs })
     }
+
+    /// Whether any rung uses input statistics: all of them are then compared by the errors of layers' outputs.
+    pub(crate) fn is_calibrated(&self) -> bool {
+        self.rungs.iter().any(|rung| rung.codec.capabilities().uses_calibration)
+    }
 }
 
 fn options_of(name: &str) -> impl Iterator<Item = &str> {

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Divergence is measured on calibration data, never on the data that evaluates a model; a model without such data gets a [`Profile`]:
-//! relative squared errors weighed by what layers of a kind were measured to be worth. Allocation over measured rate-distortion
+//! relative squared errors weighed by what layers of a kind were measured to be worth, near one rate for all. Allocation over measured rate-distortion
 //! points is the method of Y. Shoham, A. Gersho, "Efficient bit allocation for an arbitrary set of quantizers", IEEE Trans. ASSP 36
 //! (9), 1988.
 //!
@@ -20,7 +20,7 @@
 //! | [`profile`] | what it costs where nothing can be measured |
 //! | [`allocate`] | the best choice for a budget |
 //! | [`curve`] | between the measured rates |
-//! | [`search`] | the plan for a size: exact files, joint divergence, refinement |
+//! | `search`, `fit`, `refine` | the plan for a size: exact files, joint divergence, refinement |
 //! | [`options`] | a plan as a row of an experiment |
 //! | [`file`] | a plan as TOML that people edit |
 
@@ -28,10 +28,13 @@ pub mod allocate;
 pub mod curve;
 pub mod error;
 pub mod file;
+mod fit;
 pub mod ladder;
 pub mod options;
+mod plan;
 pub mod profile;
-pub mod search;
+mod refine;
+mod search;
 pub mod sensitivity;
 pub mod subject;
 
@@ -39,7 +42,8 @@ pub use error::PlanError;
 pub use file::PlanFile;
 pub use ladder::Ladder;
 pub use options::Options;
+pub use plan::{Assignment, Plan, Target};
 pub use profile::Profile;
-pub use search::{Assignment, Plan, Target, plan};
+pub use search::plan;
 pub use sensitivity::Sensitivity;
 pub use subject::{Context, Part, Store, Subject};

@@ -11,8 +11,8 @@ use seedpress_codec::{
 use serde::{Deserialize, Serialize};
 
 use crate::ladder::Ladder;
+use crate::plan::Target;
 use crate::profile::Profile;
-use crate::search::Target;
 
 /// Options of a plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

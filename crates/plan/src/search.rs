@@ -8,6 +8,9 @@
 //!    measures the whole model with one tensor a little larger, then a little smaller, scales its curve to that slope, and allocates
 //!    again. A plan is only replaced by one that is better on the calibration data.
 //!
+//! Without data nothing can be compared but what a profile assumes, so the rates of tensors stay within a margin of one rate for all,
+//! tables of a vocabulary never fall below it, and one rate for all is taken where the profile itself finds nothing better.
+//!
 //! The choice is deterministic for the same measurements; measurements are floating-point runs of a model and may differ in the last
 //! digits between machines. A written plan gives the same bytes everywhere.
 
@@ -17,74 +20,14 @@ use seedpress_checkpoint::Container;
 use seedpress_codec::{AnyCodec, Record};
 use serde::{Deserialize, Serialize};
 
-use crate::allocate::{Choice, allocate, least};
 use crate::curve::{Candidate, candidates};
 use crate::error::PlanError;
-use crate::ladder::{Ladder, Rate};
-use crate::profile::Profile;
+use crate::fit::SPREAD;
+use crate::ladder::Ladder;
+use crate::plan::{Assignment, Plan, Target};
+use crate::profile::{Profile, vocabulary};
 use crate::sensitivity::{self, Point, Sensitivity, decode, diverge, encode, load_all};
 use crate::subject::{Context, Subject, fingerprint, key};
-
-/// The size to reach.
-#[derive(Debug, Clone)]
-pub enum Target {
-    /// Bits per weight of the whole file.
-    Bits(f64),
-    /// Times smaller than 32-bit floats.
-    Ratio(f64),
-    /// Bytes of the whole file.
-    Bytes(u64),
-    /// The file that one codec makes of every tensor that the small-tensor policy does not keep.
-    Like(AnyCodec),
-}
-
-/// What a plan does with one tensor.
-#[derive(Debug, Clone)]
-pub struct Assignment {
-    /// The tensor.
-    pub tensor: String,
-    /// Number of weights.
-    pub weights: u64,
-    /// The codec that stores it.
-    pub codec: AnyCodec,
-    /// Bytes of its record.
-    pub bytes: u64,
-    /// Divergence expected from this tensor alone.
-    pub cost: f64,
-}
-
-/// Which codec for which tensor.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// The model it was made for.
-    pub model: String,
-    /// One an undecided tensor, in the order of the file. Kept tensors are not listed.
-    pub assignments: Vec<Assignment>,
-    /// Bytes of the whole file that was allowed.
-    pub target: u64,
-    /// Bytes of the whole file.
-    pub bytes: u64,
-    /// Weights in the whole model.
-    pub weights: u64,
-    /// The profile that stood in for measured costs, if one did.
-    pub profile: Option<Profile>,
-    /// Divergence of the whole model on calibration data, where it can be measured.
-    pub joint: Option<f64>,
-    /// The same for the uniform choice of this size, where the ladder has one.
-    pub uniform: Option<f64>,
-}
-
-impl Plan {
-    /// The sum of the expected divergences.
-    pub fn cost(&self) -> f64 {
-        self.assignments.iter().map(|assignment| assignment.cost).sum()
-    }
-
-    /// Bits per weight of the whole file.
-    pub fn bits(&self) -> f64 {
-        8.0 * self.bytes as f64 / self.weights as f64
-    }
-}
 
 /// What is stored of a plan: codecs by name.
 #[derive(Serialize, Deserialize)]
@@ -94,6 +37,7 @@ struct Saved {
     bytes: u64,
     joint: Option<f64>,
     uniform: Option<f64>,
+    assumptions: Vec<String>,
 }
 
 /// Makes a plan. `profile` replaces measured costs; without one they are measured where the model allows it and guessed from the kinds
@@ -141,32 +85,43 @@ pub fn plan(
         profile,
         joint: saved.joint,
         uniform: saved.uniform,
+        assumptions: saved.assumptions,
     };
     Ok((plan, sensitivity))
 }
 
 /// One choice a free part, with the file it makes.
 #[derive(Debug, Clone)]
-struct Settled {
-    chosen: Vec<Candidate>,
-    bytes: u64,
-    joint: Option<f64>,
+pub(crate) struct Allocation {
+    pub(crate) chosen: Vec<Candidate>,
+    pub(crate) bytes: u64,
+    pub(crate) joint: Option<f64>,
 }
 
-struct Search<'a> {
-    subject: &'a dyn Subject,
+impl Allocation {
+    fn cost(&self) -> f64 {
+        self.chosen.iter().map(|candidate| candidate.cost).sum()
+    }
+}
+
+pub(crate) struct Search<'a> {
+    pub(crate) subject: &'a dyn Subject,
     context: &'a Context<'a>,
-    free: &'a [usize],
+    pub(crate) free: &'a [usize],
     /// Candidates of each free part, with interpolated or measured bytes and costs.
-    curves: Vec<Vec<Candidate>>,
+    pub(crate) curves: Vec<Vec<Candidate>>,
     /// The same with the costs of a profile.
-    guessed: Vec<Vec<Candidate>>,
+    pub(crate) guessed: Vec<Vec<Candidate>>,
     /// Records of all parts as `raw` stores them where they are kept, `None` for free ones.
-    kept: Vec<Option<Record>>,
+    pub(crate) kept: Vec<Option<Record>>,
     /// What was encoded: record and its length, by free part and codec name.
-    coded: HashMap<(usize, String), (Record, u64)>,
-    /// Whether the whole model can be measured.
-    measurable: bool,
+    pub(crate) coded: HashMap<(usize, String), (Record, u64)>,
+    /// One codec for every tensor at the size of the search, where there is one.
+    pub(crate) common: Option<Allocation>,
+    /// The profile that stands in for measurements of the whole model.
+    profile: Option<Profile>,
+    /// Whether output errors count in place of the weights' own.
+    calibrated: bool,
     /// Measurements of the whole model so far, and expected.
     steps: (usize, usize),
 }
@@ -188,10 +143,7 @@ fn curves(
 }
 
 /// Changes when the search does: kept plans are then made anew, from the measurements that stay.
-const VERSION: u32 = 2;
-
-/// Times a file is encoded anew to meet its target.
-const ATTEMPTS: usize = 24;
+const VERSION: u32 = 3;
 
 impl<'a> Search<'a> {
     fn start(
@@ -215,60 +167,123 @@ impl<'a> Search<'a> {
         // Relative errors alone come close to the optimum, and sometimes nearer than single tensors can tell.
         let guess = Profile::guess(subject.parts());
         let guessed = self::curves(subject, ladder, sensitivity, Some(guess), context)?;
-        let measurable = profile.is_none();
-        let free = &sensitivity.free;
-        Ok(Self { subject, context, free, curves, guessed, kept, coded: HashMap::new(), measurable, steps: (0, 0) })
+        Ok(Self {
+            subject,
+            context,
+            free: &sensitivity.free,
+            curves,
+            guessed,
+            kept,
+            coded: HashMap::new(),
+            common: None,
+            profile,
+            calibrated: ladder.is_calibrated(),
+            steps: (0, 0),
+        })
     }
 
     fn run(mut self, target: &Target, rounds: usize) -> Result<Saved, PlanError> {
         let weights: u64 = self.subject.parts().iter().map(|part| part.weights).sum();
         self.steps.1 = 3 + rounds * (2 * self.free.len() + 1);
-        let mut uniform = None;
         let size = match target {
             Target::Bits(bits) => (bits * weights as f64 / 8.0) as u64,
             Target::Ratio(ratio) => (4.0 * weights as f64 / ratio) as u64,
             Target::Bytes(bytes) => *bytes,
             Target::Like(codec) => {
-                let (name, rate) = (codec.name(), None);
-                // What this codec costs each tensor alone is known where the ladder holds it; elsewhere as much as its equals in size.
-                let known = |curve: &Vec<Candidate>| curve.iter().find(|candidate| candidate.name == name).cloned();
-                let unknown = Candidate { codec: codec.clone(), name: name.clone(), rate, bytes: 0, cost: f64::NAN };
-                let chosen = self.curves.iter().map(|curve| known(curve).unwrap_or(unknown.clone())).collect();
-                let mut settled = self.settled(chosen)?;
-                for (candidate, curve) in settled.chosen.iter_mut().zip(&self.curves).filter(|(c, _)| c.cost.is_nan()) {
-                    let near = curve.iter().min_by_key(|other| other.bytes.abs_diff(candidate.bytes));
-                    candidate.cost = near.map_or(0.0, |near| near.cost);
-                }
-                let bytes = settled.bytes;
-                uniform = Some(settled);
+                let like = self.like(codec)?;
+                let bytes = like.bytes;
+                self.common = Some(like);
                 bytes
             }
         };
-        let ones = vec![1.0; self.free.len()];
-        let mut best = self.fit(size, &ones)?;
-        if uniform.is_none() {
-            uniform = self.uniform(size)?;
+        if self.common.is_none() {
+            self.common = self.uniform(size)?;
         }
-        let mut plain = None;
-        if self.measurable {
-            self.join(&mut best)?;
-            let mut guess = self.guess(size, &ones)?;
-            if self.join(&mut guess)? < best.joint.unwrap_or(f64::INFINITY) {
-                best = guess;
-            }
-            if let Some(uniform) = &mut uniform {
-                self.join(uniform)?;
-                plain = uniform.joint;
-                if uniform.joint < best.joint {
-                    best = uniform.clone();
-                }
-            }
-            best = self.refine(best, size, rounds)?;
-        }
+        let (best, assumptions) = match self.profile {
+            Some(profile) => self.by_profile(profile, size)?,
+            None => (self.by_measuring(size, rounds)?, Vec::new()),
+        };
         let choices = best.chosen.iter().enumerate().map(|(free, candidate)| {
             (candidate.name.clone(), self.coded[&(free, candidate.name.clone())].1, candidate.cost)
         });
-        Ok(Saved { choices: choices.collect(), target: size, bytes: best.bytes, joint: best.joint, uniform: plain })
+        let uniform = self.common.as_ref().and_then(|common| common.joint);
+        let choices = choices.collect();
+        Ok(Saved { choices, target: size, bytes: best.bytes, joint: best.joint, uniform, assumptions })
+    }
+
+    /// The choice that is best on the model's own answers, never worse than one codec for all.
+    fn by_measuring(&mut self, size: u64, rounds: usize) -> Result<Allocation, PlanError> {
+        let ones = vec![1.0; self.free.len()];
+        let mut best = self.fit(size, &ones)?;
+        self.join(&mut best)?;
+        let mut guess = self.guess(size, &ones)?;
+        if self.join(&mut guess)? < best.joint.unwrap_or(f64::INFINITY) {
+            best = guess;
+        }
+        if let Some(mut common) = self.common.take() {
+            if self.join(&mut common)? < best.joint.unwrap_or(f64::INFINITY) {
+                best = common.clone();
+            }
+            self.common = Some(common);
+        }
+        self.refine(best, size, rounds)
+    }
+
+    /// The choice that a profile finds best near one codec for all, by errors of what was really encoded; with what was assumed.
+    fn by_profile(&mut self, profile: Profile, size: u64) -> Result<(Allocation, Vec<String>), PlanError> {
+        let parts = self.subject.parts();
+        let weights = profile.weights(parts);
+        let mut assumptions = vec![format!(
+            "the model's answers were not measured: a tensor costs its squared error relative to its energy, weighed for the profile {}",
+            profile.name()
+        )];
+        let tables = vocabulary(parts).into_iter().zip(parts).zip(&weights);
+        for ((_, part), weight) in tables.filter(|((table, part), _)| *table && !part.kept) {
+            assumptions.push(format!("{} is a table of a vocabulary and counts {weight:.1} times a layer", part.name));
+        }
+        let ones = vec![1.0; self.free.len()];
+        let Some(mut common) = self.common.clone() else { return Ok((self.fit(size, &ones)?, assumptions)) };
+        assumptions.push(format!(
+            "no tensor is further than {SPREAD} bit a weight from the rate of one codec for all, and no table of a vocabulary below it"
+        ));
+        self.stay_near(&common);
+        let mut best = self.fit(size, &ones)?;
+        self.assess(&mut best, &weights)?;
+        self.assess(&mut common, &weights)?;
+        if common.cost() < best.cost() {
+            assumptions.push("one codec for all is the best that this profile finds".to_owned());
+            best = common;
+        }
+        Ok((best, assumptions))
+    }
+
+    /// Puts what a profile makes of real errors in place of interpolated costs.
+    fn assess(&self, allocation: &mut Allocation, weights: &[f64]) -> Result<(), PlanError> {
+        for (free, candidate) in allocation.chosen.iter_mut().enumerate() {
+            self.context.check()?;
+            let part = self.free[free];
+            let original = self.subject.load(part).map_err(PlanError::Subject)?;
+            let (record, _) = &self.coded[&(free, candidate.name.clone())];
+            let (_, decoded) = decode(record, &self.subject.parts()[part].name, self.context)?;
+            let point = sensitivity::compare(self.subject, part, &original, &decoded, self.calibrated)?;
+            candidate.cost = weights[part] * point.error();
+        }
+        Ok(())
+    }
+
+    /// The file that one codec makes, which need not be of the ladder.
+    fn like(&mut self, codec: &AnyCodec) -> Result<Allocation, PlanError> {
+        let (name, rate) = (codec.name(), None);
+        // What this codec costs each tensor alone is known where the ladder holds it; elsewhere as much as its equals in size.
+        let known = |curve: &Vec<Candidate>| curve.iter().find(|candidate| candidate.name == name).cloned();
+        let unknown = Candidate { codec: codec.clone(), name: name.clone(), rate, bytes: 0, cost: f64::NAN };
+        let chosen = self.curves.iter().map(|curve| known(curve).unwrap_or(unknown.clone())).collect();
+        let mut settled = self.settled(chosen)?;
+        for (candidate, curve) in settled.chosen.iter_mut().zip(&self.curves).filter(|(c, _)| c.cost.is_nan()) {
+            let near = curve.iter().min_by_key(|other| other.bytes.abs_diff(candidate.bytes));
+            candidate.cost = near.map_or(0.0, |near| near.cost);
+        }
+        Ok(settled)
     }
 
     /// Encodes a part, once a codec.
@@ -287,12 +302,12 @@ impl<'a> Search<'a> {
     }
 
     /// Encodes a choice and builds its file.
-    fn settled(&mut self, mut chosen: Vec<Candidate>) -> Result<Settled, PlanError> {
+    pub(crate) fn settled(&mut self, mut chosen: Vec<Candidate>) -> Result<Allocation, PlanError> {
         for (free, candidate) in chosen.iter_mut().enumerate() {
             candidate.bytes = self.code(free, candidate)?;
         }
         let bytes = self.file(&chosen)?.to_bytes().len() as u64;
-        Ok(Settled { chosen, bytes, joint: None })
+        Ok(Allocation { chosen, bytes, joint: None })
     }
 
     fn file(&self, chosen: &[Candidate]) -> Result<Container, PlanError> {
@@ -304,87 +319,8 @@ impl<'a> Search<'a> {
         self.subject.file(records.into_iter().flatten().collect()).map_err(PlanError::Subject)
     }
 
-    /// The best choice for a size, each curve scaled by a factor.
-    fn fit(&mut self, size: u64, scales: &[f64]) -> Result<Settled, PlanError> {
-        let mut best: Option<(f64, Settled)> = None;
-        let mut smallest = u64::MAX;
-        // A file a thousandth below its target leaves nothing worth another encode.
-        let close = size as i64 / 1000;
-        // What may be spent on records: corrected by how far the last file was from its target.
-        let mut budget = size as i64;
-        for _ in 0..ATTEMPTS {
-            let choices = |free: usize, curve: &[Candidate]| {
-                curve.iter().map(|candidate| self.choice(free, candidate, scales[free])).collect()
-            };
-            let items: Vec<Vec<Choice>> =
-                self.curves.iter().enumerate().map(|(free, curve)| choices(free, curve)).collect();
-            let floor = least(&items);
-            let indices = allocate(&items, floor.max(budget.max(0) as u64)).ok_or(PlanError::Nothing)?;
-            let chosen = indices.iter().zip(&self.curves).map(|(&index, curve)| curve[index].clone()).collect();
-            let settled = self.settled(chosen)?;
-            let left = size as i64 - settled.bytes as i64;
-            smallest = smallest.min(settled.bytes);
-            if left >= 0 {
-                let pairs = settled.chosen.iter().zip(scales);
-                let cost: f64 = pairs.map(|(candidate, scale)| candidate.cost * scale).sum();
-                if best.as_ref().is_none_or(|(least, _)| cost < *least) {
-                    best = Some((cost, settled));
-                }
-            }
-            if (0..=close).contains(&left) || (left < 0 && budget <= floor as i64) {
-                break;
-            }
-            budget += left;
-        }
-        best.map(|(_, settled)| settled).ok_or(PlanError::OutOfReach { target: size, least: smallest })
-    }
-
-    /// What a profile would choose, at the costs that were measured.
-    fn guess(&mut self, size: u64, scales: &[f64]) -> Result<Settled, PlanError> {
-        std::mem::swap(&mut self.curves, &mut self.guessed);
-        let settled = self.fit(size, scales);
-        std::mem::swap(&mut self.curves, &mut self.guessed);
-        let mut settled = settled?;
-        for (candidate, curve) in settled.chosen.iter_mut().zip(&self.curves) {
-            if let Some(measured) = curve.iter().find(|other| other.name == candidate.name) {
-                candidate.cost = measured.cost;
-            }
-        }
-        Ok(settled)
-    }
-
-    /// A candidate as the allocator sees it: real bytes where they are known.
-    fn choice(&self, free: usize, candidate: &Candidate, scale: f64) -> Choice {
-        let coded = self.coded.get(&(free, candidate.name.clone()));
-        Choice { bytes: coded.map_or(candidate.bytes, |(_, bytes)| *bytes), cost: candidate.cost * scale }
-    }
-
-    /// The same rate for every tensor, in the first family of the ladder; `None` where there is none or its lowest rate is too large.
-    fn uniform(&mut self, size: u64) -> Result<Option<Settled>, PlanError> {
-        let mut rates: Vec<Rate> = self.curves[0].iter().filter_map(|candidate| candidate.rate.clone()).collect();
-        let Some(family) = rates.first().map(|rate| rate.family.clone()) else { return Ok(None) };
-        rates.retain(|rate| rate.family == family);
-        rates.sort_by(|a, b| b.bits.total_cmp(&a.bits));
-        let kept: u64 = self.kept.iter().flatten().map(|record| record.to_bytes().len() as u64).sum();
-        for rate in rates {
-            // One ladder for all: every curve has the same rates.
-            let at = |curve: &Vec<Candidate>| curve.iter().find(|other| other.rate.as_ref() == Some(&rate)).cloned();
-            let chosen: Vec<Candidate> = self.curves.iter().filter_map(at).collect();
-            let expected = chosen.iter().enumerate().map(|(free, candidate)| self.choice(free, candidate, 1.0).bytes);
-            // Interpolated sizes rule out most rates without encoding anything.
-            if expected.sum::<u64>() + kept > size + size / 50 {
-                continue;
-            }
-            let settled = self.settled(chosen)?;
-            if settled.bytes <= size {
-                return Ok(Some(settled));
-            }
-        }
-        Ok(None)
-    }
-
     /// Measures the whole model.
-    fn join(&mut self, settled: &mut Settled) -> Result<f64, PlanError> {
+    pub(crate) fn join(&mut self, settled: &mut Allocation) -> Result<f64, PlanError> {
         let parts: Vec<_> = self.free.iter().map(|&part| &self.subject.parts()[part].hash).collect();
         let names: Vec<_> = settled.chosen.iter().map(|c| (&c.name, c.codec.formats())).collect();
         let key = key(&serde_json::json!(["joint", fingerprint(self.subject), parts, names]));
@@ -401,61 +337,5 @@ impl<'a> Search<'a> {
         })?;
         settled.joint = Some(joint);
         Ok(joint)
-    }
-
-    /// Scales each curve to the slope that the whole model shows, and allocates again.
-    fn refine(&mut self, mut best: Settled, size: u64, rounds: usize) -> Result<Settled, PlanError> {
-        // What the curve of each tensor is worth with everything else compressed.
-        let mut scales = vec![1.0; self.free.len()];
-        for _ in 0..rounds {
-            let around = self.slopes(&best, &scales)?;
-            let mut better = None;
-            // The whole way, then half of it: far from where the slopes were taken they need not hold.
-            for part in [1.0, 0.5] {
-                let tried: Vec<f64> =
-                    scales.iter().zip(&around).map(|(&old, &new): (&f64, &f64)| old * (new / old).powf(part)).collect();
-                let mut settled = self.fit(size, &tried)?;
-                if self.join(&mut settled)? < best.joint.unwrap_or(f64::INFINITY) {
-                    better = Some((settled, tried));
-                    break;
-                }
-            }
-            match better {
-                Some((settled, tried)) => (best, scales) = (settled, tried),
-                None => break,
-            }
-        }
-        Ok(best)
-    }
-
-    /// The factor for each curve that makes its slope what the whole model shows around a choice; the old one where nothing moves.
-    fn slopes(&mut self, around: &Settled, scales: &[f64]) -> Result<Vec<f64>, PlanError> {
-        let mut found = scales.to_vec();
-        for free in 0..self.free.len() {
-            let now = around.chosen[free].clone();
-            // Half a bit a weight up and down, or to the next choice beyond: smaller steps drown in the scatter of rounding errors.
-            let step = self.subject.parts()[self.free[free]].weights / 16;
-            let beyond = |candidate: &&Candidate| candidate.bytes >= now.bytes + step && candidate.cost < now.cost;
-            let below = |candidate: &&Candidate| candidate.bytes + step <= now.bytes && candidate.cost > now.cost;
-            let up = self.curves[free].iter().filter(beyond).min_by_key(|candidate| candidate.bytes).cloned();
-            let down = self.curves[free].iter().filter(below).max_by_key(|candidate| candidate.bytes).cloned();
-            let mut at = |candidate: Option<Candidate>| -> Result<(f64, f64), PlanError> {
-                let mut chosen = around.chosen.clone();
-                let cost = candidate.as_ref().map_or(now.cost, |candidate| candidate.cost);
-                let Some(candidate) = candidate else {
-                    return Ok((cost, around.joint.unwrap_or(f64::NAN)));
-                };
-                chosen[free] = candidate;
-                let mut settled = self.settled(chosen)?;
-                Ok((cost, self.join(&mut settled)?))
-            };
-            let ((low, joint_low), (high, joint_high)) = (at(up)?, at(down)?);
-            let factor = (joint_high - joint_low) / (high - low);
-            // Noise can make a slope vanish or turn; a tensor never becomes worthless for that.
-            if factor.is_finite() {
-                found[free] = factor.clamp(scales[free] / 8.0, scales[free] * 8.0);
-            }
-        }
-        Ok(found)
     }
 }

@@ -58,12 +58,10 @@ impl Sensitivity {
     pub fn costs(&self, subject: &dyn Subject, ladder: &Ladder, profile: Option<Profile>) -> Vec<Vec<f64>> {
         let measured = self.points.iter().flatten().all(|point| point.divergence.is_some());
         let profile = profile.or_else(|| (!measured).then(|| Profile::guess(subject.parts())));
-        let of_part = |(points, &part): (&Vec<Point>, &usize)| match profile {
+        let weights = profile.map(|profile| profile.weights(subject.parts()));
+        let of_part = |(points, &part): (&Vec<Point>, &usize)| match &weights {
             None => smoothed(points, ladder),
-            Some(profile) => {
-                let factor = profile.factor(&subject.parts()[part].layer_type);
-                points.iter().map(|point| factor * point.error()).collect()
-            }
+            Some(weights) => points.iter().map(|point| weights[part] * point.error()).collect(),
         };
         self.points.iter().zip(&self.free).map(of_part).collect()
     }
@@ -119,8 +117,7 @@ pub fn measure(
     }
     let fingerprint = fingerprint(subject);
     let total = free.len() * ladder.rungs.len();
-    // Rungs are compared by one measure: that of the calibrated ones, if there are any.
-    let calibrated = ladder.rungs.iter().any(|rung| rung.codec.capabilities().uses_calibration);
+    let calibrated = ladder.is_calibrated();
     // Only loaded where something has to be measured.
     let mut whole: Option<Vec<Tensor>> = None;
     let mut points = Vec::with_capacity(free.len());
@@ -137,15 +134,7 @@ pub fn measure(
                 let original = subject.load(part).map_err(PlanError::Subject)?;
                 let record = encode(subject, part, &original, &rung.codec, context)?;
                 let (bytes, decoded) = decode(&record, &parts[part].name, context)?;
-                let (mut squared_error, mut energy) = (0.0, 0.0);
-                let pairs = original.values().iter().zip(decoded.values());
-                for (&w, &v) in pairs.filter(|(w, v)| w.is_finite() && v.is_finite()) {
-                    squared_error += (f64::from(w) - f64::from(v)).powi(2);
-                    energy += f64::from(w).powi(2);
-                }
-                let inputs = if calibrated { subject.calibration(part).map_err(PlanError::Subject)? } else { None };
-                let output_error = inputs.and_then(|inputs| output_error(&original, &decoded, inputs));
-                let mut point = Point { bytes, squared_error, energy, output_error, divergence: None };
+                let mut point = Point { bytes, ..compare(subject, part, &original, &decoded, calibrated)? };
                 if divergence {
                     let tensors = match &mut whole {
                         Some(tensors) => tensors,
@@ -161,6 +150,25 @@ pub fn measure(
         points.push(of_part);
     }
     Ok(Sensitivity { free, points })
+}
+
+/// What became of a tensor, without its bytes; with `calibrated` what its layer's outputs lose, too.
+pub(crate) fn compare(
+    subject: &dyn Subject,
+    part: usize,
+    original: &Tensor,
+    decoded: &Tensor,
+    calibrated: bool,
+) -> Result<Point, PlanError> {
+    let (mut squared_error, mut energy) = (0.0, 0.0);
+    let pairs = original.values().iter().zip(decoded.values());
+    for (&w, &v) in pairs.filter(|(w, v)| w.is_finite() && v.is_finite()) {
+        squared_error += (f64::from(w) - f64::from(v)).powi(2);
+        energy += f64::from(w).powi(2);
+    }
+    let inputs = if calibrated { subject.calibration(part).map_err(PlanError::Subject)? } else { None };
+    let output_error = inputs.and_then(|inputs| output_error(original, decoded, inputs));
+    Ok(Point { bytes: 0, squared_error, energy, output_error, divergence: None })
 }
 
 /// The sum over rows `e` of `W - W'` of `e^T H e`, over that of the rows of `W`; `None` where the statistics say nothing of it.

@@ -37,7 +37,7 @@ impl Model {
             shape: tensor.shape().to_vec(),
             weights: tensor.values().len() as u64,
             layer_type: "linear".to_owned(),
-            hash: format!("hash {index}"),
+            hash: format!("{sizes:?} {index}"),
             kept: tensor.values().len() < 1024,
         };
         let parts = tensors.iter().enumerate().map(part).collect();
@@ -202,6 +202,99 @@ fn a_profile_runs_no_model_and_mixed_ladders_work() {
     assert!(plan.bytes <= plan.target);
     let bits = |index: usize| 8.0 * plan.assignments[index].bytes as f64 / plan.assignments[index].weights as f64;
     assert!(bits(3) > bits(0), "a small layer's relative error counts as much as a large one's");
+}
+
+/// Six small layers and a table of a vocabulary that holds most weights.
+fn with_table(layers: usize, rows: usize) -> Model {
+    let mut model = Model::new(&vec![8192; layers + 1], &vec![1.0; layers + 1]);
+    let table = Model::new(&[64 * rows], &[1.0]);
+    model.tensors[layers] = table.tensors[0].clone();
+    model.parts[layers] = Part { name: "model.embed_tokens.weight".to_owned(), ..table.parts[0].clone() };
+    model
+}
+
+/// Bits a weight of each tensor with one codec for all.
+fn uniform_bits(bench: &Bench, model: &Model, codec: &str) -> Vec<f64> {
+    let codec = bench.registry.parse(codec).unwrap();
+    let encoded = model.tensors.iter().map(|tensor| codec.encode(&tensor.view("x"), &Default::default()).unwrap());
+    encoded.zip(&model.parts).map(|(record, part)| 8.0 * record.to_bytes().len() as f64 / part.weights as f64).collect()
+}
+
+/// What a profile makes of one codec for all, or of a plan.
+fn profile_cost<'a>(bench: &Bench, model: &Model, codecs: impl Iterator<Item = &'a str>) -> f64 {
+    let weights = Profile::Transformer.weights(&model.parts);
+    let cost = |((tensor, weight), codec): ((&Tensor, f64), &str)| {
+        let record = bench.registry.parse(codec).unwrap().encode(&tensor.view("x"), &Default::default()).unwrap();
+        let decoded = bench.registry.decode_bytes(&record.to_bytes()).unwrap().tensor;
+        let squares =
+            |other: &[f32]| -> f64 { tensor.values().iter().zip(other).map(|(a, b)| f64::from(a - b).powi(2)).sum() };
+        weight * squares(decoded.values()) / squares(&vec![0.0; decoded.values().len()])
+    };
+    model.tensors.iter().zip(weights).zip(codecs).map(cost).sum()
+}
+
+#[test]
+fn without_data_rates_stay_near_one_rate_and_tables_never_fall_below_it() {
+    let bench = Bench::new();
+    // The second as in small language models: the table holds more weights than a layer by a factor of 64.
+    for model in [with_table(6, 1024), with_table(6, 8192)] {
+        for (ladder, like) in [("ecsq", "ecsq:bits=2"), ("ecsq", "ecsq:bits=3"), ("rtn", "rtn:bits=3"), ("rtn", "rtn")]
+        {
+            let like_target = Target::Like(bench.registry.parse(like).unwrap());
+            let plan = bench.plan(&model, ladder, &like_target, Some(Profile::Transformer)).unwrap();
+            assert!(plan.bytes <= plan.target);
+            assert!(plan.assumptions.iter().any(|line| line.contains("model.embed_tokens.weight")), "{plan:?}");
+            let uniform = uniform_bits(&bench, &model, like);
+            for (assignment, uniform) in plan.assignments.iter().zip(&uniform) {
+                let bits = 8.0 * assignment.bytes as f64 / assignment.weights as f64;
+                let lowest = if assignment.tensor.contains("embed") { uniform - 0.05 } else { uniform - 1.05 };
+                assert!((lowest..=uniform + 1.05).contains(&bits), "{ladder} {like}: {bits} {uniform} {assignment:?}");
+            }
+            let names: Vec<String> = plan.assignments.iter().map(|assignment| assignment.codec.name()).collect();
+            let planned = profile_cost(&bench, &model, names.iter().map(String::as_str));
+            let common = profile_cost(&bench, &model, std::iter::repeat(like));
+            assert!(planned <= common * (1.0 + 1e-9), "{ladder} {like}: {planned} against {common}");
+            assert!((planned / plan.cost() - 1.0).abs() < 1e-6, "costs are those of what was encoded");
+        }
+    }
+}
+
+#[test]
+fn a_plan_without_data_is_never_worse_than_one_codec_of_the_ladder() {
+    let bench = Bench::new();
+    let model = with_table(3, 1024);
+    for bits in [1.5, 2.5, 4.2] {
+        let plan = bench.plan(&model, "rtn ecsq", &Target::Bits(bits), Some(Profile::Transformer)).unwrap();
+        let names =
+            ["rtn:bits=1", "rtn:bits=2", "rtn:bits=3", "rtn", "ecsq:bits=1.2", "ecsq:bits=1.8", "ecsq:bits=3.7"];
+        for name in names.into_iter().filter(|name| bench.registry.parse(name).is_ok()) {
+            let bytes = |bits: Vec<f64>| {
+                bits.iter().zip(&model.parts).map(|(bits, part)| bits * part.weights as f64 / 8.0).sum::<f64>()
+            };
+            if bytes(uniform_bits(&bench, &model, name)) + 1000.0 < plan.target as f64 {
+                let common = profile_cost(&bench, &model, std::iter::repeat(name));
+                assert!(plan.cost() <= common * (1.0 + 1e-9), "{bits}: {} against {name} {common}", plan.cost());
+            }
+        }
+    }
+}
+
+/// The smallest records need not make the smallest file: names of codecs count in its index.
+#[test]
+fn the_size_of_a_codec_can_always_be_reached() {
+    let bench = Bench::new();
+    for sizes in [&SIZES[..], &[1024; 9], &[4096, 1024]] {
+        let model = Model::new(sizes, &vec![1.0; sizes.len()]);
+        for like in ["rtn:bits=2", "ecsq:bits=0.5", "ecsq:bits=1.07", "bitnet", "q4_0"] {
+            for ladder in ["ecsq", "rtn", "q8_0"] {
+                let like = Target::Like(bench.registry.parse(like).unwrap());
+                let plan = bench.plan(&model, ladder, &like, None).unwrap();
+                assert!(plan.bytes <= plan.target && plan.joint <= plan.uniform, "{ladder} {like:?}");
+                let blind = bench.plan(&model, ladder, &like, Some(Profile::Cnn)).unwrap();
+                assert!(blind.bytes <= blind.target);
+            }
+        }
+    }
 }
 
 #[test]
