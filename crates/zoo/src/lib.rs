@@ -18,8 +18,6 @@
 //! | `architecture` | what a kind of model must say of itself: tensors, task, inputs; a new kind is one module and one line there |
 //! | [`assets`] | where the files are, and that they are the files we mean |
 //! | [`model`] | named tensors that can be evaluated and calibrated |
-//! | [`metric`] | a figure with its direction and its uncertainty |
-//! | [`outputs`] | what a model says, and how far two of its answers are apart |
 //! | [`synthetic`] | seeded sources with the same bits on every machine |
 //! | [`classifier`], [`convolution`] | the image classifiers' forward pass |
 //! | [`fashion`] | Fashion-MNIST |
@@ -42,11 +40,8 @@ pub mod error;
 pub mod fashion;
 pub mod fetch;
 pub mod language;
-pub mod metric;
 mod minilm;
 pub mod model;
-pub mod outputs;
-pub mod random;
 mod rank;
 pub mod sentences;
 pub mod silero;
@@ -58,7 +53,6 @@ mod wordllama;
 pub use behind::Behind;
 pub use catalogue::{ModelInfo, info, models};
 pub use error::ZooError;
-pub use metric::Metric;
 pub use model::{Model, NamedTensor, calibration, load};
-pub use outputs::Outputs;
+pub use seedpress_model::{Metric, Outputs, metric, outputs, random};
 pub use synthetic::{Source, report_shapes, synthetic};

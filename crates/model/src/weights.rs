@@ -1,0 +1,156 @@
+//! Where weights come from: memory, a checkpoint, other weights with some replaced.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use seedpress_checkpoint::Checkpoint;
+use seedpress_codec::Tensor;
+
+use crate::error::ModelError;
+use crate::network::Network;
+use crate::tensor::TensorInfo;
+
+/// The weights of a network, one tensor at a time, by its place in [`Network::tensors`].
+pub trait Weights: Send + Sync {
+    /// A tensor, widened to 32-bit floats: borrowed where it lies in memory, read where it does not.
+    ///
+    /// # Errors
+    /// A tensor that is not there or cannot be read.
+    fn load(&self, tensor: usize) -> Result<Cow<'_, Tensor>, ModelError>;
+
+    /// Whether loading costs nothing. Where it does not, a network is run block by block over all of its data, so that every tensor is
+    /// read once; where it does, a few batches at a time go through all blocks, so that few hidden states are held.
+    fn resident(&self) -> bool {
+        false
+    }
+}
+
+fn absent(tensor: usize) -> ModelError {
+    ModelError::Weights { tensor: format!("tensor {tensor}"), what: "no such tensor".to_owned() }
+}
+
+impl Weights for &[Tensor] {
+    fn load(&self, tensor: usize) -> Result<Cow<'_, Tensor>, ModelError> {
+        self.get(tensor).map(Cow::Borrowed).ok_or_else(|| absent(tensor))
+    }
+
+    fn resident(&self) -> bool {
+        true
+    }
+}
+
+impl Weights for Vec<Tensor> {
+    fn load(&self, tensor: usize) -> Result<Cow<'_, Tensor>, ModelError> {
+        self.get(tensor).map(Cow::Borrowed).ok_or_else(|| absent(tensor))
+    }
+
+    fn resident(&self) -> bool {
+        true
+    }
+}
+
+/// The tensors of a checkpoint, read when they are asked for.
+#[derive(Debug)]
+pub struct CheckpointWeights {
+    checkpoint: Checkpoint,
+    infos: Vec<TensorInfo>,
+}
+
+impl CheckpointWeights {
+    /// The tensors of a network by their names.
+    pub fn new(checkpoint: Checkpoint, network: &dyn Network) -> Self {
+        Self { checkpoint, infos: network.tensors().to_vec() }
+    }
+}
+
+impl Weights for CheckpointWeights {
+    fn load(&self, tensor: usize) -> Result<Cow<'_, Tensor>, ModelError> {
+        let info = self.infos.get(tensor).ok_or_else(|| absent(tensor))?;
+        let loaded = self.checkpoint.load_float(&info.name)?;
+        fits(info, &loaded)?;
+        Ok(Cow::Owned(loaded))
+    }
+}
+
+/// Other weights with some tensors replaced.
+pub struct Replaced<'a> {
+    base: &'a dyn Weights,
+    given: HashMap<usize, Cow<'a, Tensor>>,
+}
+
+impl<'a> Replaced<'a> {
+    /// `given` stand in place of the tensors of `base` with these numbers.
+    pub fn new(base: &'a dyn Weights, given: impl IntoIterator<Item = (usize, &'a Tensor)>) -> Self {
+        Self { base, given: given.into_iter().map(|(tensor, values)| (tensor, Cow::Borrowed(values))).collect() }
+    }
+}
+
+impl Weights for Replaced<'_> {
+    fn load(&self, tensor: usize) -> Result<Cow<'_, Tensor>, ModelError> {
+        match self.given.get(&tensor) {
+            Some(given) => Ok(Cow::Borrowed(given)),
+            None => self.base.load(tensor),
+        }
+    }
+
+    fn resident(&self) -> bool {
+        self.base.resident()
+    }
+}
+
+fn fits(info: &TensorInfo, tensor: &Tensor) -> Result<(), ModelError> {
+    if tensor.shape() == info.shape {
+        return Ok(());
+    }
+    let what = format!("has shape {:?}, not {:?}", tensor.shape(), info.shape);
+    Err(ModelError::Weights { tensor: info.name.clone(), what })
+}
+
+/// The tensors that one block reads.
+#[derive(Debug, Clone)]
+pub struct BlockWeights<'a> {
+    tensors: Vec<(usize, Cow<'a, Tensor>)>,
+}
+
+impl<'a> BlockWeights<'a> {
+    /// Loads what a block reads.
+    ///
+    /// # Errors
+    /// As [`Weights::load`], and tensors of another shape than the network's.
+    pub fn load(network: &dyn Network, block: usize, weights: &'a dyn Weights) -> Result<Self, ModelError> {
+        let read = |tensor: usize| {
+            let loaded = weights.load(tensor)?;
+            fits(&network.tensors()[tensor], &loaded)?;
+            Ok((tensor, loaded))
+        };
+        let tensors = network.block_tensors(block).into_iter().map(read).collect::<Result<_, ModelError>>()?;
+        Ok(Self { tensors })
+    }
+
+    /// Puts a tensor in place of one that the block reads; without effect on others.
+    pub fn replace<'b>(&mut self, tensor: usize, values: &'b Tensor)
+    where
+        'b: 'a,
+    {
+        if let Some(place) = self.tensors.iter_mut().find(|(other, _)| *other == tensor) {
+            place.1 = Cow::Borrowed(values);
+        }
+    }
+
+    /// A tensor that the block reads.
+    ///
+    /// # Panics
+    /// For a tensor that [`Network::block_tensors`] does not list.
+    pub fn tensor(&self, tensor: usize) -> &Tensor {
+        let found = self.tensors.iter().find(|(other, _)| *other == tensor);
+        found.map(|(_, values)| values.as_ref()).expect("a block reads the tensors that it lists")
+    }
+
+    /// The values of a tensor that the block reads.
+    ///
+    /// # Panics
+    /// As [`tensor`](Self::tensor).
+    pub fn values(&self, tensor: usize) -> &[f32] {
+        self.tensor(tensor).values()
+    }
+}
