@@ -33,7 +33,11 @@ unsafe fn avx512(search: &mut Search, samples: &[f32]) {
     unsafe { dispatch::<sixteen::Costs>(search, samples) }
 }
 
-/// A register of costs. Methods need the instructions they are named for, and may be called only where these are enabled.
+/// A register of costs.
+///
+/// # Safety
+/// Every method needs the instructions of its implementation and may be called only where these are enabled; `load` and `store` need
+/// [`WIDTH`](Self::WIDTH) costs behind the pointer, aligned or not, `write` sixteen bytes.
 trait Costs: Copy {
     const WIDTH: usize;
     /// A register of choices.
@@ -141,26 +145,31 @@ mod eight {
 
         #[inline(always)]
         unsafe fn load(from: *const f32) -> Self {
+            // SAFETY: the caller has the instructions and as many costs to read.
             unsafe { Self(_mm256_loadu_ps(from)) }
         }
 
         #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
+            // SAFETY: the caller has the instructions and room for as many costs.
             unsafe { _mm256_storeu_ps(to, self.0) }
         }
 
         #[inline(always)]
         unsafe fn splat(value: f32) -> Self {
+            // SAFETY: the caller has the instructions.
             unsafe { Self(_mm256_set1_ps(value)) }
         }
 
         #[inline(always)]
         unsafe fn none() -> __m256i {
+            // SAFETY: the caller has the instructions.
             unsafe { _mm256_setzero_si256() }
         }
 
         #[inline(always)]
         unsafe fn least(self, other: Self, chosen: __m256i, branch: i32) -> (Self, __m256i) {
+            // SAFETY: the caller has the instructions.
             unsafe {
                 let less = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_LT_OQ>(other.0, self.0));
                 (Self(_mm256_min_ps(other.0, self.0)), _mm256_blendv_epi8(chosen, _mm256_set1_epi32(branch), less))
@@ -169,6 +178,7 @@ mod eight {
 
         #[inline(always)]
         unsafe fn plus_square(self, sample: Self, value: Self) -> Self {
+            // SAFETY: the caller has the instructions.
             unsafe {
                 let miss = _mm256_sub_ps(sample.0, value.0);
                 Self(_mm256_add_ps(self.0, _mm256_mul_ps(miss, miss)))
@@ -177,6 +187,7 @@ mod eight {
 
         #[inline(always)]
         unsafe fn separate(self, other: Self) -> (Self, Self) {
+            // SAFETY: the caller has the instructions.
             unsafe {
                 // Both halves of either register take part; their middle quarters then change places.
                 let order = |mixed: __m256| {
@@ -191,6 +202,7 @@ mod eight {
 
         #[inline(always)]
         unsafe fn write(choices: [__m256i; 2], to: *mut u8) {
+            // SAFETY: the caller has the instructions and room for sixteen bytes.
             unsafe {
                 let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(choices[0], choices[1]));
                 let bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
@@ -212,26 +224,31 @@ mod sixteen {
 
         #[inline(always)]
         unsafe fn load(from: *const f32) -> Self {
+            // SAFETY: the caller has the instructions and as many costs to read.
             unsafe { Self(_mm512_loadu_ps(from)) }
         }
 
         #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
+            // SAFETY: the caller has the instructions and room for as many costs.
             unsafe { _mm512_storeu_ps(to, self.0) }
         }
 
         #[inline(always)]
         unsafe fn splat(value: f32) -> Self {
+            // SAFETY: the caller has the instructions.
             unsafe { Self(_mm512_set1_ps(value)) }
         }
 
         #[inline(always)]
         unsafe fn none() -> __m512i {
+            // SAFETY: the caller has the instructions.
             unsafe { _mm512_setzero_si512() }
         }
 
         #[inline(always)]
         unsafe fn least(self, other: Self, chosen: __m512i, branch: i32) -> (Self, __m512i) {
+            // SAFETY: the caller has the instructions.
             unsafe {
                 let less = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(other.0, self.0);
                 let chosen = _mm512_mask_mov_epi32(chosen, less, _mm512_set1_epi32(branch));
@@ -241,6 +258,7 @@ mod sixteen {
 
         #[inline(always)]
         unsafe fn plus_square(self, sample: Self, value: Self) -> Self {
+            // SAFETY: the caller has the instructions.
             unsafe {
                 let miss = _mm512_sub_ps(sample.0, value.0);
                 Self(_mm512_add_ps(self.0, _mm512_mul_ps(miss, miss)))
@@ -249,6 +267,7 @@ mod sixteen {
 
         #[inline(always)]
         unsafe fn separate(self, other: Self) -> (Self, Self) {
+            // SAFETY: the caller has the instructions.
             unsafe {
                 let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
                 let odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
@@ -259,6 +278,7 @@ mod sixteen {
 
         #[inline(always)]
         unsafe fn write(choices: [__m512i; 2], to: *mut u8) {
+            // SAFETY: the caller has the instructions and room for sixteen bytes.
             unsafe { _mm_storeu_si128(to.cast(), _mm512_cvtepi32_epi8(choices[0])) }
         }
     }

@@ -10,6 +10,7 @@ use crate::context::EncodeContext;
 use crate::encoded::{Encoded, EncodedView, Layer, Role, Segment, Symbols};
 use crate::error::{DecodeError, EncodeError};
 use crate::exceptions::{self, Exceptions};
+use crate::float_mode::in_default_mode;
 use crate::limits::Limits;
 use crate::record::{MAX_RANK, Record, RecordHeader};
 use crate::stage::Stage;
@@ -194,6 +195,10 @@ impl AnyCodec {
     /// # Errors
     /// As the codec says; [`EncodeError::NonFinite`] where the context asks for it.
     pub fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Record, EncodeError> {
+        in_default_mode(|| self.encode_record(tensor, context))
+    }
+
+    fn encode_record(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Record, EncodeError> {
         context.check_cancelled()?;
         if tensor.shape().len() > MAX_RANK {
             let why = format!("rank {} is above {MAX_RANK}", tensor.shape().len());

@@ -19,6 +19,7 @@
 //! | [`registry`] | from a name and a TOML table to a codec, and from bytes to a tensor |
 //! | [`stage`] | lossless recoding of a codec's segments |
 //! | [`limits`] | what a decoder may allocate |
+//! | [`float_mode`] | the same arithmetic whatever mode the caller is in |
 //! | [`error`] | who is to blame and where |
 //! | [`text`] | names as they may be shown |
 
@@ -26,6 +27,7 @@ pub mod context;
 pub mod encoded;
 pub mod error;
 mod exceptions;
+pub mod float_mode;
 pub mod limits;
 pub mod matrix;
 pub mod options;

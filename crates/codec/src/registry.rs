@@ -10,6 +10,7 @@ use crate::codec::{AnyCodec, Codec, Erased};
 use crate::encoded::{EncodedView, LayerView, SegmentView};
 use crate::error::{ConfigError, DecodeError, DecodeErrorKind};
 use crate::exceptions;
+use crate::float_mode::in_default_mode;
 use crate::limits::Limits;
 use crate::record::{Decoded, RecordView};
 use crate::stage::Stage;
@@ -173,6 +174,10 @@ impl Registry {
     /// # Errors
     /// Any [`DecodeError`].
     pub fn decode(&self, record: &RecordView<'_>, limits: &mut Limits) -> Result<Decoded, DecodeError> {
+        in_default_mode(|| self.decode_record(record, limits))
+    }
+
+    fn decode_record(&self, record: &RecordView<'_>, limits: &mut Limits) -> Result<Decoded, DecodeError> {
         let header = &record.header;
         let unknown = |id: &str| DecodeError::new(DecodeErrorKind::UnknownCodec(id.to_owned()));
         let entry = self.codecs.get(header.codec.as_str()).ok_or_else(|| unknown(&header.codec))?;

@@ -3,7 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use seedpress_codec::{
-    AnyCodec, DecodeError, EncodeContext, EncodedView, Layer, LayerView, Limits, Registry, SegmentView, Stage,
+    AnyCodec, DType, DecodeError, EncodeContext, EncodedView, Layer, LayerView, Limits, Registry, SegmentView, Stage,
+    Tensor,
 };
 
 use crate::{Verdict, broken, inputs};
@@ -130,6 +131,42 @@ pub fn below_the_checksums(registry: &Registry, codec: &AnyCodec) -> Verdict {
         guarded(&format!("shape {shape:?}"), || stream.decode(registry, codec.id(), &shape))?.ok();
     }
     Ok(())
+}
+
+/// Records of about a kilobyte at most, whose headers lie about the shape, with checksums that are right; and what each is.
+///
+/// # Errors
+/// The first broken promise.
+pub fn short_records(codec: &AnyCodec) -> Result<Vec<(String, Vec<u8>)>, String> {
+    let zeros = inputs::Input {
+        name: "zeros".to_owned(),
+        tensor: Tensor::new(vec![256, 256], vec![0.0; 1 << 16], DType::F32).map_err(|error| error.to_string())?,
+    };
+    let mut records = Vec::new();
+    for input in [inputs::tiny(), zeros] {
+        let record = codec
+            .encode(&input.tensor.view("w"), &EncodeContext::default())
+            .map_err(|error| broken(error, &input.name))?;
+        let shapes: [&[usize]; 6] =
+            [&[1 << 22], &[2048, 2048], &[1, 1 << 22], &[1 << 22, 1], &[1 << 40], &[usize::MAX]];
+        for shape in shapes.into_iter().chain([input.tensor.shape()]) {
+            let mut lie = record.clone();
+            lie.header.shape = shape.to_vec();
+            let bytes = lie.to_bytes();
+            if bytes.len() < 1200 {
+                records.push((format!("{} as {shape:?}", input.name), bytes));
+            }
+        }
+    }
+    Ok(records)
+}
+
+/// Decodes a record that may be anything: an error or a tensor, never a panic.
+///
+/// # Errors
+/// A panic.
+pub fn decodes_or_fails(registry: &Registry, what: &str, bytes: &[u8]) -> Verdict {
+    guarded(what, || registry.decode_bytes(bytes)).map(|_| ())
 }
 
 /// The stage's decoder, fed with damaged bytes of this codec's segments: an error or bytes within the budget.

@@ -28,11 +28,13 @@ const MORE: &[&str] = &[
     "trellis:contexts=false,slope=16.0",
 ];
 
-/// Remembers the largest single request of the current thread.
+/// Remembers the largest single request of the current thread, and the most it held at a time.
 struct Watched;
 
 thread_local! {
     static LARGEST: Cell<usize> = const { Cell::new(0) };
+    static HELD: Cell<usize> = const { Cell::new(0) };
+    static MOST: Cell<usize> = const { Cell::new(0) };
 }
 
 // SAFETY: every call is handed to the system's allocator unchanged.
@@ -41,11 +43,16 @@ unsafe impl GlobalAlloc for Watched {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // A thread that is being torn down has no cell any more; it does not decode either.
         let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(layout.size())));
+        let _ = HELD.try_with(|held| {
+            held.set(held.get() + layout.size());
+            MOST.try_with(|most| most.set(most.get().max(held.get())))
+        });
         // SAFETY: the caller's contract is the system allocator's.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        let _ = HELD.try_with(|held| held.set(held.get().saturating_sub(layout.size())));
         // SAFETY: the caller's contract is the system allocator's.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -62,6 +69,25 @@ fn without_large_allocations(check: impl FnOnce() -> Verdict) -> Verdict {
     check()?;
     let largest = LARGEST.with(Cell::get);
     if largest > LARGEST_ALLOWED { Err(format!("an allocation of {largest} bytes")) } else { Ok(()) }
+}
+
+/// What decoding a record of a kilobyte may hold at a time.
+const MOST_FOR_A_KILOBYTE: usize = 64 << 20;
+
+/// Decodes every short record on one thread, whose allocations are all there are; once before for what decoders keep for the process.
+fn short_records_take_little_memory(registry: &Registry, codec: &AnyCodec) -> Verdict {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().map_err(|error| error.to_string())?;
+    for (what, bytes) in hostile::short_records(codec)? {
+        pool.install(|| {
+            hostile::decodes_or_fails(registry, &what, &bytes)?;
+            let before = HELD.with(Cell::get);
+            MOST.with(|most| most.set(before));
+            hostile::decodes_or_fails(registry, &what, &bytes)?;
+            let most = MOST.with(Cell::get) - before;
+            if most > MOST_FOR_A_KILOBYTE { Err(format!("{what}: {most} bytes held at a time")) } else { Ok(()) }
+        })?;
+    }
+    Ok(())
 }
 
 fn main() {
@@ -87,7 +113,7 @@ fn main() {
     for codec in codecs {
         let name = codec.name();
         type Check = fn(&Registry, &AnyCodec) -> Verdict;
-        let checks: [(&str, Check); 10] = [
+        let checks: [(&str, Check); 12] = [
             ("every_input", round_trip::every_input),
             ("non_finite_values", round_trip::non_finite_values),
             ("every_prefix", round_trip::every_prefix),
@@ -95,8 +121,10 @@ fn main() {
             ("tiny_rows_stay_tiny", magnitudes::tiny_rows_stay_tiny),
             ("stacked_matrices_are_one_tall_matrix", magnitudes::stacked_matrices_are_one_tall_matrix),
             ("any_thread_count", determinism::any_thread_count),
+            ("any_float_mode", determinism::any_float_mode),
             ("name_parses_back", description::name_parses_back),
             ("record_bytes", hostile::record_bytes),
+            ("short_records_take_little_memory", short_records_take_little_memory),
             ("below_the_checksums", hostile::below_the_checksums),
         ];
         for (check_name, check) in checks {
@@ -113,6 +141,7 @@ fn main() {
                     without_large_allocations(|| hostile::stage_below_the_checksums(&codec, stage.as_ref()))?;
                     let staged = codec.clone().then(stage);
                     round_trip::every_input(r, &staged)?;
+                    short_records_take_little_memory(r, &staged)?;
                     hostile::record_bytes(r, &staged)
                 }),
             );

@@ -56,6 +56,10 @@ use seedpress_codec::{DecodeError, Limits};
 use crate::binary::{Bit, Decoder, Encoder, log2};
 
 const CHUNK: usize = 1 << 20;
+
+/// Bytes of the limits that a symbol takes while it is decoded, beside its own: some 100 ns of work count as the memory that other decoders
+/// fill in that time, so that a short stream is not decoded for seconds.
+const WORK: u64 = 8;
 const CONTEXTS: usize = 7;
 /// Levels of activity.
 const LEVELS: usize = 16;
@@ -244,6 +248,7 @@ pub fn decode(reader: &mut Reader<'_>, width: u8, count: usize, limits: &mut Lim
         Err(error) => Err(error),
     };
     let setting = Setting { width, row, centre: small(2 << width)?, spread: small(64 << width)?.max(1) };
+    limits.take(WORK.saturating_mul(count as u64))?;
     let mut symbols: Vec<u8> = limits.filled(count, 0)?;
     let chunks = count.div_ceil(CHUNK);
     if chunks > reader.remaining() {
