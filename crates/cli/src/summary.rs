@@ -29,7 +29,7 @@ pub fn print(path: &Path, summary: &Summary, made_with: &str, common: &Common) {
 }
 
 fn to_text(path: &Path, summary: &Summary, made_with: &str, verbose: bool) -> String {
-    let (source, written) = (summary.source_bytes(), summary.file_bytes);
+    let (source, written) = (summary.source_bytes, summary.file_bytes);
     let ratio = source as f64 / written.max(1) as f64;
     let mut text = String::new();
     if verbose {
@@ -56,9 +56,13 @@ fn to_text(path: &Path, summary: &Summary, made_with: &str, verbose: bool) -> St
         .groups()
         .into_iter()
         .map(|group| {
-            let bits = 8.0 * group.stored_bytes as f64 / group.elements.max(1) as f64;
             let (from, to) = (bytes(group.source_bytes), bytes(group.stored_bytes));
-            vec![group.what, group.tensors.to_string(), group.elements.to_string(), from, to, format!("{bits:.3}")]
+            let bits = 8.0 * group.stored_bytes as f64 / group.elements as f64;
+            let counted = |count: u64, text: String| if count > 0 { text } else { "-".to_owned() };
+            let (tensors, elements) = (group.tensors as u64, group.elements);
+            let tensors = counted(tensors, tensors.to_string());
+            let (bits, elements) = (counted(elements, format!("{bits:.3}")), counted(elements, elements.to_string()));
+            vec![group.what, tensors, elements, from, to, bits]
         })
         .collect();
     text + &table(&["stored as", "tensors", "elements", "at the source", "in the file", "bits each"], &rows)
@@ -84,7 +88,7 @@ fn to_json(path: &Path, summary: &Summary, made_with: &str) -> serde_json::Value
         })
         .collect();
     json!({
-        "output": path.display().to_string(), "made_with": made_with, "source_bytes": summary.source_bytes(),
+        "output": path.display().to_string(), "made_with": made_with, "source_bytes": summary.source_bytes,
         "file_bytes": summary.file_bytes, "tensors_reused": summary.reused, "tensors": tensors,
     })
 }

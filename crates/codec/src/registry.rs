@@ -114,7 +114,8 @@ impl Registry {
     pub fn codec(&self, id: &str) -> Result<&Entry, ConfigError> {
         self.codecs.get(id).ok_or_else(|| {
             let known: Vec<_> = self.codecs.keys().copied().collect();
-            ConfigError::new(format!("unknown codec `{id}`: legal values are {}", known.join(", ")))
+            let meant = did_you_mean(id, &known);
+            ConfigError::new(format!("unknown codec `{id}`: legal values are {}{meant}", known.join(", ")))
         })
     }
 
@@ -125,7 +126,8 @@ impl Registry {
     pub fn stage(&self, id: &str) -> Result<Arc<dyn Stage>, ConfigError> {
         self.stages.get(id).cloned().ok_or_else(|| {
             let known: Vec<_> = self.stages.keys().copied().collect();
-            ConfigError::new(format!("unknown stage `{id}`: legal values are {}", known.join(", ")))
+            let meant = did_you_mean(id, &known);
+            ConfigError::new(format!("unknown stage `{id}`: legal values are {}{meant}", known.join(", ")))
         })
     }
 
@@ -237,6 +239,13 @@ impl Registry {
     pub fn decode_bytes(&self, bytes: &[u8]) -> Result<Decoded, DecodeError> {
         self.decode(&RecordView::parse(bytes)?, &mut Limits::for_input(bytes.len()))
     }
+}
+
+/// `; did you mean ..?` where a known name is near.
+fn did_you_mean(given: &str, known: &[&str]) -> String {
+    let likeness = |name: &&&str| (strsim::jaro_winkler(given, name) * 1000.0) as u32;
+    let nearest = known.iter().max_by_key(likeness).filter(|name| likeness(name) >= 850);
+    nearest.map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
 }
 
 fn check_version(found: u32, newest: u32) -> Result<(), DecodeError> {

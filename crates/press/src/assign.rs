@@ -19,6 +19,8 @@ pub enum Kept {
     Rank,
     /// Coding would have made it larger.
     Larger,
+    /// Scales of another tensor's weights.
+    Scales,
 }
 
 impl Kept {
@@ -30,6 +32,7 @@ impl Kept {
             Self::LeftOut => "left out",
             Self::Rank => "too many axes",
             Self::Larger => "larger when coded",
+            Self::Scales => "scales of weights",
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use seedpress_checkpoint::{Content, Entry, TensorInfo};
+use seedpress_checkpoint::{Content, Entry, SourceForm, TensorInfo};
 use seedpress_codec::{AnyCodec, EncodeContext, Limits, MAX_RANK, Record, RecordView, Registry, Tensor};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
@@ -14,6 +14,7 @@ use crate::error::{PressError, panic_text};
 use crate::errors::RowErrors;
 use crate::guide::{Guidance, Guide};
 use crate::line::{self, Ends};
+use crate::narrow::{self, Forms};
 use crate::source::Source;
 use crate::summary::{Outcome, Summary, TensorSummary};
 
@@ -83,6 +84,7 @@ pub fn compress(
         control,
         sink,
         next: 0,
+        forms: Forms::of(source.tensors()),
         seen: HashMap::new(),
         summary: Summary::default(),
     };
@@ -93,7 +95,7 @@ pub fn compress(
 
 /// What is to be done with a tensor.
 enum Task {
-    Encode { codec: AnyCodec, guidance: Guidance, kept: Option<Kept> },
+    Encode { codec: AnyCodec, guidance: Guidance, kept: Option<Kept>, form: Option<SourceForm> },
     Opaque(Kept),
     Same(usize),
     Reuse { codec: String, kept: Option<Kept> },
@@ -126,6 +128,7 @@ struct Both<'a> {
     sink: &'a mut dyn Sink,
     next: usize,
     /// Tensors by what is easily compared, and how they are stored.
+    forms: Forms,
     seen: HashMap<(u128, String, Vec<usize>, String), Vec<usize>>,
     summary: Summary,
 }
@@ -133,19 +136,29 @@ struct Both<'a> {
 impl Both<'_> {
     fn task(&mut self, tensor: usize) -> Result<Task, PressError> {
         let info = &self.source.tensors()[tensor];
-        if info.float().is_none() {
-            return Ok(Task::Opaque(Kept::NoWeights));
+        let form = self.forms.form(tensor).cloned();
+        if info.float().is_none() && form.is_none() {
+            let kept = if self.forms.is_scales(tensor) { Kept::Scales } else { Kept::NoWeights };
+            return Ok(Task::Opaque(kept));
         }
         if info.shape.len() > MAX_RANK {
             return Ok(Task::Opaque(Kept::Rank));
         }
-        let (codec, kept) = match self.assign.treat(info)? {
+        let treatment = match self.forms.is_scales(tensor) {
+            true => Treatment::Keep(Kept::Scales),
+            false => self.assign.treat(info)?,
+        };
+        let (codec, kept) = match treatment {
             Treatment::Code(codec) => (codec.clone(), None),
+            Treatment::Keep(kept) if form.is_some() => return Ok(Task::Opaque(kept)),
             Treatment::Keep(kept) => (self.raw.clone(), Some(kept)),
         };
+        // What loses nothing codes elements, which are fewer bits than products.
+        let lossless = codec.capabilities().lossless;
+        let form = form.map(|form| SourceForm { applied: form.applied && !lossless, ..form });
         let guided = self.follows || (kept.is_none() && codec.capabilities().uses_calibration);
         let guidance = if guided { self.guide.guide(tensor)? } else { Guidance::default() };
-        Ok(Task::Encode { codec, guidance, kept })
+        Ok(Task::Encode { codec, guidance, kept, form })
     }
 
     /// An earlier tensor of the same content that is stored in the same way.
@@ -192,7 +205,8 @@ impl Ends for Both<'_> {
             }
             _ => Some(String::new()),
         };
-        let key = xxh3_128(format!("{tensor} {how:?} {:?} {:?}", info.dtype, info.shape).as_bytes());
+        let form = self.forms.form(tensor);
+        let key = xxh3_128(format!("{tensor} {how:?} {form:?} {:?} {:?}", info.dtype, info.shape).as_bytes());
         if let Some(how) = how
             && let Some(other) = self.same(tensor, how)?
         {
@@ -275,10 +289,13 @@ impl Worker<'_> {
             Task::Same(other) => Done { entry: Some(Entry::Alias(other)), ..blank(Outcome::Same(other)) },
             Task::Reuse { codec, kept } => blank(kept.map_or(Outcome::Coded(codec), Outcome::Kept)),
             Task::Opaque(kept) => Done { entry: Some(self.opaque(tensor)?), ..blank(Outcome::Kept(kept)) },
-            Task::Encode { codec, guidance, kept } => {
-                let mut done = self.encode(tensor, &codec, guidance)?;
-                (done.key, done.outcome) = (key, kept.map_or(Outcome::Coded(codec.name()), Outcome::Kept));
-                return Ok(done);
+            Task::Encode { codec, guidance, kept, form } => {
+                let outcome = kept.map_or(Outcome::Coded(codec.name()), Outcome::Kept);
+                let done = self.encode(tensor, &codec, guidance, form)?;
+                if self.is_larger(tensor, &done) {
+                    return Ok(Done { key, ..self.keep(tensor, done)? });
+                }
+                return Ok(Done { key, outcome, ..done });
             }
         };
         self.control.progress.advance(bytes);
@@ -294,10 +311,57 @@ impl Worker<'_> {
         Ok(Entry::Opaque { dtype: info.dtype.clone(), shape: info.shape.clone(), bytes })
     }
 
-    fn encode(&self, tensor: usize, codec: &AnyCodec, guidance: Guidance) -> Result<Done, PressError> {
+    /// Whether a tensor takes more bytes than at the source. What is kept for its size or asked for as it is takes a header more.
+    fn is_larger(&self, tensor: usize, done: &Done) -> bool {
+        let stored: u64 = match &done.entry {
+            Some(Entry::Record(record) | Entry::Narrow { record, .. }) => {
+                record.layers.iter().flat_map(|layer| &layer.segments).map(|segment| segment.bytes.len() as u64).sum()
+            }
+            _ => 0,
+        };
+        stored > self.source.tensors()[tensor].bytes as u64
+    }
+
+    /// The tensor as it is, instead of what it was coded to.
+    fn keep(&self, tensor: usize, done: Done) -> Result<Done, PressError> {
         let info = &self.source.tensors()[tensor];
-        let wrong = |why: &str| PressError::Source { tensor: info.name.clone(), why: why.to_owned() };
-        let Content::Float(weights) = self.source.load(tensor)? else { return Err(wrong("it holds no weights")) };
+        let outcome = Outcome::Kept(Kept::Larger);
+        if info.float().is_none() {
+            return Ok(Done { entry: Some(self.opaque(tensor)?), errors: None, outcome, ..done });
+        }
+        let raw = self.registry.codec("raw").map_err(|error| PressError::Assignment(error.to_string()))?;
+        let kept = self.encode(tensor, &raw.default_codec(), Guidance::default(), None)?;
+        Ok(Done { outcome, ..kept })
+    }
+
+    /// A tensor as numbers, and how the source wrote it where that is not as a record would.
+    fn weights(&self, tensor: usize, form: Option<SourceForm>) -> Result<(Tensor, Option<SourceForm>), PressError> {
+        let info = &self.source.tensors()[tensor];
+        let wrong = |why: String| PressError::Source { tensor: info.name.clone(), why };
+        match (self.source.load(tensor)?, form) {
+            (Content::Float(weights), _) => Ok((weights, None)),
+            (Content::Opaque(_), None) => Err(wrong("it holds no weights".to_owned())),
+            (Content::Opaque(bytes), Some(mut form)) => {
+                let scales = narrow::load_scales(self.source, &form)?;
+                let sound = scales.as_ref().is_some_and(|scales| scales.fit(&info.shape) && scales.are_sound());
+                // Weights that cannot be divided by their scales again are coded without.
+                form.applied &= sound;
+                let scales = scales.filter(|_| form.applied);
+                let weights = narrow::widen(&form, &info.shape, &bytes, scales.as_ref()).map_err(wrong)?;
+                Ok((weights, Some(form)))
+            }
+        }
+    }
+
+    fn encode(
+        &self,
+        tensor: usize,
+        codec: &AnyCodec,
+        guidance: Guidance,
+        form: Option<SourceForm>,
+    ) -> Result<Done, PressError> {
+        let info = &self.source.tensors()[tensor];
+        let (weights, form) = self.weights(tensor, form)?;
         let unguided = guidance.statistics.is_none() && codec.capabilities().uses_calibration;
         let record = self.record(info, &weights, codec, &guidance)?;
         drop(guidance);
@@ -314,13 +378,17 @@ impl Worker<'_> {
         if self.control.verify || self.keeps_decoded {
             let (decoded, memory) = self.decode(info, &record)?;
             if decoded.shape() != weights.shape() || decoded.dtype() != weights.dtype() {
-                return Err(wrong("it decodes to another shape or type, which is a bug of seedpress"));
+                let why = "it decodes to another shape or type, which is a bug of seedpress".to_owned();
+                return Err(PressError::Source { tensor: info.name.clone(), why });
             }
             done.errors = Some(RowErrors::between(weights.shape(), weights.values(), decoded.values()));
             done.memory = memory;
             done.decoded = self.keeps_decoded.then_some(decoded);
         }
-        done.entry = Some(Entry::Record(record));
+        done.entry = Some(match form {
+            Some(form) => Entry::Narrow { record, form },
+            None => Entry::Record(record),
+        });
         Ok(done)
     }
 
@@ -333,10 +401,11 @@ impl Worker<'_> {
     ) -> Result<Record, PressError> {
         // Encoders count weights, now and then or never: what they leave out is made up for at the end.
         let total = info.bytes as u64;
-        let size = weights.dtype().size() as u64;
+        let count = elements(info).max(1);
         let told = AtomicU64::new(0);
         let progress = |weights: u64| {
-            let step = (weights * size).min(total.saturating_sub(told.fetch_add(weights * size, Ordering::Relaxed)));
+            let bytes = (u128::from(weights) * u128::from(total) / u128::from(count)) as u64;
+            let step = bytes.min(total.saturating_sub(told.fetch_add(bytes, Ordering::Relaxed)));
             self.control.progress.advance(step);
         };
         let context = EncodeContext {

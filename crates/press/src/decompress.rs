@@ -1,12 +1,14 @@
 //! The way back: from a container, or the beginning of one, to a checkpoint.
 
-use seedpress_checkpoint::{ContainerFile, Declared, Output, SafetensorsWriter, Stored};
+use seedpress_checkpoint::{ContainerFile, Declared, Output, SafetensorsWriter, SourceForm, Stored};
 use seedpress_codec::{DType, Limits, Registry};
 
 use crate::assign::Patterns;
 use crate::control::Control;
 use crate::error::PressError;
 use crate::line::{self, Ends};
+use crate::narrow;
+use crate::narrow::scales::Scales;
 
 /// Values that are narrowed to their data type together.
 const BLOCK: usize = 1 << 18;
@@ -80,7 +82,12 @@ pub fn decompress(
     restore.memory.check(file)?;
     let entries = &file.index().entries;
     restore.patterns.check(entries.iter().map(|entry| entry.name.as_str()))?;
-    let chosen: Vec<usize> = (0..entries.len()).filter(|&entry| restore.patterns.admit(&entries[entry].name)).collect();
+    let mut chosen: Vec<usize> =
+        (0..entries.len()).filter(|&entry| restore.patterns.admit(&entries[entry].name)).collect();
+    if restore.dtype.is_some() {
+        let scales: std::collections::HashSet<usize> = scale_entries(file).into_iter().collect();
+        chosen.retain(|entry| !scales.contains(entry));
+    }
     check_reach(file, &chosen)?;
     let declared: Vec<Declared> = chosen.iter().map(|&entry| declare(file, entry, restore.dtype)).collect();
     let writer = SafetensorsWriter::new(output, &declared, &file.index().metadata)?;
@@ -108,7 +115,7 @@ fn declare(file: &ContainerFile, entry: usize, dtype: Option<DType>) -> Declared
     let (dtype, shape) = match file.stored(entry) {
         Stored::Opaque { dtype, shape, .. } => (dtype.clone(), shape.clone()),
         Stored::Record(header) => (spelling(dtype.unwrap_or(header.dtype)), header.shape.clone()),
-        Stored::Narrow { header, .. } => (spelling(dtype.unwrap_or(header.dtype)), header.shape.clone()),
+        Stored::Narrow { header, form } => (dtype.map_or_else(|| form.dtype.clone(), spelling), header.shape.clone()),
         // Aliases stand for one of the others.
         Stored::Alias(_) => (String::new(), Vec::new()),
     };
@@ -117,6 +124,7 @@ fn declare(file: &ContainerFile, entry: usize, dtype: Option<DType>) -> Declared
 
 enum Restorable {
     Weights { values: Vec<f32>, dtype: DType, layers: usize, layers_total: usize },
+    Narrow { bytes: Vec<u8>, layers: usize, layers_total: usize },
     Bytes(Vec<u8>),
 }
 
@@ -132,7 +140,50 @@ fn content(
     let decoded = file.decode(entry, registry, restore.layers, &mut restore.memory.limits(file))?;
     let (layers, layers_total) = (decoded.layers, decoded.layers_total);
     let dtype = restore.dtype.unwrap_or(decoded.tensor.dtype());
-    Ok(Restorable::Weights { values: decoded.tensor.into_values(), dtype, layers, layers_total })
+    let shape = decoded.tensor.shape().to_vec();
+    let mut values = decoded.tensor.into_values();
+    let Stored::Narrow { form, .. } = file.stored(entry) else {
+        return Ok(Restorable::Weights { values, dtype, layers, layers_total });
+    };
+    let wrong = |why: String| PressError::Source { tensor: file.index().entries[entry].name.clone(), why };
+    let scales = scales(file, registry, restore.memory, form)?;
+    if scales.as_ref().is_some_and(|scales| !scales.fit(&shape)) {
+        return Err(wrong("its scales do not fit its shape".to_owned()));
+    }
+    if restore.dtype.is_some() {
+        // The scales are left out of what is written: numbers stand for themselves.
+        if let Some(scales) = scales.filter(|_| !form.applied) {
+            scales.apply(&shape, &mut values, false);
+        }
+        return Ok(Restorable::Weights { values, dtype, layers, layers_total });
+    }
+    let scales = scales.filter(|_| form.applied);
+    let bytes = narrow::narrow(form, &shape, &mut values, scales.as_ref()).map_err(wrong)?;
+    Ok(Restorable::Narrow { bytes, layers, layers_total })
+}
+
+/// The scales of a form, from the container.
+pub(crate) fn scales(
+    file: &ContainerFile,
+    registry: &Registry,
+    memory: Memory,
+    form: &SourceForm,
+) -> Result<Option<Scales>, PressError> {
+    let Some(place) = form.scale else { return Ok(None) };
+    let values = match file.stored(place) {
+        Stored::Opaque { dtype, .. } => narrow::scales::values(dtype, &file.opaque_bytes(place)?),
+        _ => Some(file.decode(place, registry, None, &mut memory.limits(file))?.tensor.into_values()),
+    };
+    Ok(values.map(|values| Scales { values, block: form.block.clone() }))
+}
+
+/// Tensors that hold scales of others: left out where weights are written as numbers that stand for themselves.
+fn scale_entries(file: &ContainerFile) -> Vec<usize> {
+    let scale = |stored: &Stored| match stored {
+        Stored::Narrow { form, .. } => form.scale,
+        _ => None,
+    };
+    file.index().entries.iter().filter_map(|entry| scale(&entry.stored)).collect()
 }
 
 struct Both<'a> {
@@ -167,6 +218,12 @@ impl Ends for Both<'_> {
             Restorable::Bytes(bytes) => {
                 self.writer.write(&bytes)?;
                 self.control.progress.advance(bytes.len() as u64);
+            }
+            Restorable::Narrow { bytes, layers, layers_total } => {
+                self.writer.write(&bytes)?;
+                self.control.progress.advance(bytes.len() as u64);
+                self.restored.layers += layers;
+                self.restored.layers_total += layers_total;
             }
             Restorable::Weights { values, dtype, layers, layers_total } => {
                 let mut bytes = Vec::with_capacity(BLOCK.min(values.len()) * dtype.size());

@@ -33,6 +33,7 @@ pub fn compress_file(
     }
     let mut summary = compress(source, assign, guide, registry, control, &mut writer)?;
     let go_on = || control.check().is_ok();
+    summary.source_bytes = source.source_bytes();
     summary.file_bytes = writer.finish(&go_on).map_err(|error| match control.check() {
         Err(stopped) => stopped,
         Ok(()) => error.into(),

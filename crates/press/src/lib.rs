@@ -37,6 +37,7 @@
 //! | [`guide`] | what is known of a tensor's inputs; what follows from the tensors before it |
 //! | [`compress`](mod@compress) | the work, tensor by tensor |
 //! | [`file`](mod@file) | the work into a file |
+//! | [`narrow`] | weights that a source wrote in 8 or 4 bits |
 //! | [`decompress`](mod@decompress) | the way back |
 //! | [`verify`](mod@verify) | whether a file is what it should be |
 //! | [`errors`] | how far a tensor is from its original, as a whole and row by row |
@@ -52,6 +53,7 @@ pub mod errors;
 pub mod file;
 pub mod guide;
 mod line;
+pub mod narrow;
 pub mod source;
 pub mod summary;
 pub mod verify;

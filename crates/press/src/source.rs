@@ -47,6 +47,11 @@ pub trait Source: Sync {
         Ok(None)
     }
 
+    /// Bytes it takes, with whatever it has beside tensors.
+    fn source_bytes(&self) -> u64 {
+        self.tensors().iter().map(|info| info.bytes as u64).sum()
+    }
+
     /// What changes whenever the source's content may have changed; `None` where that cannot be known. With it, work that was killed
     /// is taken up again.
     fn identity(&self) -> Option<u128> {
@@ -69,6 +74,10 @@ impl Source for Checkpoint {
 
     fn blocks(&self, tensor: usize, take: &mut dyn FnMut(&[u8])) -> Result<(), PressError> {
         Ok(Checkpoint::blocks(self, tensor, take)?)
+    }
+
+    fn source_bytes(&self) -> u64 {
+        Checkpoint::file_bytes(self)
     }
 
     fn sample(&self, tensor: usize) -> Result<Option<u128>, PressError> {

@@ -27,7 +27,7 @@ pub struct TensorSummary {
     pub elements: u64,
     /// Bytes at the source.
     pub source_bytes: u64,
-    /// Bytes in the file: its part of the index, before that is coded, and its part of the payload.
+    /// Bytes in the file, its line of the index apart.
     pub stored_bytes: u64,
     /// What became of it.
     pub outcome: Outcome,
@@ -44,6 +44,8 @@ pub struct Summary {
     pub tensors: Vec<TensorSummary>,
     /// Length of the file, where one was written.
     pub file_bytes: u64,
+    /// Bytes of the source, with its own index or header.
+    pub source_bytes: u64,
     /// Tensors taken up from work that was killed.
     pub reused: usize,
 }
@@ -91,11 +93,15 @@ impl Summary {
             group.source_bytes += tensor.source_bytes;
             group.stored_bytes += tensor.stored_bytes;
         }
-        groups.into_values().collect()
-    }
-
-    /// Bytes of all tensors at the source.
-    pub fn source_bytes(&self) -> u64 {
-        self.tensors.iter().map(|tensor| tensor.source_bytes).sum()
+        let mut groups: Vec<Group> = groups.into_values().collect();
+        let sum = |of: fn(&TensorSummary) -> u64| self.tensors.iter().map(of).sum::<u64>();
+        groups.push(Group {
+            what: "names, shapes, index".to_owned(),
+            tensors: 0,
+            elements: 0,
+            source_bytes: self.source_bytes.saturating_sub(sum(|tensor| tensor.source_bytes)),
+            stored_bytes: self.file_bytes.saturating_sub(sum(|tensor| tensor.stored_bytes)),
+        });
+        groups
     }
 }

@@ -6,10 +6,11 @@ use seedpress_checkpoint::{Checkpoint, ContainerFile, Content, Stored};
 use seedpress_codec::Registry;
 
 use crate::control::Control;
-use crate::decompress::Memory;
+use crate::decompress::{Memory, scales};
 use crate::error::PressError;
 use crate::errors::RowErrors;
 use crate::line::{self, Ends};
+use crate::narrow;
 
 /// Bytes that a weight takes while it is compared: itself, what it decodes to, and as much again for whatever it is decoded from.
 const BYTES_IN_WORK: u64 = 12;
@@ -105,6 +106,20 @@ fn look(
     if dtype != info.dtype || shape != info.shape {
         let problem = format!("it is {dtype} {shape:?}, the original {} {:?}", info.dtype, info.shape);
         return finding(None, Some(problem));
+    }
+    if let (Stored::Narrow { form, .. }, Ok(decoded)) = (file.stored(entry), &decoded) {
+        let wrong = |why: String| PressError::Source { tensor: name.clone(), why };
+        let scales = scales(file, registry, memory, form)?;
+        if scales.as_ref().is_some_and(|scales| !scales.fit(shape)) {
+            return finding(None, Some("its scales do not fit its shape".to_owned()));
+        }
+        // What the checkpoint will hold, by its own scales: those of the original are compared as tensors of their own.
+        let used = scales.as_ref().filter(|_| form.applied);
+        let bytes = narrow::narrow(form, shape, &mut decoded.values().to_vec(), used).map_err(wrong)?;
+        let back = narrow::widen(form, shape, &bytes, scales.as_ref()).map_err(wrong)?;
+        let weights = narrow::widen(form, shape, &original.bytes(place)?, scales.as_ref()).map_err(wrong)?;
+        let errors = RowErrors::between(shape, weights.values(), back.values());
+        return finding(Some(errors), judge(&errors, bounds));
     }
     match (decoded, original.load(place)?) {
         (Ok(decoded), Content::Float(weights)) => {

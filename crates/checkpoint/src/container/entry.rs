@@ -42,6 +42,8 @@ pub struct SourceForm {
     pub scale: Option<usize>,
     /// Along each axis of the weights, how many share a scale. Empty without scales.
     pub block: Vec<usize>,
+    /// Whether the record holds products of elements and scales; otherwise it holds elements.
+    pub applied: bool,
 }
 
 /// What the index says of a tensor.
@@ -130,13 +132,6 @@ impl Stored {
 }
 
 impl IndexEntry {
-    /// Bytes of the tensor in the file: in the index, before that is coded, and in the payload.
-    pub fn stored_len(&self) -> u64 {
-        let mut index = Vec::new();
-        self.put(&mut index);
-        self.stored.part_lens().iter().fold(index.len() as u64, |sum, &len| sum.saturating_add(len))
-    }
-
     /// Appends the entry as the index has it.
     pub(crate) fn put(&self, index: &mut Vec<u8>) {
         put_text(index, self.name.as_bytes());
@@ -159,6 +154,7 @@ impl IndexEntry {
                 index.push(3);
                 put_text(index, form.dtype.as_bytes());
                 index.put_varint(form.scale.map_or(0, |scale| scale as u64 + 1));
+                index.push(u8::from(form.applied));
                 put_shape(index, &form.block);
                 put_text(index, &header.to_bytes());
             }
@@ -187,13 +183,18 @@ fn opaque(reader: &mut Reader<'_>) -> Result<Stored, DecodeError> {
 fn narrow(reader: &mut Reader<'_>, name: &str) -> Result<Stored, DecodeError> {
     let dtype = text(reader)?;
     let scale = reader.length()?.checked_sub(1);
+    let applied = match reader.u8()? {
+        0 => false,
+        1 if scale.is_some() => true,
+        _ => return Err(DecodeError::corrupt("unknown use of scales")),
+    };
     let block = shape(reader)?;
     let header = header(reader, name)?;
     let axes = if scale.is_some() { header.shape.len() } else { 0 };
     if block.len() != axes || block.contains(&0) {
         return Err(DecodeError::corrupt("blocks of scales do not fit the shape"));
     }
-    Ok(Stored::Narrow { header, form: Box::new(SourceForm { dtype, scale, block }) })
+    Ok(Stored::Narrow { header, form: Box::new(SourceForm { dtype, scale, block, applied }) })
 }
 
 fn header(reader: &mut Reader<'_>, name: &str) -> Result<Box<RecordHeader>, DecodeError> {

@@ -13,7 +13,8 @@
 //!             kind 1   kept as it is: varint length + data type, varint rank + dimensions, varint byte count
 //!             kind 2   (from version 2 on) the same as another: varint place of that tensor, which is of kind 0, 1 or 3
 //!             kind 3   (from version 2 on) weights of another source type: varint length + data type, varint place of the tensor of
-//!                      scales + 1 (0: none), varint rank + block along each axis, then as kind 0
+//!                      scales + 1 (0: none), u8 1 if the record holds products with them, varint rank + block along each axis,
+//!                      then as kind 0
 //! crc32c    of everything above, u32
 //! filler    zeros
 //! payload   quality-major: layer 0 of every tensor in index order, then layer 1 of those that have one, ...

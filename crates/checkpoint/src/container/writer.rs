@@ -72,9 +72,9 @@ impl ContainerWriter {
         self.spool.left(key).is_some_and(|piece| piece.entry.name == name)
     }
 
-    /// Bytes of the last tensor added: in the index, before that is coded, and in the payload.
+    /// Bytes of the last tensor added, without the index.
     pub fn last_len(&self) -> u64 {
-        self.pieces.last().map_or(0, |piece| piece.entry.stored_len())
+        self.pieces.last().map_or(0, |piece| piece.entry.stored.part_lens().iter().sum())
     }
 
     /// Adds the next tensor as a killed writer left it under `key`; whether there was one.

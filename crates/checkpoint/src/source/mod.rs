@@ -141,6 +141,11 @@ impl Checkpoint {
         self.infos.iter().map(|info| info.bytes as u64).sum()
     }
 
+    /// Bytes of all its files, without the index.
+    pub fn file_bytes(&self) -> u64 {
+        self.shards.iter().map(Input::len).sum()
+    }
+
     /// Loads tensor `index` of [`tensors`](Self::tensors).
     ///
     /// # Errors

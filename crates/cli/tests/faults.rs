@@ -1,0 +1,304 @@
+//! What once lost or ruined data, and what must happen instead.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::*;
+use seedpress_checkpoint::{Checkpoint, save_safetensors};
+
+#[test]
+fn whatever_is_written_is_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    // An index that packs a hundred thousand to one, below and above what a small file may be decoded to.
+    for (name, len) in [("short", 300_000), ("long", 3_000_000)] {
+        let metadata = BTreeMap::from([("notes".to_owned(), " ".repeat(len))]);
+        let tensors = [("w".to_owned(), f32s(&[64, 64], &noise(1, 4096)))];
+        save_safetensors(&here.join(format!("{name}.safetensors")), &tensors, &metadata).unwrap();
+        succeeds(here, &format!("compress {name}.safetensors --codec rtn -o {name}.sdp"));
+        succeeds(here, &format!("decompress {name}.sdp -o {name}.back.safetensors"));
+        assert_eq!(Checkpoint::open(&here.join(format!("{name}.back.safetensors"))).unwrap().metadata(), &metadata);
+    }
+    succeeds(here, &format!("verify {}", case("unreadable-index.sdp").display()));
+    // Tensors that compress further than a reader believes.
+    let shape = [4096, 2048];
+    save(&here.join("zeros.safetensors"), &[("w", f32s(&shape, &vec![0.0; 4096 * 2048]))]);
+    for codec in ["rtn+zstd", "ecsq", "bitnet+ans"] {
+        succeeds(here, &format!("compress zeros.safetensors --codec {codec} -o z.sdp --force"));
+        succeeds(here, "decompress z.sdp -o z.safetensors --force");
+        let back = Checkpoint::open(&here.join("z.safetensors")).unwrap().load_float("w").unwrap();
+        assert!(back.shape() == shape && back.values().iter().all(|&value| value == 0.0), "{codec}");
+        let len = std::fs::metadata(here.join("z.sdp")).unwrap().len();
+        assert!((32 << 10..40 << 10).contains(&len), "{codec}: {len} bytes justify 32 MiB, and no more than needed");
+        succeeds(here, "verify z.sdp --against zeros.safetensors");
+    }
+}
+
+#[test]
+fn more_axes_than_a_record_has_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let table = succeeds(here, &format!("compress {} --codec rtn -o r.sdp", case("rank100.safetensors").display()));
+    assert!(table.contains("kept: too many axes"), "{table}");
+    succeeds(here, &format!("verify r.sdp --against {}", case("rank100.safetensors").display()));
+    succeeds(here, "decompress r.sdp -o r.safetensors");
+    let shape = vec![1; 100];
+    assert_eq!(Checkpoint::open(&here.join("r.safetensors")).unwrap().tensors()[0].shape, shape);
+}
+
+#[test]
+fn hostile_files_are_errors_before_any_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let bomb = case("bomb-many-tensors.sdp");
+    fails(here, &format!("decompress {} -o b.safetensors", bomb.display()), 1, "limit exceeded: 24000000000 bytes");
+    fails(here, &format!("verify {}", bomb.display()), 1, "limit exceeded");
+    assert!(succeeds(here, &format!("inspect {}", bomb.display())).contains("t99: zeros"));
+    let panic = case("panic_record142.sdp");
+    fails(here, &format!("decompress {} -o b.safetensors", panic.display()), 1, "truncated");
+    let shown = fails(here, "decompress missing.sdp -o b.safetensors", 1, "missing.sdp");
+    assert_eq!(shown.lines().count(), 1, "{shown}");
+}
+
+#[test]
+fn an_index_is_a_promise() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let q5 = case("q5.safetensors.index.json");
+    fails(here, &format!("compress {} --codec raw -o q.sdp", q5.display()), 1, "holds no tensor named `y`");
+    std::fs::write(here.join("e.safetensors.index.json"), r#"{"weight_map": {}}"#).unwrap();
+    fails(here, "compress e.safetensors.index.json --codec raw -o q.sdp", 1, "names no tensor");
+}
+
+#[test]
+fn names_give_no_orders_to_terminals() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let file = case("escape_name.safetensors");
+    let mut shown = succeeds(here, &format!("compress {} --codec rtn -o e.sdp --verbose", file.display()));
+    shown += &succeeds(here, "inspect e.sdp");
+    shown += &succeeds(here, &format!("verify e.sdp --against {} --verbose", file.display()));
+    assert!(shown.contains("a\\u{1b}[2J") && shown.chars().all(|c| c == '\n' || !c.is_control()), "{shown:?}");
+    let bytes = std::fs::read(here.join("e.sdp")).unwrap();
+    std::fs::write(here.join("cut.sdp"), &bytes[..bytes.len() - 1]).unwrap();
+    let error = fails(here, "decompress cut.sdp -o x.safetensors", 1, "too few");
+    assert!(error.chars().all(|c| c == '\n' || !c.is_control()), "{error:?}");
+}
+
+#[test]
+fn metadata_and_everything_else_have_one_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let file = case("metadata4keys.safetensors");
+    succeeds(here, &format!("compress {} --codec rtn -o m.sdp", file.display()));
+    let run = |n: usize| {
+        succeeds(here, &format!("decompress m.sdp -o {n}.safetensors"));
+        std::fs::read(here.join(format!("{n}.safetensors"))).unwrap()
+    };
+    let first = run(0);
+    assert!((1..6).all(|n| run(n) == first));
+}
+
+/// Packs a changed copy without loss and compares it with the original.
+#[test]
+fn verify_tells_wrong_files_from_right_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let weights = noise(3, 4096);
+    let steps = |value: i64| tensor("I64", &[1], value.to_le_bytes().to_vec());
+    save(&here.join("a.safetensors"), &[("steps", steps(7)), ("w", f32s(&[64, 64], &weights))]);
+    let against = |tensors: &[(&str, seedpress_checkpoint::SavedTensor)], part: &str| {
+        save(&here.join("b.safetensors"), tensors);
+        succeeds(here, "compress b.safetensors --codec raw -o b.sdp --force");
+        succeeds(here, "verify b.sdp");
+        match part {
+            "" => drop(succeeds(here, "verify b.sdp --against a.safetensors")),
+            part => drop(fails(here, "verify b.sdp --against a.safetensors", 1, part)),
+        }
+    };
+    let same = f32s(&[64, 64], &weights);
+    let changed = |change: &dyn Fn(usize, f32) -> f32| {
+        let values: Vec<f32> = weights.iter().enumerate().map(|(at, &value)| change(at, value)).collect();
+        f32s(&[64, 64], &values)
+    };
+    against(&[("steps", steps(7)), ("w", same.clone())], "");
+    against(
+        &[("steps", steps(7)), ("w", changed(&|at, v| if at == 9 { f32::NAN } else { v }))],
+        "w: WRONG: 1 values are NaN",
+    );
+    against(&[("steps", steps(8)), ("w", same.clone())], "steps: WRONG: its values differ");
+    against(&[("steps", steps(7))], "w: WRONG: it is missing");
+    against(&[("steps", steps(7)), ("w", same.clone()), ("x", same.clone())], "x: WRONG: the original has no such");
+    against(&[("steps", steps(7)), ("w", changed(&|_, v| -v))], "w: WRONG: its error 2.0");
+    against(&[("steps", steps(7)), ("w", changed(&|_, _| 0.0))], "w: WRONG: its error 1.0");
+    against(&[("steps", steps(7)), ("w", changed(&|_, _| 1e30))], "w: WRONG: its error");
+    let half: Vec<u8> = weights.iter().flat_map(|v| ((v.to_bits() >> 16) as u16).to_le_bytes()).collect();
+    against(&[("steps", steps(7)), ("w", tensor("BF16", &[64, 64], half))], "w: WRONG: it is BF16");
+    against(&[("steps", steps(7)), ("w", f32s(&[4096], &weights))], "w: WRONG: it is F32 [4096]");
+    // One value that carries all the energy hides what happened to the rows, but not from their middle.
+    let outlier = |at: usize, value: f32, rest: f32| if at == 0 { 1e6 } else { rest * value };
+    save(&here.join("a.safetensors"), &[("steps", steps(7)), ("w", changed(&|at, v| outlier(at, v, 1.0)))]);
+    against(&[("steps", steps(7)), ("w", changed(&|at, v| outlier(at, v, 0.0)))], "of its middle row");
+    // Bounds are the user's.
+    save(&here.join("a.safetensors"), &[("steps", steps(7)), ("w", same)]);
+    succeeds(here, "compress a.safetensors --codec rtn:bits=3 -o r.sdp");
+    let shown = succeeds(here, "verify r.sdp --against a.safetensors");
+    assert!(shown.contains("w: relative error 0.") && shown.contains("rows no better than zeros 0.0 %"), "{shown}");
+    fails(here, "verify r.sdp --against a.safetensors --max-error 0.01", 1, "above 0.01");
+    fails(here, "verify r.sdp --against a.safetensors --max-row-error 0.01", 1, "worst row is above 0.01");
+    let json = seedpress(here, "verify r.sdp --against a.safetensors --json --max-error 0.01");
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((&json["passed"], &json["problems"]), (&false.into(), &1.into()));
+}
+
+#[test]
+fn tied_tensors_are_stored_once_and_come_back_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let shared = f32s(&[64, 64], &noise(5, 4096));
+    let mut other = noise(5, 4096);
+    other[2000] += 1.0;
+    let other = f32s(&[64, 64], &other);
+    save(&here.join("t.safetensors"), &[("embed", shared.clone()), ("head", shared.clone()), ("other", other)]);
+    let table = succeeds(here, "compress t.safetensors --codec q8_0 -o t.sdp");
+    assert!(table.contains("same as another"), "{table}");
+    succeeds(here, "compress t.safetensors --codec q8_0 --no-tie -o u.sdp");
+    let len = |name: &str| std::fs::metadata(here.join(name)).unwrap().len();
+    assert!(len("t.sdp") + 4000 < len("u.sdp"));
+    succeeds(here, "verify t.sdp --against t.safetensors");
+    assert!(succeeds(here, "inspect t.sdp").contains("head: the same as embed"));
+    for name in ["t", "u"] {
+        succeeds(here, &format!("decompress {name}.sdp -o {name}.back.safetensors"));
+    }
+    let read = |name: &str| std::fs::read(here.join(name)).unwrap();
+    assert!(read("t.back.safetensors") == read("u.back.safetensors"));
+}
+
+#[test]
+fn many_small_tensors_do_not_grow() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    for (below, elements) in [("", 1), ("", 16), (" --keep-below 0", 16), (" --keep-below 0", 1100)] {
+        let count = if elements > 100 { 200 } else { 6000 };
+        let name = |n: usize| format!("model.layers.{}.block.{}.bias", n / 40, n % 40);
+        let tensors: Vec<_> = (0..count).map(|n| (name(n), f32s(&[elements], &noise(n as u64, elements)))).collect();
+        save_safetensors(&here.join("s.safetensors"), &tensors, &BTreeMap::new()).unwrap();
+        succeeds(here, &format!("compress s.safetensors --codec trellis{below} -o s.sdp --force"));
+        let len = |name: &str| std::fs::metadata(here.join(name)).unwrap().len();
+        assert!(len("s.sdp") < len("s.safetensors"), "{elements}{below}: {} of {}", len("s.sdp"), len("s.safetensors"));
+    }
+}
+
+#[test]
+fn folders_are_checkpoints() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    for name in ["single", "sharded", "odd", "two", "none"] {
+        std::fs::create_dir(here.join(name)).unwrap();
+    }
+    model(&here.join("single/model.safetensors"), 1);
+    model(&here.join("odd/weights.safetensors"), 1);
+    model(&here.join("two/a.safetensors"), 1);
+    model(&here.join("two/b.safetensors"), 2);
+    model(&here.join("sharded/a.safetensors"), 1);
+    save(&here.join("sharded/b.safetensors"), &[("x", f32s(&[2], &[1.0, 2.0]))]);
+    let index = r#"{"weight_map": {"fc.weight": "a.safetensors", "x": "b.safetensors"}}"#;
+    std::fs::write(here.join("sharded/model.safetensors.index.json"), index).unwrap();
+    for (name, tensors) in [("single", 3), ("odd", 3), ("sharded", 4)] {
+        succeeds(here, &format!("compress {name} --codec raw -o {name}.sdp"));
+        let shown = succeeds(here, &format!("verify {name}.sdp --against {name}"));
+        assert!(shown.contains(&format!("{tensors} tensors decode")), "{shown}");
+    }
+    fails(here, "compress two --codec raw -o t.sdp", 1, "several checkpoints");
+    fails(here, "compress none --codec raw -o t.sdp", 1, "holds no model.safetensors");
+}
+
+#[test]
+fn what_is_asked_for_is_done_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    model(&here.join("m.safetensors"), 1);
+    fails(here, "compress m.safetensors --codec rtn+ans --then zstd -o m.sdp", 2, "a codec has one stage");
+    fails(here, "compress m.safetensors --codec rtn --include nothing* -o m.sdp", 2, "no tensor matches `nothing*`");
+    fails(here, "compress m.safetensors --codec rtn --exclude *.wait -o m.sdp", 2, "no tensor matches `*.wait`");
+    let plan = "[[tensor]]\nname = \"*\"\ncodec = \"raw\"\n[[tensor]]\nname = \"fc2.*\"\ncodec = \"rtn\"\n";
+    std::fs::write(here.join("p.toml"), plan).unwrap();
+    fails(here, "compress m.safetensors --plan p.toml -o m.sdp", 2, "p.toml: no tensor matches `fc2.*`");
+    let error = fails(here, "compress m.safetensors --codec treliss -o m.sdp", 2, "unknown codec `treliss`");
+    assert!(error.contains("did you mean `trellis`?"), "{error}");
+    let table = succeeds(here, "compress m.safetensors --codec rtn --exclude fc.w* -o m.sdp");
+    assert!(table.contains("kept: left out"), "{table}");
+    succeeds(here, "decompress m.sdp -o part.safetensors --include fc.*");
+    assert_eq!(Checkpoint::open(&here.join("part.safetensors")).unwrap().tensors().len(), 2);
+    fails(here, "decompress m.sdp -o x.safetensors --include wc.*", 2, "no tensor matches");
+    succeeds(here, "decompress m.sdp -o half.safetensors --dtype f16");
+    let half = Checkpoint::open(&here.join("half.safetensors")).unwrap();
+    let dtype = |name: &str| half.tensors()[half.find(name).unwrap()].dtype.clone();
+    assert_eq!((dtype("fc.weight").as_str(), dtype("steps").as_str()), ("F16", "I64"));
+    // A prefix that is too short says how long it must be, and that is enough.
+    let error = fails(here, "decompress m.sdp -o x.safetensors --max-bytes 300", 1, "bytes are too few: the first ");
+    let needed: u64 = error.split("the first ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    succeeds(here, &format!("decompress m.sdp -o x.safetensors --max-bytes {needed}"));
+}
+
+/// E4M3 with blocks of scales, E5M2 without, four bits with powers of two: decoded, compressed, written back as they were.
+#[test]
+fn weights_of_eight_and_four_bits_are_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    // Patterns of small magnitudes without NaN: a bell of exponents as real checkpoints have.
+    let codes = |seed: u64, count: usize, limit: f32| -> Vec<u8> {
+        let code = |v: f32| (v.abs() * limit) as u8 | if v < 0.0 { 0x80 } else { 0 };
+        noise(seed, count).into_iter().map(code).collect()
+    };
+    let scale_inv = f32s(&[2, 3], &[0.5, 1.0, 2.0, 0.25, 4.0, 1.5]);
+    let nibbles: Vec<u8> = noise(9, 64 * 64 / 2).iter().map(|v| (v.abs() * 170.0) as u8).collect();
+    let tensors = [
+        ("a.weight", tensor("F8_E4M3", &[200, 300], codes(1, 60_000, 80.0))),
+        ("a.weight_scale_inv", scale_inv),
+        ("b.weight", tensor("F8_E5M2", &[64, 128], codes(2, 8192, 80.0))),
+        ("c.weight", tensor("F4", &[64, 64], nibbles)),
+        ("c.weight_scale", tensor("F8_E8M0", &[64, 2], (0..128).map(|n| 120 + n % 9).collect())),
+        ("d.weight", tensor("F8_E4M3", &[64, 64], codes(4, 4096, 80.0))),
+        ("d.weight_scale", f32s(&[64, 1], &noise(5, 64).iter().map(|v| v.abs() + 0.1).collect::<Vec<_>>())),
+        ("counter", tensor("I64", &[1], vec![1; 8])),
+    ];
+    save(&here.join("m.safetensors"), &tensors);
+    let before = std::fs::read(here.join("m.safetensors")).unwrap();
+    let table = succeeds(here, "compress m.safetensors --codec rtn:bits=3 -o m.sdp");
+    for part in ["rtn:bits=3", "kept: scales of weights", "kept: no weights (I64)"] {
+        assert!(table.contains(part), "{table}");
+    }
+    assert!(std::fs::metadata(here.join("m.sdp")).unwrap().len() < before.len() as u64 * 6 / 10);
+    let shown = succeeds(here, "verify m.sdp --against m.safetensors --max-error 0.4");
+    assert!(shown.contains("a.weight: relative error 0.") && shown.contains("c.weight: relative error 0."), "{shown}");
+    succeeds(here, "decompress m.sdp -o back.safetensors");
+    let kinds = |name: &str| {
+        let checkpoint = Checkpoint::open(&here.join(name)).unwrap();
+        checkpoint.tensors().iter().map(|info| format!("{info:?}")).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds("back.safetensors"), kinds("m.safetensors"));
+    // Without loss it is the same to the bit, and smaller.
+    for codec in ["raw", "raw+planes+ans"] {
+        succeeds(here, &format!("compress m.safetensors --codec {codec} -o l.sdp --force"));
+        succeeds(here, "decompress l.sdp -o l.safetensors --force");
+        assert!(std::fs::read(here.join("l.safetensors")).unwrap() == before, "{codec}");
+    }
+    assert!(std::fs::metadata(here.join("l.sdp")).unwrap().len() < before.len() as u64);
+    // As plain numbers: products with their scales, which are left out.
+    for name in ["m", "l"] {
+        succeeds(here, &format!("decompress {name}.sdp -o wide.{name}.safetensors --dtype f32"));
+        let wide = Checkpoint::open(&here.join(format!("wide.{name}.safetensors"))).unwrap();
+        assert!(wide.find("a.weight_scale_inv").is_none() && wide.find("counter").is_some());
+        assert_eq!(wide.load_float("a.weight").unwrap().shape(), [200, 300]);
+    }
+    let exact = Checkpoint::open(&here.join("wide.l.safetensors")).unwrap().load_float("a.weight").unwrap();
+    let (code, scale) = (tensors[0].1.bytes[150 * 300 + 299], 1.5);
+    let (exponent, mantissa) = (i32::from(code >> 3 & 15), f32::from(code & 7));
+    let magnitude = if exponent == 0 { mantissa / 512.0 } else { (1.0 + mantissa / 8.0) * 2f32.powi(exponent - 7) };
+    let sign = if code & 0x80 == 0 { 1.0 } else { -1.0 };
+    assert_eq!(exact.values()[150 * 300 + 299], sign * magnitude * scale);
+}
