@@ -3,7 +3,7 @@
 //! One number for a tensor hides what happens to most of it: a single outlier can carry all of its energy, and then every other row may
 //! come back as zeros with a relative error of a millionth. Rows tell.
 
-use seedpress_codec::tensor::matrix_shape;
+use seedpress_codec::{DType, TensorView};
 
 /// Errors of a tensor and of its rows. An error is `||w - v|| / ||w||`: 0 for a faithful copy, 1 for zeros, 2 for the negative; infinite
 /// where `w` is zero and `v` is not.
@@ -25,10 +25,11 @@ impl RowErrors {
     /// Compares values with what came back for them. Rows are those of the matrix that codecs see.
     ///
     /// # Panics
-    /// Where the lengths differ.
+    /// Where the lengths differ, or are not those of the shape.
     pub fn between(shape: &[usize], original: &[f32], decoded: &[f32]) -> Self {
         assert_eq!(original.len(), decoded.len(), "tensors of one shape");
-        let columns = matrix_shape(shape).1.max(1);
+        let view = TensorView::new("", shape, original, DType::F32).map(|view| view.columns());
+        let columns = view.unwrap_or_else(|error| panic!("{error}")).max(1);
         let (mut error, mut energy, mut non_finite) = (0.0, 0.0, 0);
         let mut rows = Vec::with_capacity(original.len().div_ceil(columns));
         for (row, back) in original.chunks(columns).zip(decoded.chunks(columns)) {
