@@ -4,7 +4,9 @@
 
 use std::path::Path;
 
-use seedpress_codec::{DType, EncodeContext, Encoded, Limits, Registry, Role, Segment, Symbols, TensorView};
+use seedpress_codec::{
+    Calibration, DType, EncodeContext, Encoded, Limits, Registry, Role, Segment, Symbols, TensorView,
+};
 
 fn registry() -> Registry {
     seedpress_baselines::register(Registry::default())
@@ -56,7 +58,9 @@ fn gaussian(count: usize) -> Vec<f32> {
 
 #[test]
 fn dequantisation_is_bit_exact() {
-    for id in ["q8_0", "q4_0", "tq1_0", "tq2_0", "q4_k", "q5_k", "q6_k", "iq4_nl"] {
+    for id in
+        ["q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "tq1_0", "tq2_0", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_nl"]
+    {
         let segment = Segment::new(Role::Blocks, Symbols::OPAQUE, golden(&format!("{id}.blocks")));
         let out = decode(id, &[1024], &Encoded::single(vec![0, 0], vec![segment]), 1024).unwrap();
         let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
@@ -66,7 +70,15 @@ fn dequantisation_is_bit_exact() {
 
 #[test]
 fn quantisation_is_byte_exact() {
-    for (id, source) in [("q8_0", "weights"), ("q4_0", "weights"), ("tq1_0", "ternary"), ("tq2_0", "ternary")] {
+    for (id, source) in [
+        ("q8_0", "weights"),
+        ("q4_0", "weights"),
+        ("q4_1", "weights"),
+        ("q5_0", "weights"),
+        ("q5_1", "weights"),
+        ("tq1_0", "ternary"),
+        ("tq2_0", "ternary"),
+    ] {
         let encoded = encode(id, &[1024], &floats(&format!("{source}.f32")));
         assert_eq!(encoded.layers[0].segments[0].bytes, golden(&format!("{id}.blocks")), "{id}");
     }
@@ -106,7 +118,12 @@ fn an_outlier_changes_its_own_block_only() {
 }
 
 /// Codec, bytes and weights of a block.
-const BLOCKS: [(&str, usize, usize); 8] = [
+const BLOCKS: [(&str, usize, usize); 13] = [
+    ("q4_1", 20, 32),
+    ("q5_0", 22, 32),
+    ("q5_1", 24, 32),
+    ("q2_k", 84, 256),
+    ("q3_k", 110, 256),
     ("q8_0", 34, 32),
     ("q4_0", 18, 32),
     ("iq4_nl", 18, 32),
@@ -138,6 +155,11 @@ fn known_figures_hold_on_a_unit_gaussian() {
     for (name, most) in [
         ("nf4:double_quant=true", 0.0087),
         ("iq4_nl", 0.0074),
+        ("q4_1", 0.0074),
+        ("q5_0", 0.0019),
+        ("q5_1", 0.0018),
+        ("q2_k", 0.1),
+        ("q3_k", 0.029),
         ("q4_k", 0.0074),
         ("q5_k", 0.002),
         ("q6_k", 6e-4),
@@ -146,6 +168,43 @@ fn known_figures_hold_on_a_unit_gaussian() {
         let (error, spent) = measure(name, &[256, 1024], &values);
         println!("{name} {error:.6} at {spent:.4}");
         assert!(error < most, "{name}: {error}");
+    }
+}
+
+/// With an importance matrix, errors are smaller where inputs are large: the output error falls, at the same bytes.
+#[test]
+fn importance_lowers_the_error_of_outputs() {
+    let (rows, columns) = (64, 512);
+    let values = gaussian(rows * columns);
+    let mean_square: Vec<f32> =
+        (0..columns).map(|column| if column % 7 == 0 { 30.0 } else { 0.1 + (column % 5) as f32 }).collect();
+    let calibration = Calibration {
+        columns,
+        samples: 1000,
+        mean_square: mean_square.clone(),
+        mean_abs: vec![1.0; columns],
+        hessian: None,
+    };
+    let context = EncodeContext { calibration: Some(&calibration), ..EncodeContext::default() };
+    let shape = [rows, columns];
+    let view = TensorView::new("w", &shape, &values, DType::F32).unwrap();
+    for id in ["q4_0", "q4_1", "q5_0", "q5_1", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_nl"] {
+        let output_error = |name: &str| {
+            let codec = registry().parse(name).unwrap();
+            let encoded = codec.encode_raw(&view, &context).unwrap();
+            let out = decode(name, &[rows, columns], &encoded, values.len()).unwrap();
+            let errors = values.iter().zip(&out).enumerate();
+            let sum: f64 = errors
+                .map(|(index, (&a, &b))| {
+                    f64::from(mean_square[index % columns]) * (f64::from(a) - f64::from(b)).powi(2)
+                })
+                .sum();
+            (sum, encoded.layers[0].segments[0].bytes.len())
+        };
+        let (plain, size) = output_error(id);
+        let (weighed, same) = output_error(&format!("{id}:importance=input"));
+        println!("{id}: {:.3} of the plain output error", weighed / plain);
+        assert!(weighed < 0.97 * plain && size == same, "{id}: {weighed} of {plain}");
     }
 }
 
@@ -162,6 +221,11 @@ fn odd_tensors_and_damage() {
         "nf4:double_quant=true,block=8",
         "q8_0",
         "q4_0",
+        "q4_1",
+        "q5_0",
+        "q5_1",
+        "q2_k",
+        "q3_k",
         "iq4_nl",
         "q4_k",
         "q5_k",

@@ -8,8 +8,9 @@
 //! | low four bits | 128: 32 bytes per pair of sub-blocks, the even one in the low halves |
 
 use super::BlockFormat;
-use super::search::{affine, affine_error};
-use crate::codes::{f16_at, round_to_u8, to_f16, within};
+use super::joint::{Affine, fit};
+use super::search::Emphasis;
+use crate::codes::f16_at;
 
 /// 4-bit codes.
 pub struct Q4K;
@@ -36,41 +37,10 @@ fn scale_and_minimum(bytes: &[u8], s: usize) -> (u8, u8) {
 }
 
 /// Writes the header and returns the codes.
-fn quantise(weights: &[f32], top: f32, block: &mut [u8]) -> [u8; 256] {
-    let mut grids = [(0f32, 0f32); 8];
-    for (grid, values) in grids.iter_mut().zip(weights.chunks_exact(SUB)) {
-        *grid = affine(values, top);
-    }
-    let d = to_f16(grids.iter().fold(0f32, |a, grid| a.max(grid.0)) / 63.0);
-    let dmin = to_f16(grids.iter().fold(0f32, |a, grid| a.max(grid.1)) / 63.0);
+fn quantise<E: Emphasis>(weights: &[f32], emphasis: E, top: f32, block: &mut [u8]) -> [u8; 256] {
+    let Affine { d, dmin, scales, minima, codes } = fit::<8, E>(weights, emphasis, top, 63);
     block[..2].copy_from_slice(&d.to_le_bytes());
     block[2..4].copy_from_slice(&dmin.to_le_bytes());
-    let (d, dmin) = (d.to_f32(), dmin.to_f32());
-    let near = |value: f32, unit: f32| if unit > 0.0 { (value / unit).min(63.0) as i32 } else { 0 };
-
-    let (mut scales, mut minima, mut codes) = ([0u8; 8], [0u8; 8], [0u8; 256]);
-    for (s, values) in weights.chunks_exact(SUB).enumerate() {
-        // The rounded pair depends on its partner: look at the neighbours of the ideal one.
-        let (scale, minimum) = (near(grids[s].0, d), near(grids[s].1, dmin));
-        let mut least = f32::INFINITY;
-        for candidate in scale - 1..=scale + 2 {
-            for offset in minimum - 1..=minimum + 2 {
-                if !(0..=63).contains(&candidate) || !(0..=63).contains(&offset) {
-                    continue;
-                }
-                let error = affine_error(values, top, d * candidate as f32, dmin * offset as f32);
-                if error < least {
-                    least = error;
-                    (scales[s], minima[s]) = (candidate as u8, offset as u8);
-                }
-            }
-        }
-        let (step, shift) = (d * f32::from(scales[s]), dmin * f32::from(minima[s]));
-        let inverse = if step > 0.0 { 1.0 / step } else { 0.0 };
-        for (code, &value) in codes[s * SUB..].iter_mut().zip(values) {
-            *code = round_to_u8(within((value + shift) * inverse, 0.0, top));
-        }
-    }
     put_scales(&scales, &minima, &mut block[4..16]);
     codes
 }
@@ -107,8 +77,8 @@ impl BlockFormat for Q4K {
     const REACH: f32 = 60.0;
     const ZERO: bool = false;
 
-    fn quantise(weights: &[f32], block: &mut [u8]) {
-        let codes = quantise(weights, 15.0, block);
+    fn quantise<E: Emphasis>(weights: &[f32], emphasis: E, block: &mut [u8]) {
+        let codes = quantise(weights, emphasis, 15.0, block);
         put_nibbles(&codes, &mut block[16..]);
     }
 
@@ -126,8 +96,8 @@ impl BlockFormat for Q5K {
     const REACH: f32 = 60.0;
     const ZERO: bool = false;
 
-    fn quantise(weights: &[f32], block: &mut [u8]) {
-        let codes = quantise(weights, 31.0, block);
+    fn quantise<E: Emphasis>(weights: &[f32], emphasis: E, block: &mut [u8]) {
+        let codes = quantise(weights, emphasis, 31.0, block);
         for (index, code) in codes.iter().enumerate() {
             block[16 + index % SUB] |= (code >> 4) << (index / SUB);
         }

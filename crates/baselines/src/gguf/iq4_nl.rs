@@ -9,7 +9,7 @@
 //! the one of least squared error.
 
 use super::BlockFormat;
-use super::search::moments;
+use super::search::{Emphasis, moments};
 use crate::codes::{extreme, f16_at, to_f16};
 
 /// 4-bit indices into [`LEVELS`].
@@ -33,7 +33,7 @@ fn level(value: f32) -> f32 {
     })
 }
 
-fn scale(weights: &[f32]) -> f32 {
+fn scale<E: Emphasis>(weights: &[f32], emphasis: E) -> f32 {
     let extreme = extreme(weights);
     if extreme.abs() < 1e-30 {
         return 0.0;
@@ -43,7 +43,7 @@ fn scale(weights: &[f32]) -> f32 {
         for step in -7..=7i8 {
             let inverse = (f32::from(end) + f32::from(step)) / extreme;
             // Squared error = energy - (sum q x)^2 / sum q^2; no level is zero.
-            let [_, squares, products] = moments(weights, |value| level(value * inverse));
+            let [_, squares, products] = moments(weights, emphasis, |value| level(value * inverse));
             if products * products > gain * squares {
                 (gain, best) = (products * products / squares, products / squares);
             }
@@ -61,8 +61,8 @@ impl BlockFormat for Iq4Nl {
     const REACH: f32 = 100.0;
     const ZERO: bool = false;
 
-    fn quantise(weights: &[f32], block: &mut [u8]) {
-        let scale = to_f16(scale(weights));
+    fn quantise<E: Emphasis>(weights: &[f32], emphasis: E, block: &mut [u8]) {
+        let scale = to_f16(scale(weights, emphasis));
         block[..2].copy_from_slice(&scale.to_le_bytes());
         let scale = scale.to_f32();
         let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };

@@ -7,6 +7,9 @@
 //! tensor or for single blocks ([`shifts`]). All other blocks are what ggml writes, and decode to exactly what it decodes, whatever
 //! outliers lie elsewhere in the tensor.
 //!
+//! With `importance = "input"` and calibration data the searches weigh squared errors as llama.cpp does with an importance matrix; the
+//! layout stays the same.
+//!
 //! Parameters: the shifts. One segment: the blocks. Format 1 knew a shift of the whole tensor only, and its encoder used it as soon
 //! as one weight was above 1024.
 //!
@@ -14,8 +17,13 @@
 //! | --- | --- | --- | --- | --- |
 //! | `q8_0` | 32 | 34 | 8.5 | ggml's, exactly |
 //! | `q4_0` | 32 | 18 | 4.5 | ggml's, exactly |
+//! | `q4_1` | 32 | 20 | 5 | ggml's, exactly |
+//! | `q5_0` | 32 | 22 | 5.5 | ggml's, exactly |
+//! | `q5_1` | 32 | 24 | 6 | ggml's, exactly |
 //! | `iq4_nl` | 32 | 18 | 4.5 | least squares per block, own search |
-//! | `q4_k` | 256 | 144 | 4.5 | least squares per sub-block, own search |
+//! | `q2_k` | 256 | 84 | 2.625 | least squares per sub-block, own search |
+//! | `q3_k` | 256 | 110 | 3.4375 | the same |
+//! | `q4_k` | 256 | 144 | 4.5 | the same |
 //! | `q5_k` | 256 | 176 | 5.5 | the same |
 //! | `q6_k` | 256 | 210 | 6.5625 | the same |
 //! | `tq1_0` | 256 | 54 | 1.6875 | best ternary level per block, then ggml's |
@@ -23,7 +31,10 @@
 
 mod affine;
 mod iq4_nl;
+mod joint;
 mod legacy;
+mod q2_k;
+mod q3_k;
 mod q6_k;
 mod search;
 mod shifts;
@@ -33,9 +44,12 @@ use std::marker::PhantomData;
 
 pub use affine::{Q4K, Q5K};
 pub use iq4_nl::Iq4Nl;
-pub use legacy::{Q4_0, Q8_0};
+pub use legacy::{Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
+pub use q2_k::Q2K;
+pub use q3_k::Q3K;
 pub use q6_k::Q6K;
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use seedpress_codec::packing::exact_len;
 use seedpress_codec::{
     Capabilities, Codec, DecodeError, EncodeContext, EncodeError, Encoded, EncodedView, Limits, Packing, PowerOfTwo,
@@ -43,7 +57,8 @@ use seedpress_codec::{
 };
 pub use ternary::{Tq1_0, Tq2_0};
 
-use crate::NoOptions;
+use search::{Alike, Emphasis};
+use serde::{Deserialize, Serialize};
 use shifts::Shifts;
 
 /// Blocks a parallel task works on.
@@ -66,16 +81,37 @@ pub trait BlockFormat: Send + Sync + 'static {
     /// Whether a zero comes back as zero whatever else is in the block.
     const ZERO: bool;
 
-    /// Fills `block` (zeroed, [`BYTES`](Self::BYTES) long) from [`WEIGHTS`](Self::WEIGHTS) finite weights.
-    fn quantise(weights: &[f32], block: &mut [u8]);
+    /// Fills `block` (zeroed, [`BYTES`](Self::BYTES) long) from [`WEIGHTS`](Self::WEIGHTS) finite weights, whose errors count as `emphasis`
+    /// says.
+    fn quantise<E: Emphasis>(weights: &[f32], emphasis: E, block: &mut [u8]);
 
     /// Fills `weights` from a block whose scales are finite.
     fn dequantise(block: &[u8], weights: &mut [f32]);
 }
 
+/// Options of every block type.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GgufOptions {
+    /// What the error of a weight counts: `none`, all the same, or `input`, by the mean square of its input where calibration data is
+    /// given, as llama.cpp uses an importance matrix. `q8_0`, `tq1_0` and `tq2_0` have no search and stay as they are.
+    pub importance: Importance,
+}
+
+/// What the error of a weight counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Importance {
+    /// All the same.
+    #[default]
+    None,
+    /// By its input.
+    Input,
+}
+
 /// The codec of a block type.
 #[derive(Debug, Clone)]
-pub struct Gguf<F>(NoOptions, PhantomData<F>);
+pub struct Gguf<F>(GgufOptions, PhantomData<F>);
 
 /// Most weights in a block of any type.
 const LONGEST: usize = 256;
@@ -87,22 +123,28 @@ impl<F: BlockFormat> Codec for Gguf<F> {
     const ID: &'static str = F::ID;
     const FORMAT: u32 = 2;
     const SUMMARY: &'static str = F::SUMMARY;
-    type Config = NoOptions;
+    type Config = GgufOptions;
 
-    fn new(config: NoOptions) -> Self {
+    fn new(config: GgufOptions) -> Self {
         Self(config, PhantomData)
     }
 
-    fn config(&self) -> &NoOptions {
+    fn config(&self) -> &GgufOptions {
         &self.0
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { local_scales: true, keeps_zeros: F::ZERO, ..Capabilities::default() }
+        Capabilities {
+            uses_calibration: self.0.importance == Importance::Input,
+            local_scales: true,
+            keeps_zeros: F::ZERO,
+            ..Capabilities::default()
+        }
     }
 
     fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
         let values = tensor.values();
+        let columns = columns_of(tensor, context).filter(|_| self.0.importance == Importance::Input);
         let shifts = Shifts::choose(values, F::WEIGHTS, F::REACH * LARGEST_HALF);
         let blocks = values.len().div_ceil(F::WEIGHTS);
         let mut bytes = vec![0u8; blocks * F::BYTES];
@@ -113,13 +155,20 @@ impl<F: BlockFormat> Codec for Gguf<F> {
             }
             let parts = bytes.chunks_exact_mut(F::BYTES).zip(values.chunks(F::WEIGHTS));
             for (number, (block, weights)) in (task * TASK..).zip(parts) {
+                let mut shifted = [0f32; LONGEST];
                 let power = shifts.of(number);
-                if weights.len() == F::WEIGHTS && power == PowerOfTwo::ONE {
-                    F::quantise(weights, block);
+                let weights = if weights.len() == F::WEIGHTS && power == PowerOfTwo::ONE {
+                    weights
                 } else {
-                    let mut shifted = [0f32; LONGEST];
                     shifted.iter_mut().zip(weights).for_each(|(shifted, &weight)| *shifted = power.down(weight));
-                    F::quantise(&shifted[..F::WEIGHTS], block);
+                    &shifted[..F::WEIGHTS]
+                };
+                match &columns {
+                    None => F::quantise(weights, Alike, block),
+                    Some(columns) => {
+                        let emphasis = emphasis(weights, columns, number * F::WEIGHTS);
+                        F::quantise(weights, &emphasis[..F::WEIGHTS], block);
+                    }
                 }
             }
             context.advance(values.len());
@@ -157,12 +206,40 @@ impl<F: BlockFormat> Codec for Gguf<F> {
     }
 }
 
+/// What calibration says of the inputs, where it fits the tensor: the mean square of each, with a little for those it never saw.
+fn columns_of(tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Option<Vec<f32>> {
+    let squares = &context.calibration?.mean_square;
+    let mean = squares.iter().map(|&square| f64::from(square)).sum::<f64>() / squares.len() as f64;
+    let fits = squares.len() == tensor.columns() && mean.is_finite() && mean > 0.0 && squares.iter().all(|&s| s >= 0.0);
+    // Relative to their mean, so that no magnitude overflows.
+    fits.then(|| squares.iter().map(|&square| (f64::from(square) / mean).max(SILENT_INPUT) as f32).collect())
+}
+
+/// What an input that calibration never saw counts against the mean one.
+const SILENT_INPUT: f64 = 1e-3;
+
+/// What the errors of a block's weights count, from its first one in the tensor: llama.cpp's importance `h sqrt(s^2 + w^2)`, `h` the
+/// column's, `s^2` the mean square of the block's weights.
+fn emphasis(weights: &[f32], columns: &[f32], first: usize) -> [f32; LONGEST] {
+    let mean = weights.iter().map(|weight| weight * weight).sum::<f32>() / weights.len() as f32;
+    let mut emphasis = [0f32; LONGEST];
+    for (at, (emphasis, &weight)) in emphasis.iter_mut().zip(weights).enumerate() {
+        *emphasis = columns[(first + at) % columns.len()] * (mean + weight * weight).sqrt();
+    }
+    emphasis
+}
+
 /// Adds every block type to a registry.
 pub(crate) fn register(registry: Registry) -> Registry {
     registry
         .with::<Gguf<Q8_0>>()
         .with::<Gguf<Q4_0>>()
+        .with::<Gguf<Q4_1>>()
+        .with::<Gguf<Q5_0>>()
+        .with::<Gguf<Q5_1>>()
         .with::<Gguf<Iq4Nl>>()
+        .with::<Gguf<Q2K>>()
+        .with::<Gguf<Q3K>>()
         .with::<Gguf<Q4K>>()
         .with::<Gguf<Q5K>>()
         .with::<Gguf<Q6K>>()

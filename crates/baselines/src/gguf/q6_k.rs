@@ -8,8 +8,9 @@
 //! | `d` | binary16 |
 
 use super::BlockFormat;
-use super::search::{symmetric, symmetric_error};
-use crate::codes::{f16_at, round, to_f16};
+use super::joint::{Symmetric, fit_symmetric};
+use super::search::Emphasis;
+use crate::codes::f16_at;
 
 /// 6-bit codes.
 pub struct Q6K;
@@ -25,33 +26,10 @@ impl BlockFormat for Q6K {
     const REACH: f32 = 3800.0;
     const ZERO: bool = true;
 
-    fn quantise(weights: &[f32], block: &mut [u8]) {
-        let mut ideal = [0f32; 16];
-        for (scale, values) in ideal.iter_mut().zip(weights.chunks_exact(SUB)) {
-            *scale = symmetric(values, 32.0);
-        }
-        // The largest scale, with its sign, becomes -128: the codes' full range.
-        let extreme = ideal.iter().fold(0f32, |e, &x| if x.abs() > e.abs() { x } else { e });
-        let d = to_f16(extreme / -128.0);
+    fn quantise<E: Emphasis>(weights: &[f32], emphasis: E, block: &mut [u8]) {
+        let Symmetric { d, scales, codes } = fit_symmetric::<16, E>(weights, emphasis, 32.0, 128);
         block[208..].copy_from_slice(&d.to_le_bytes());
-        let d = d.to_f32();
-        let mut codes = [32u8; 256];
-        for (s, values) in weights.chunks_exact(SUB).enumerate() {
-            let near = if d == 0.0 { 0 } else { round((ideal[s] / d).clamp(-128.0, 127.0)) as i32 };
-            let (mut least, mut scale) = (f32::INFINITY, 0i32);
-            for candidate in (near - 2).max(-128)..=(near + 2).min(127) {
-                let error = symmetric_error(values, 32.0, d * candidate as f32);
-                if error < least {
-                    (least, scale) = (error, candidate);
-                }
-            }
-            block[192 + s] = scale as i8 as u8;
-            let step = d * scale as f32;
-            let inverse = if step != 0.0 { 1.0 / step } else { 0.0 };
-            for (code, &value) in codes[s * SUB..].iter_mut().zip(values) {
-                *code = (round((value * inverse).clamp(-32.0, 31.0)) + 32.0) as u8;
-            }
-        }
+        block[192..208].iter_mut().zip(scales).for_each(|(byte, scale)| *byte = scale as u8);
         for (index, code) in codes.iter().enumerate() {
             let (half, at) = (index / 128, index % 128);
             block[half * 64 + at % 64] |= (code & 15) << (at / 64 * 4);

@@ -5,6 +5,7 @@
 //! that is ternary already is left as it is, and its bytes are ggml's.
 
 use super::BlockFormat;
+use super::search::Emphasis;
 use crate::codes::{f16_at, to_f16};
 
 /// Five digits a byte.
@@ -55,7 +56,7 @@ impl BlockFormat for Tq1_0 {
     const REACH: f32 = 1.0;
     const ZERO: bool = true;
 
-    fn quantise(weights: &[f32], block: &mut [u8]) {
+    fn quantise<E: Emphasis>(weights: &[f32], _: E, block: &mut [u8]) {
         let (level, digits) = ternarise(weights);
         block[52..].copy_from_slice(&level.to_le_bytes());
         let mut start = 0;
@@ -95,7 +96,7 @@ impl BlockFormat for Tq2_0 {
     const REACH: f32 = 1.0;
     const ZERO: bool = true;
 
-    fn quantise(weights: &[f32], block: &mut [u8]) {
+    fn quantise<E: Emphasis>(weights: &[f32], _: E, block: &mut [u8]) {
         let (level, digits) = ternarise(weights);
         block[64..].copy_from_slice(&level.to_le_bytes());
         for (index, digit) in digits.iter().enumerate() {
