@@ -1,4 +1,5 @@
 //! Damaged and malicious files: an error or values, never a panic, and never memory the file does not justify.
+#![allow(clippy::unwrap_used)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::Path;

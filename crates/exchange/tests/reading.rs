@@ -1,5 +1,7 @@
 //! Every frozen file reads as the tool that wrote it reads it.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::{Path, PathBuf};
 
 use seedpress_checkpoint::{Checkpoint, Content};
