@@ -46,7 +46,7 @@ fn kernels(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("decode", name), |bencher| {
             bencher.iter(|| {
                 let mut limits = Limits::new(1 << 30);
-                entry.decode_raw(&encoded.view(&SHAPE), &mut out, &mut limits).expect("intact");
+                entry.decode_raw(&encoded.view(entry.format, &SHAPE), &mut out, &mut limits).expect("intact");
             });
         });
     }

@@ -120,7 +120,7 @@ macro_rules! cast {
             }
 
             fn decode(encoded: &EncodedView<'_>, out: &mut [f32], _: &mut Limits) -> Result<(), DecodeError> {
-                let [bytes] = crate::segments(encoded)?;
+                let [bytes] = encoded.single([Role::Raw])?;
                 if !encoded.params.is_empty() {
                     return Err(DecodeError::corrupt("parameters where none are expected"));
                 }

@@ -40,19 +40,3 @@ pub struct NoOptions {}
 pub fn register(registry: Registry) -> Registry {
     gguf::register(registry.with::<Raw>().with::<Zeros>().with::<F16>().with::<Bf16>().with::<Rtn>().with::<Nf4>())
 }
-
-/// The one layer of an unlayered stream, with as many segments as its decoder needs.
-fn segments<'a, const N: usize>(
-    encoded: &seedpress_codec::EncodedView<'a>,
-) -> Result<[&'a [u8]; N], seedpress_codec::DecodeError> {
-    use seedpress_codec::DecodeError;
-    let [layer] = encoded.layers.as_slice() else { return Err(DecodeError::corrupt("exactly one layer expected")) };
-    let mut bytes = [&[][..]; N];
-    if layer.segments.len() != N {
-        return Err(DecodeError::corrupt("wrong number of segments"));
-    }
-    for (slot, segment) in bytes.iter_mut().zip(&layer.segments) {
-        *slot = segment.bytes;
-    }
-    Ok(bytes)
-}

@@ -182,7 +182,7 @@ impl Codec for Nf4 {
         };
         let mean = if double { reader.finite_f32()? } else { 0.0 };
         reader.finish()?;
-        let [scales, scale_codes, codes] = crate::segments(encoded)?;
+        let [scales, scale_codes, codes] = encoded.single([Role::Scales, Role::Scales, Role::Indices])?;
         let blocks = out.len().div_ceil(block);
         let scale_count = if double { blocks.div_ceil(MAXIMA) } else { blocks };
         exact_len(scales, scale_count.saturating_mul(4)).map_err(|error| error.at(0, 0))?;

@@ -57,7 +57,7 @@ impl Codec for Raw {
     }
 
     fn decode(encoded: &EncodedView<'_>, out: &mut [f32], _: &mut Limits) -> Result<(), DecodeError> {
-        let [bytes] = crate::segments(encoded)?;
+        let [bytes] = encoded.single([Role::Raw])?;
         match encoded.params {
             [0] => {
                 exact_len(bytes, out.len().saturating_mul(4)).map_err(|error| error.at(0, 0))?;

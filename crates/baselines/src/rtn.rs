@@ -136,9 +136,9 @@ impl Codec for Rtn {
         if !(2..=8).contains(&bits) {
             return Err(DecodeError::corrupt("index width outside 2..=8").at_offset(0));
         }
-        let groups =
-            Units::new(matrix_shape(encoded.shape), group).ok_or(DecodeError::corrupt("group count overflows"))?;
-        let [scales, points, codes] = crate::segments(encoded)?;
+        let groups = Units::new((encoded.rows(), encoded.columns()), group)
+            .ok_or(DecodeError::corrupt("group count overflows"))?;
+        let [scales, points, codes] = encoded.single([Role::Scales, Role::Scales, Role::Indices])?;
         exact_len(scales, groups.total.saturating_mul(2)).map_err(|error| error.at(0, 0))?;
         check_f16(scales).map_err(|error| error.at(0, 0))?;
         let points = if symmetric {

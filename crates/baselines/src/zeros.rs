@@ -34,7 +34,7 @@ impl Codec for Zeros {
     }
 
     fn decode(encoded: &EncodedView<'_>, out: &mut [f32], _: &mut Limits) -> Result<(), DecodeError> {
-        let [] = crate::segments(encoded)?;
+        let [] = encoded.single([])?;
         if !encoded.params.is_empty() {
             return Err(DecodeError::corrupt("parameters where none are expected"));
         }

@@ -29,7 +29,7 @@ fn decode(name: &str, shape: &[usize], encoded: &Encoded, count: usize) -> Optio
     let mut out = vec![0f32; count];
     let id = name.split(':').next().unwrap();
     let entry = *registry().codec(id).unwrap();
-    entry.decode_raw(&encoded.view(shape), &mut out, &mut Limits::new(1 << 28)).ok()?;
+    entry.decode_raw(&encoded.view(entry.format, shape), &mut out, &mut Limits::new(1 << 28)).ok()?;
     assert!(out.iter().all(|value| value.is_finite()), "{name}");
     Some(out)
 }

@@ -63,7 +63,7 @@ impl Matrix {
         if !problems.is_empty() {
             return Err(Problems(problems));
         }
-        let raw = registry.codec("raw").ok().map(|entry| entry.default_codec());
+        let raw = registry.default_codec("raw").ok();
         let ladders = config.codecs.iter().filter_map(|row| Some((row.name(), planning::choices(row, registry)?)));
         let ladders = ladders.collect();
         Ok(Self { run: config.run, text: config.text, codecs: config.codecs, models, absent, ladders, raw })

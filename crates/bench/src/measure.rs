@@ -112,11 +112,7 @@ fn measure_unguarded(
     for _ in 0..bench.encode_runs {
         let start = Instant::now();
         let encode = || {
-            let context = EncodeContext {
-                calibration: bench.calibration,
-                registry: Some(bench.registry),
-                ..EncodeContext::default()
-            };
+            let context = EncodeContext { calibration: bench.calibration, ..EncodeContext::default() };
             let record = codec.encode(&bench.corrected.unwrap_or(tensor).view(name), &context)?;
             let bytes = record.to_bytes();
             Ok::<_, EncodeError>((record, bytes))

@@ -10,9 +10,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use seedpress_checkpoint::{Container, ContainerView, Entry, Order};
-use seedpress_codec::{
-    AnyCodec, Calibration, EncodeContext, Layer, Limits, Record, RecordHeader, Registry, Segment, Symbols, Tensor,
-};
+use seedpress_codec::{AnyCodec, Calibration, EncodeContext, Limits, Record, Registry, Tensor};
 use seedpress_results::{ModelRow, ResultsError, Row, Run, Status, TensorRow};
 use seedpress_zoo::Metric;
 
@@ -440,14 +438,14 @@ impl<'a> Runner<'a> {
     fn record(&mut self, model: &Source, codec: &CodecRow, info: &TensorInfo) -> Result<Record, String> {
         let chosen = self.chosen(model, codec, info)?;
         let key = self.record_key(codec, &chosen, model, info);
-        if let Some(record) = self.options.cache.get(&key).and_then(|bytes| split_record(&bytes)) {
+        if let Some(record) = self.options.cache.get(&key).and_then(|bytes| Record::parse(&bytes).ok()) {
             return Ok(record);
         }
         let (stored, _) = self.matrix.stored_by(&chosen, info);
         let Prepared { corrected, calibration } = self.prepared(model, codec, stored, info)?;
         let tensor = corrected.map_or_else(|| model.load(info), Ok)?;
         let calibration = calibration.as_deref();
-        let context = EncodeContext { calibration, registry: Some(self.registry), ..EncodeContext::default() };
+        let context = EncodeContext { calibration, ..EncodeContext::default() };
         let record = self.encode_pool.install(|| stored.encode(&tensor.view(&info.name), &context));
         let record = record.map_err(|error| error.to_string())?;
         self.options.cache.put(&key, &record.to_bytes());
@@ -502,26 +500,7 @@ struct Prepared<'m> {
 /// What an encoder is told of a tensor's inputs: nothing, unless it uses that.
 fn calibration<'m>(model: &'m Source, codec: &AnyCodec, info: &TensorInfo) -> Result<Option<&'m Calibration>, String> {
     let capabilities = codec.capabilities();
-    if capabilities.uses_calibration || capabilities.needs_calibration { model.calibration(info) } else { Ok(None) }
-}
-
-/// A record from its written bytes; `None` where they are damaged.
-fn split_record(bytes: &[u8]) -> Option<Record> {
-    const CHECKSUM: usize = 4;
-    let (header, mut at) = RecordHeader::parse(bytes).ok()?;
-    let mut layers = Vec::with_capacity(header.layers.len());
-    for segments in &header.layers {
-        let mut layer = Layer::default();
-        for &(role, len) in segments {
-            let part = bytes.get(at..at.checked_add(len)?)?;
-            layer.segments.push(Segment::new(role, Symbols::OPAQUE, part.to_vec()));
-            at += len;
-        }
-        at = at.checked_add(CHECKSUM)?;
-        layers.push(layer);
-    }
-    let record = Record { header, layers };
-    (record.to_bytes() == bytes).then_some(record)
+    if capabilities.uses_calibration { model.calibration(info) } else { Ok(None) }
 }
 
 /// Rows of an earlier run that this matrix still asks for. The file is rewritten without the others and without a torn last line;

@@ -179,32 +179,28 @@ impl Codec for Bitnet {
             return Err(DecodeError::corrupt("one or two layers expected"));
         }
         out.fill(0.0);
-        for (layer, view) in encoded.layers.iter().enumerate() {
-            let [scales, trits] = view.segments.as_slice() else {
-                return Err(DecodeError::corrupt("wrong number of segments").at(layer, 0));
-            };
-            let levels = read_levels(scales.bytes, scope, units.total, limits).map_err(|error| error.at(layer, 0))?;
-            check_trits(trits.bytes, out.len()).map_err(|error| error.at(layer, 1))?;
-            out.par_chunks_mut(TASK).zip(trits.bytes.par_chunks(TASK / 5)).enumerate().for_each(
-                |(task, (out, bytes))| {
-                    let mut digits = [0u8; TASK];
-                    for (five, &byte) in digits.chunks_exact_mut(5).zip(bytes) {
-                        five.copy_from_slice(&TRITS[usize::from(byte)]);
+        for layer in 0..encoded.layers.len() {
+            let [scales, trits] = encoded.segments(layer)?.all([Role::Scales, Role::Indices])?;
+            let levels = read_levels(scales, scope, units.total, limits).map_err(|error| error.at(layer, 0))?;
+            check_trits(trits, out.len()).map_err(|error| error.at(layer, 1))?;
+            out.par_chunks_mut(TASK).zip(trits.par_chunks(TASK / 5)).enumerate().for_each(|(task, (out, bytes))| {
+                let mut digits = [0u8; TASK];
+                for (five, &byte) in digits.chunks_exact_mut(5).zip(bytes) {
+                    five.copy_from_slice(&TRITS[usize::from(byte)]);
+                }
+                let mut at = 0;
+                while at < out.len() {
+                    // The stretch of this task that shares a level.
+                    let (row, column) = ((task * TASK + at) / units.length, (task * TASK + at) % units.length);
+                    let end = (column / units.unit + 1).saturating_mul(units.unit).min(units.length);
+                    let stretch = (end - column).min(out.len() - at);
+                    let level = levels[row * units.per_row + column / units.unit];
+                    for (value, &digit) in out[at..at + stretch].iter_mut().zip(&digits[at..at + stretch]) {
+                        *value += (i32::from(digit) - 1) as f32 * level;
                     }
-                    let mut at = 0;
-                    while at < out.len() {
-                        // The stretch of this task that shares a level.
-                        let (row, column) = ((task * TASK + at) / units.length, (task * TASK + at) % units.length);
-                        let end = (column / units.unit + 1).saturating_mul(units.unit).min(units.length);
-                        let stretch = (end - column).min(out.len() - at);
-                        let level = levels[row * units.per_row + column / units.unit];
-                        for (value, &digit) in out[at..at + stretch].iter_mut().zip(&digits[at..at + stretch]) {
-                            *value += (i32::from(digit) - 1) as f32 * level;
-                        }
-                        at += stretch;
-                    }
-                },
-            );
+                    at += stretch;
+                }
+            });
         }
         out.par_chunks_mut(TASK).for_each(|out| {
             for value in out.iter_mut() {

@@ -22,7 +22,7 @@ fn relative(name: &str, shape: &[usize], values: &[f32], layers: usize) -> (f64,
     let view = TensorView::new("w", shape, values, DType::F32).unwrap();
     let encoded = registry.parse(name).unwrap().encode_raw(&view, &EncodeContext::default()).unwrap();
     let bytes: usize = encoded.layers[..layers].iter().flat_map(|l| &l.segments).map(|s| s.bytes.len()).sum();
-    let mut prefix = encoded.view(shape);
+    let mut prefix = encoded.view(1, shape);
     prefix.layers.truncate(layers);
     let mut out = vec![0f32; values.len()];
     registry.codec("bitnet").unwrap().decode_raw(&prefix, &mut out, &mut Limits::new(1 << 28)).unwrap();
@@ -92,7 +92,7 @@ fn damage_is_an_error_or_a_finite_tensor() {
                 damaged.layers[layer].segments[segment].bytes[bit / 8] ^= 1 << (bit % 8);
                 let mut out = vec![0f32; 33];
                 let entry = registry.codec("bitnet").unwrap();
-                if entry.decode_raw(&damaged.view(&shape), &mut out, &mut Limits::new(1 << 20)).is_ok() {
+                if entry.decode_raw(&damaged.view(entry.format, &shape), &mut out, &mut Limits::new(1 << 20)).is_ok() {
                     assert!(out.iter().all(|value| value.is_finite()));
                 }
             }
@@ -100,7 +100,7 @@ fn damage_is_an_error_or_a_finite_tensor() {
             short.layers[layer].segments[segment].bytes.pop();
             let mut out = vec![0f32; 33];
             let entry = registry.codec("bitnet").unwrap();
-            assert!(entry.decode_raw(&short.view(&shape), &mut out, &mut Limits::new(1 << 20)).is_err());
+            assert!(entry.decode_raw(&short.view(entry.format, &shape), &mut out, &mut Limits::new(1 << 20)).is_err());
         }
     }
 }

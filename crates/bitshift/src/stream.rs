@@ -253,28 +253,16 @@ fn pack(states: &[u16], bits: u32) -> Vec<u8> {
 /// Truncated or corrupt.
 pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], _: &mut Limits) -> Result<(), DecodeError> {
     let header = Header::parse(encoded.params)?;
-    let segments = &encoded.layers[0].segments;
     if header.step == 0.0 {
-        if !segments.is_empty() {
-            return Err(DecodeError::corrupt("a tensor of zeros has no segments"));
-        }
+        // A tensor of zeros.
+        let [] = encoded.single([])?;
         out.fill(0.0);
         return Ok(());
     }
-    let mut remaining = segments.iter();
-    let mut segment = |role: Role, length: usize| match remaining.next() {
-        Some(segment) if segment.role == role => match segment.bytes.len() {
-            cut if cut < length => Err(DecodeError::truncated(length, cut)),
-            long if long > length => Err(DecodeError::corrupt("a segment is longer than its weights need")),
-            _ => Ok(segment.bytes),
-        },
-        _ => Err(DecodeError::corrupt("the segments are not those of this codec")),
-    };
-    let scales = if header.scaled { segment(Role::Scales, out.len().div_ceil(SIDE))? } else { &[] };
-    let stream = segment(Role::Indices, stream_length(out.len(), header.settings))?;
-    if remaining.next().is_some() {
-        return Err(DecodeError::corrupt("the segments are not those of this codec"));
-    }
+    let mut segments = encoded.segments(0)?;
+    let scales = if header.scaled { segments.exact(Role::Scales, out.len().div_ceil(SIDE))? } else { &[] };
+    let stream = segments.exact(Role::Indices, stream_length(out.len(), header.settings))?;
+    segments.finish()?;
     let Settings { bits, state_bits, seed } = header.settings;
     let block_bytes = SIDE / 8 * bits as usize;
     // Enough blocks a task to be worth one.

@@ -29,7 +29,7 @@ fn decode(encoded: &Encoded, count: usize) -> Option<Vec<f32>> {
     let mut out = vec![0f32; count];
     let registry = registry();
     let entry = registry.codec("bitshift").unwrap();
-    entry.decode_raw(&encoded.view(&[count]), &mut out, &mut Limits::new(1 << 20)).ok()?;
+    entry.decode_raw(&encoded.view(entry.format, &[count]), &mut out, &mut Limits::new(1 << 20)).ok()?;
     Some(out)
 }
 

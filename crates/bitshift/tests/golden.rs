@@ -66,7 +66,7 @@ fn frozen_streams_decode() {
             .filter_map(|(key, hex)| ROLES.iter().find(|role| role.0 == *key).map(|role| (role.1, bytes(hex))))
             .collect();
         let segments = segments.iter().map(|(role, bytes)| SegmentView { role: *role, bytes }).collect();
-        let out = decode(&EncodedView { shape, params: &params, layers: vec![LayerView { segments }] });
+        let out = decode(&EncodedView::new(1, shape, &params, vec![LayerView { segments }]));
         assert_eq!(format!("{:016x}", hash(&out)), field("fnv1a"), "{name}");
         let (mut error, mut power) = (0.0, 0.0);
         for (a, b) in input(out.len(), scales).iter().zip(&out) {
@@ -93,7 +93,7 @@ fn write() {
             let role = ROLES.iter().find(|role| role.1 == segment.role).unwrap().0;
             text += &format!("{role} {}\n", hex(&segment.bytes));
         }
-        text += &format!("fnv1a {:016x}\n", hash(&decode(&encoded.view(shape))));
+        text += &format!("fnv1a {:016x}\n", hash(&decode(&encoded.view(1, shape))));
         std::fs::write(path(name), text).unwrap();
     }
 }

@@ -33,12 +33,12 @@ pub fn codecs(arguments: &CodecsArguments) -> Outcome {
     };
     let entry = registry.codec(id).map_err(Failure::usage)?;
     line!("{}: {} (format {})", entry.id, entry.summary, entry.format);
-    let capabilities = entry.default_codec().capabilities();
+    let codec = registry.default_codec(id).map_err(Failure::usage)?;
+    let capabilities = codec.capabilities();
     let named = [
         ("progressive", capabilities.progressive),
         ("lossless", capabilities.lossless),
         ("targets bits", capabilities.targets_bits),
-        ("needs calibration", capabilities.needs_calibration),
         ("uses calibration", capabilities.uses_calibration),
     ];
     let words: Vec<_> = named.into_iter().filter(|&(_, able)| able).map(|(word, _)| word).collect();
@@ -46,7 +46,7 @@ pub fn codecs(arguments: &CodecsArguments) -> Outcome {
         line!("{}", words.join(", "));
     }
     let schema = entry.schema();
-    let defaults = entry.default_codec().options();
+    let defaults = codec.options();
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
         line!("  {name} = {}    {}", defaults[name], legal_values(property, &schema));
         if let Some(help) = property["description"].as_str() {

@@ -7,21 +7,21 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::context::EncodeContext;
-use crate::encoded::{Encoded, EncodedView, Layer, Role, Segment, Symbols};
-use crate::error::{DecodeError, EncodeError};
+use crate::encoded::{Encoded, Layer, Role, Segment, Symbols};
+use crate::error::{ConfigError, DecodeError, EncodeError};
 use crate::exceptions::{self, Exceptions};
 use crate::float_mode::in_default_mode;
 use crate::limits::Limits;
 use crate::record::{MAX_RANK, Record, RecordHeader};
+use crate::registry::Registry;
 use crate::stage::Stage;
 use crate::tensor::TensorView;
+use crate::view::EncodedView;
 
 /// What a configured codec can do: asked, never discovered by failure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Refuses to encode without [`Calibration`](crate::Calibration).
-    pub needs_calibration: bool,
-    /// Uses calibration where it is given.
+    /// Uses [`Calibration`](crate::Calibration) where it is given.
     pub uses_calibration: bool,
     /// Writes several layers, each of which refines the ones before.
     pub progressive: bool,
@@ -57,6 +57,17 @@ pub trait Codec: Sized + Send + Sync + 'static {
     /// A codec with these options. Legal options always make a codec.
     fn new(config: Self::Config) -> Self;
 
+    /// As [`new`](Self::new), with the codecs there are: for a codec whose options name others. It looks them up here, once, so that
+    /// a wrong name is an error of the configuration; its decoder finds them by
+    /// [`EncodedView::decode_nested`](crate::EncodedView::decode_nested).
+    ///
+    /// # Errors
+    /// A nested codec that does not exist or cannot be built.
+    fn with_codecs(config: Self::Config, codecs: &Registry) -> Result<Self, ConfigError> {
+        let _ = codecs;
+        Ok(Self::new(config))
+    }
+
     /// The options.
     fn config(&self) -> &Self::Config;
 
@@ -66,10 +77,11 @@ pub trait Codec: Sized + Send + Sync + 'static {
     /// Compresses a tensor. At least one layer.
     ///
     /// # Errors
-    /// Missing calibration, cancellation. Any finite tensor can be encoded.
+    /// Cancellation. Any finite tensor can be encoded.
     fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError>;
 
-    /// Reconstructs the weights from the layers at hand (at least one) into `out`, zeroed and as long as the shape says.
+    /// Reconstructs the weights from the layers at hand (at least one) into `out`, zeroed and as long as the shape says. The view says
+    /// which `FORMAT` wrote them.
     ///
     /// # Errors
     /// Whatever the bytes, an error or a reconstruction: never a panic, never an allocation that `limits` did not grant.
@@ -248,7 +260,8 @@ impl AnyCodec {
         Ok(Record { header, layers: encoded.layers })
     }
 
-    /// What the codec itself writes, before stage and record: for tests that look inside a stream.
+    /// What the codec itself writes, before stage and record: for codecs that nest others, and for tests that look inside a stream.
+    /// The tensor must be non-empty and finite.
     ///
     /// # Errors
     /// As the codec says.

@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::EncodeError;
-use crate::registry::Registry;
 
 /// What to do with NaN and infinity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -44,8 +43,6 @@ pub struct EncodeContext<'a> {
     pub progress: Option<&'a (dyn Fn(u64) + Sync)>,
     /// Set by the caller to stop early.
     pub cancel: Option<&'a AtomicBool>,
-    /// For codecs that nest others.
-    pub registry: Option<&'a Registry>,
 }
 
 impl EncodeContext<'_> {

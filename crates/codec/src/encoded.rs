@@ -4,6 +4,8 @@
 //! bits go and nothing can be left out of the count) and how its *symbols* are packed (so an entropy stage can model symbols
 //! instead of anonymous bytes).
 
+use crate::view::{EncodedView, LayerView, SegmentView};
+
 /// What the bytes of a segment stand for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -153,6 +155,13 @@ pub struct Layer {
     pub segments: Vec<Segment>,
 }
 
+impl Layer {
+    /// Borrows every segment, as a decoder sees them.
+    pub fn view(&self) -> LayerView<'_> {
+        LayerView { segments: self.segments.iter().map(|s| SegmentView { role: s.role, bytes: &s.bytes }).collect() }
+    }
+}
+
 /// A compressed tensor before serialisation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Encoded {
@@ -168,42 +177,8 @@ impl Encoded {
         Self { params, layers: vec![Layer { segments }] }
     }
 
-    /// Borrows every layer, as a decoder sees them.
-    pub fn view<'a>(&'a self, shape: &'a [usize]) -> EncodedView<'a> {
-        let layers = self
-            .layers
-            .iter()
-            .map(|layer| LayerView {
-                segments: layer.segments.iter().map(|s| SegmentView { role: s.role, bytes: &s.bytes }).collect(),
-            })
-            .collect();
-        EncodedView { shape, params: &self.params, layers }
+    /// Borrows every layer, as a decoder of this format number sees them.
+    pub fn view<'a>(&'a self, format: u32, shape: &'a [usize]) -> EncodedView<'a> {
+        EncodedView::new(format, shape, &self.params, self.layers.iter().map(Layer::view).collect())
     }
-}
-
-/// A segment as a decoder sees it.
-#[derive(Debug, Clone, Copy)]
-pub struct SegmentView<'a> {
-    /// What the bytes stand for.
-    pub role: Role,
-    /// The bytes.
-    pub bytes: &'a [u8],
-}
-
-/// A complete layer as a decoder sees it.
-#[derive(Debug, Clone, Default)]
-pub struct LayerView<'a> {
-    /// In the order the encoder wrote them.
-    pub segments: Vec<SegmentView<'a>>,
-}
-
-/// A compressed tensor, or a prefix of one, as a decoder sees it. At least one layer is present; absent ones were not received.
-#[derive(Debug, Clone)]
-pub struct EncodedView<'a> {
-    /// The tensor's shape.
-    pub shape: &'a [usize],
-    /// The codec's parameter bytes.
-    pub params: &'a [u8],
-    /// The complete layers at hand.
-    pub layers: Vec<LayerView<'a>>,
 }

@@ -49,12 +49,6 @@ pub enum EncodeError {
         /// The row-major index of the first.
         first: usize,
     },
-    /// The codec needs activation statistics and was given none.
-    #[error("tensor `{}`: this codec needs calibration data", printable(tensor))]
-    MissingCalibration {
-        /// The tensor's name.
-        tensor: String,
-    },
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,

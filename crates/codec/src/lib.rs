@@ -10,6 +10,7 @@
 //! | [`tensor`] | values with a shape and a source data type |
 //! | [`matrix`] | a tensor of any rank seen as outputs by inputs |
 //! | [`encoded`] | layers of segments; each segment declares its role and its symbols |
+//! | [`view`] | a stream as its decoder sees it, with the format number and a reader of segments |
 //! | [`packing`] | fixed-width bit streams and five trits a byte |
 //! | [`power`] | a power-of-two factor for a whole tensor |
 //! | [`wire`] | bounds-checked little-endian reading and writing |
@@ -39,13 +40,14 @@ pub mod row_errors;
 pub mod stage;
 pub mod tensor;
 pub mod text;
+pub mod view;
 pub mod wire;
 
 mod codec;
 
 pub use codec::{AnyCodec, Capabilities, Codec};
 pub use context::{Calibration, EncodeContext, NonFinite};
-pub use encoded::{Encoded, EncodedView, Layer, LayerView, Packing, Role, Segment, SegmentView, Symbols};
+pub use encoded::{Encoded, Layer, Packing, Role, Segment, Symbols};
 pub use error::{ConfigError, DecodeError, DecodeErrorKind, EncodeError};
 pub use exceptions::Exceptions;
 pub use limits::Limits;
@@ -57,3 +59,4 @@ pub use registry::Registry;
 pub use row_errors::{RowErrors, row_errors};
 pub use stage::Stage;
 pub use tensor::{DType, Tensor, TensorView};
+pub use view::{EncodedView, LayerView, SegmentView, Segments};

@@ -17,11 +17,12 @@
 //! A record cut inside layer `k > 0` decodes from the layers before it. Integers are little-endian, varints are LEB128 in their
 //! shortest form. The length of these bytes is the size every report quotes.
 
-use crate::encoded::{EncodedView, Layer, LayerView, Role, SegmentView};
+use crate::encoded::{Layer, Role, Segment, Symbols};
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::exceptions::Exceptions;
 use crate::matrix::MatrixView;
 use crate::tensor::{DType, Tensor, element_count};
+use crate::view::{EncodedView, LayerView, SegmentView};
 use crate::wire::{Put, Reader};
 
 /// The newest version, and the oldest.
@@ -219,6 +220,24 @@ pub struct Record {
 }
 
 impl Record {
+    /// Reads a whole record back from its bytes, to write or join it again; [`Registry::decode`](crate::Registry::decode) needs only a
+    /// [`RecordView`]. What segments' symbols were is not on the wire: they come back as opaque.
+    ///
+    /// # Errors
+    /// As [`RecordView::parse`]; truncated where any layer is cut.
+    pub fn parse(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let view = RecordView::parse(bytes)?;
+        let (header, cut) = (&view.header, view.layers.len());
+        if cut < header.layers.len() {
+            let needed =
+                (0..=cut).fold(header.to_bytes().len(), |sum, layer| sum.saturating_add(header.layer_len(layer)));
+            return Err(DecodeError { layer: Some(cut), ..DecodeError::truncated(needed, bytes.len()) });
+        }
+        let owned = |segment: &SegmentView<'_>| Segment::new(segment.role, Symbols::OPAQUE, segment.bytes.to_vec());
+        let layers = view.layers.iter().map(|layer| Layer { segments: layer.segments.iter().map(owned).collect() });
+        Ok(Self { layers: layers.collect(), header: view.header })
+    }
+
     /// Bytes of layer `index`, checksum included.
     pub fn layer_bytes(&self, index: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.header.layer_len(index));
@@ -345,7 +364,8 @@ impl<'a> RecordView<'a> {
         let mut layers = self.layers.clone();
         let present = self.header.exceptions != Exceptions::None;
         let exceptions = if present { layers[0].segments.pop().map(|s| s.bytes) } else { None };
-        (EncodedView { shape: &self.coded_shape, params: &self.header.params, layers }, exceptions)
+        let RecordHeader { codec_format, params, .. } = &self.header;
+        (EncodedView::new(*codec_format, &self.coded_shape, params, layers), exceptions)
     }
 }
 

@@ -7,7 +7,6 @@ use serde::Deserialize;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use crate::codec::{AnyCodec, Codec, Erased};
-use crate::encoded::{EncodedView, LayerView, SegmentView};
 use crate::error::{ConfigError, DecodeError, DecodeErrorKind};
 use crate::exceptions;
 use crate::float_mode::in_default_mode;
@@ -15,8 +14,9 @@ use crate::limits::Limits;
 use crate::record::{Decoded, RecordView};
 use crate::stage::Stage;
 use crate::tensor::Tensor;
+use crate::view::{EncodedView, LayerView, SegmentView};
 
-type Build = fn(ValueDeserializer<'_>) -> Result<Arc<dyn Erased>, toml::de::Error>;
+type Build = fn(ValueDeserializer<'_>, &Registry) -> Result<Arc<dyn Erased>, ConfigError>;
 type Decode = fn(&EncodedView<'_>, &mut [f32], &mut Limits) -> Result<(), DecodeError>;
 
 /// A registered codec.
@@ -31,18 +31,12 @@ pub struct Entry {
     build: Build,
     decode: Decode,
     schema: fn() -> serde_json::Value,
-    default: fn() -> AnyCodec,
 }
 
 impl Entry {
     /// The JSON schema of the options: types, ranges, defaults, help texts.
     pub fn schema(&self) -> serde_json::Value {
         (self.schema)()
-    }
-
-    /// The codec with its default options.
-    pub fn default_codec(&self) -> AnyCodec {
-        (self.default)()
     }
 
     /// The codec's own decoder, without record or stage: for tests that corrupt a stream below its checksums.
@@ -66,7 +60,21 @@ pub struct Registry {
     stages: BTreeMap<&'static str, Arc<dyn Stage>>,
 }
 
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry")
+            .field("codecs", &self.codecs.keys().collect::<Vec<_>>())
+            .field("stages", &self.stages.keys().collect::<Vec<_>>())
+            .finish()
+    }
+}
+
 impl Registry {
+    /// A registry of nothing.
+    pub const fn new() -> Self {
+        Self { codecs: BTreeMap::new(), stages: BTreeMap::new() }
+    }
+
     /// Adds a codec.
     ///
     /// # Panics
@@ -77,10 +85,9 @@ impl Registry {
             id: C::ID,
             format: C::FORMAT,
             summary: C::SUMMARY,
-            build: |options| Ok(Arc::new(C::new(C::Config::deserialize(options)?))),
+            build: |options, codecs| Ok(Arc::new(C::with_codecs(C::Config::deserialize(options)?, codecs)?)),
             decode: C::decode,
             schema: || serde_json::to_value(schemars::schema_for!(C::Config)).unwrap_or_default(),
-            default: || AnyCodec::new(C::new(C::Config::default())),
         };
         assert!(self.codecs.insert(C::ID, entry).is_none(), "two codecs are named `{}`", C::ID);
         self
@@ -137,8 +144,16 @@ impl Registry {
     /// Unknown id, unknown option, illegal value.
     pub fn build(&self, id: &str, options: toml::Spanned<DeValue<'_>>) -> Result<AnyCodec, ConfigError> {
         let entry = self.codec(id)?;
-        let inner = (entry.build)(ValueDeserializer::from(options))?;
+        let inner = (entry.build)(ValueDeserializer::from(options), self)?;
         Ok(AnyCodec::from_erased(inner))
+    }
+
+    /// The codec of this id with its default options.
+    ///
+    /// # Errors
+    /// Unknown id.
+    pub fn default_codec(&self, id: &str) -> Result<AnyCodec, ConfigError> {
+        self.build(id, toml::Spanned::new(0..0, DeValue::Table(DeTable::new())))
     }
 
     /// A codec from its canonical name, `id:key=value,key=value+stage`: what [`AnyCodec::name`] prints and command lines take.
@@ -181,9 +196,8 @@ impl Registry {
 
     fn decode_record(&self, record: &RecordView<'_>, limits: &mut Limits) -> Result<Decoded, DecodeError> {
         let header = &record.header;
-        let unknown = |id: &str| DecodeError::new(DecodeErrorKind::UnknownCodec(id.to_owned()));
-        let entry = self.codecs.get(header.codec.as_str()).ok_or_else(|| unknown(&header.codec))?;
-        check_version(header.codec_format, entry.format)?;
+        // An unknown codec is reported before a stage does work for it.
+        self.decoder(&header.codec, header.codec_format)?;
         limits.check_values(header.weights())?;
         let (mut view, exceptions) = record.parts();
         let recoded: Vec<Vec<Vec<u8>>>;
@@ -191,8 +205,9 @@ impl Registry {
             let stage = self.stages.get(header.stage.as_str()).ok_or_else(|| unknown(&header.stage))?;
             check_version(header.stage_format, stage.format())?;
             let restore = |(index, layer): (usize, &LayerView<'_>)| {
-                let segments =
-                    stage.decode(layer, limits).map_err(|error| DecodeError { layer: Some(index), ..error })?;
+                let segments = stage
+                    .decode(header.stage_format, layer, limits)
+                    .map_err(|error| DecodeError { layer: Some(index), ..error })?;
                 if segments.len() == layer.segments.len() {
                     Ok(segments)
                 } else {
@@ -208,7 +223,7 @@ impl Registry {
         }
         let mut values = limits.filled(header.weights(), 0f32)?;
         if !values.is_empty() {
-            (entry.decode)(&view, &mut values, limits)?;
+            self.decode_view(&header.codec, &view.with_codecs(self), &mut values, limits)?;
             // A decoder fed with nonsense may overflow; the contract is finite values, exceptions apart.
             if !header.dtype.round_all(&mut values) {
                 return Err(DecodeError::corrupt("a reconstructed value is not finite"));
@@ -232,6 +247,26 @@ impl Registry {
         self.decode(&RecordView::parse(bytes)?, &mut Limits::new(u64::MAX))
     }
 
+    /// The codec's own decoder, without record or stage.
+    ///
+    /// # Errors
+    /// An unknown codec, a newer format, or whatever the codec says of the bytes.
+    pub(crate) fn decode_view(
+        &self,
+        id: &str,
+        view: &EncodedView<'_>,
+        out: &mut [f32],
+        limits: &mut Limits,
+    ) -> Result<(), DecodeError> {
+        self.decoder(id, view.format)?(view, out, limits)
+    }
+
+    fn decoder(&self, id: &str, format: u32) -> Result<Decode, DecodeError> {
+        let entry = self.codecs.get(id).ok_or_else(|| unknown(id))?;
+        check_version(format, entry.format)?;
+        Ok(entry.decode)
+    }
+
     /// Parses and decodes a record in one step, within the default limits for its length.
     ///
     /// # Errors
@@ -246,6 +281,10 @@ fn did_you_mean(given: &str, known: &[&str]) -> String {
     let likeness = |name: &&&str| (strsim::jaro_winkler(given, name) * 1000.0) as u32;
     let nearest = known.iter().max_by_key(likeness).filter(|name| likeness(name) >= 850);
     nearest.map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
+}
+
+fn unknown(id: &str) -> DecodeError {
+    DecodeError::new(DecodeErrorKind::UnknownCodec(id.to_owned()))
 }
 
 fn check_version(found: u32, newest: u32) -> Result<(), DecodeError> {

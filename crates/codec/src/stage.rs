@@ -1,15 +1,16 @@
 //! Lossless recoding of a codec's segments: what `then = ".."` names.
 
-use crate::encoded::{Layer, LayerView};
+use crate::encoded::Layer;
 use crate::error::{DecodeError, EncodeError};
 use crate::limits::Limits;
+use crate::view::LayerView;
 
 /// A lossless stage behind any codec. It works layer by layer, so every prefix that decoded without it decodes with it.
 pub trait Stage: Send + Sync + 'static {
     /// The name in TOML and on the wire.
     fn id(&self) -> &'static str;
 
-    /// Version of the bytes it writes.
+    /// Version of the bytes it writes. Bytes of every older version must stay decodable.
     fn format(&self) -> u32;
 
     /// One line for listings.
@@ -22,9 +23,10 @@ pub trait Stage: Send + Sync + 'static {
     /// Internal faults only: every segment can be coded.
     fn encode(&self, layer: &Layer) -> Result<Vec<Vec<u8>>, EncodeError>;
 
-    /// Restores the bytes of every segment of a layer.
+    /// Restores the bytes of every segment of a layer. `format` is the version of the bytes: what [`format`](Self::format) said when
+    /// they were written, and at most what it says today.
     ///
     /// # Errors
     /// Any [`DecodeError`] with the segment set.
-    fn decode(&self, layer: &LayerView<'_>, limits: &mut Limits) -> Result<Vec<Vec<u8>>, DecodeError>;
+    fn decode(&self, format: u32, layer: &LayerView<'_>, limits: &mut Limits) -> Result<Vec<Vec<u8>>, DecodeError>;
 }

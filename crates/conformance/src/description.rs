@@ -31,7 +31,8 @@ pub fn options_are_described(registry: &Registry, id: &str) -> Verdict {
             return Err(format!("option `{option}` has no description"));
         }
     }
-    if entry.default_codec().capabilities().targets_bits && !options.contains_key("bits") {
+    let codec = registry.default_codec(id).map_err(|error| error.to_string())?;
+    if codec.capabilities().targets_bits && !options.contains_key("bits") {
         return Err("targets a rate, but has no option `bits`".into());
     }
     match registry.parse(&format!("{id}:no-such-option=1")) {

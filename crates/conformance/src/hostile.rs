@@ -3,8 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use seedpress_codec::{
-    AnyCodec, DType, DecodeError, EncodeContext, EncodedView, Layer, LayerView, Limits, Registry, SegmentView, Stage,
-    Tensor,
+    AnyCodec, DType, DecodeError, EncodeContext, EncodedView, Layer, Limits, Registry, Stage, Tensor,
 };
 
 use crate::{Verdict, broken, inputs};
@@ -47,11 +46,6 @@ pub fn record_bytes(registry: &Registry, codec: &AnyCodec) -> Verdict {
     Ok(())
 }
 
-/// A layer as a decoder sees it.
-fn view(layer: &Layer) -> LayerView<'_> {
-    LayerView { segments: layer.segments.iter().map(|s| SegmentView { role: s.role, bytes: &s.bytes }).collect() }
-}
-
 /// A stream as owned bytes, so that it can be damaged.
 #[derive(Clone)]
 struct Stream {
@@ -68,9 +62,10 @@ impl Stream {
     }
 
     fn decode(&self, registry: &Registry, id: &str, shape: &[usize]) -> Result<Vec<f32>, DecodeError> {
-        let view = EncodedView { shape, params: &self.params, layers: self.layers.iter().map(view).collect() };
         let mut out = vec![0f32; shape.iter().product()];
         let entry = registry.codec(id).map_err(|_| DecodeError::corrupt("not registered"))?;
+        let layers = self.layers.iter().map(Layer::view).collect();
+        let view = EncodedView::new(entry.format, shape, &self.params, layers).with_codecs(registry);
         entry.decode_raw(&view, &mut out, &mut Limits::new(BUDGET))?;
         Ok(out)
     }
@@ -184,8 +179,9 @@ pub fn stage_below_the_checksums(codec: &AnyCodec, stage: &dyn Stage) -> Verdict
         for (segment, bytes) in staged.segments.iter_mut().zip(coded) {
             segment.bytes = bytes;
         }
-        let restored = guarded("an undamaged layer", || stage.decode(&view(&staged), &mut Limits::new(BUDGET)))?
-            .map_err(|e| e.to_string())?;
+        let restored =
+            guarded("an undamaged layer", || stage.decode(stage.format(), &staged.view(), &mut Limits::new(BUDGET)))?
+                .map_err(|e| e.to_string())?;
         for (index, (segment, bytes)) in layer.segments.iter().zip(&restored).enumerate() {
             if segment.bytes != *bytes {
                 return Err(format!("segment {index} is not restored exactly"));
@@ -194,7 +190,7 @@ pub fn stage_below_the_checksums(codec: &AnyCodec, stage: &dyn Stage) -> Verdict
         let stream = Stream { params: Vec::new(), layers: vec![staged] };
         damage(&stream, |damaged, what| {
             let Some(layer) = damaged.layers.first() else { return Ok(()) };
-            guarded(what, || stage.decode(&view(layer), &mut Limits::new(BUDGET))).map(|_| ())
+            guarded(what, || stage.decode(stage.format(), &layer.view(), &mut Limits::new(BUDGET))).map(|_| ())
         })?;
     }
     Ok(())

@@ -45,8 +45,8 @@ impl Codec for Sign {
         let mut params = Reader::new(encoded.params);
         let magnitude = params.finite_f32()?;
         params.finish()?;
-        let signs = encoded.layers[0].segments.first().ok_or(DecodeError::truncated(1, 0))?;
-        let signs = BitReader::new(signs.bytes, 1, out.len())?;
+        let [signs] = encoded.single([Role::Signs])?;
+        let signs = BitReader::new(signs, 1, out.len())?;
         for (index, value) in out.iter_mut().enumerate() {
             *value = if signs.get(index) == 0 { magnitude } else { -magnitude };
         }

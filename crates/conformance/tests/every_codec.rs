@@ -95,8 +95,8 @@ fn main() {
     // Expected panics of a broken decoder are reported as failures, not as noise.
     std::panic::set_hook(Box::new(|_| {}));
     let registry = seedpress::registry();
-    let mut codecs: Vec<AnyCodec> = registry.codecs().map(|entry| entry.default_codec()).collect();
-    for name in MORE {
+    let mut codecs: Vec<AnyCodec> = Vec::new();
+    for name in registry.codecs().map(|entry| entry.id).chain(MORE.iter().copied()) {
         match registry.parse(name) {
             Ok(codec) => codecs.push(codec),
             Err(error) => panic!("{error}"),

@@ -71,7 +71,7 @@ fn measure(
                 let view = LayerView { segments: vec![SegmentView { role: Role::Raw, bytes: &coded }] };
                 Ok(match name.as_str() {
                     "zstd -19" => zstd::bulk::decompress(&coded, segment.bytes.len())?,
-                    _ => registry.stage(name)?.decode(&view, &mut Limits::new(1 << 32))?.remove(0),
+                    _ => registry.stage(name)?.decode(1, &view, &mut Limits::new(1 << 32))?.remove(0),
                 })
             })?;
             decode += seconds;

@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut jobs: Vec<Job<'_>> = vec![
             ("zstd -3, bytes", Box::new(|| drop(black_box(zstd::bulk::decompress(&frame, count))))),
             ("ans, bytes", Box::new(|| drop(black_box(ans::decode_bytes(&coded, count, &mut limits()))))),
-            ("ans, fields", Box::new(|| drop(black_box(stage.decode(&view, &mut limits()))))),
+            ("ans, fields", Box::new(|| drop(black_box(stage.decode(stage.format(), &view, &mut limits()))))),
             ("zstd -3 of fields", Box::new(|| drop(black_box(zstd::bulk::decompress(&frame_packed, packed.len()))))),
             (
                 "constriction, bytes",

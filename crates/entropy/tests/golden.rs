@@ -118,7 +118,7 @@ fn frozen_streams_decode() {
             assert_eq!(found, *name);
             let coded = bytes(hex);
             let view = LayerView { segments: vec![SegmentView { role: segment.role, bytes: &coded }] };
-            let restored = stage.decode(&view, &mut Limits::new(1 << 24)).unwrap();
+            let restored = stage.decode(stage.format(), &view, &mut Limits::new(1 << 24)).unwrap();
             assert!(restored[0] == segment.bytes, "{id} {format} {name}");
         }
     }

@@ -13,7 +13,7 @@ fn attempt(bytes: &[u8]) {
     let registry = seedpress_entropy::register(Registry::default());
     for stage in registry.stages() {
         let view = LayerView { segments: vec![SegmentView { role: Role::Indices, bytes }] };
-        match stage.decode(&view, &mut Limits::new(LIMIT)) {
+        match stage.decode(stage.format(), &view, &mut Limits::new(LIMIT)) {
             Ok(restored) => assert!(restored[0].len() as u64 <= LIMIT, "{}", stage.id()),
             Err(error) => assert_eq!(error.segment, Some(0), "{}", stage.id()),
         }

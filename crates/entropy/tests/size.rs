@@ -83,7 +83,7 @@ fn floats_that_repeat_are_taken_once_whatever_repeats() {
         let segment = Segment::new(Role::Raw, Symbols::floats(Packing::F32, count).in_rows(row), bytes.clone());
         let coded = stage.encode(&Layer { segments: vec![segment] }).unwrap().remove(0);
         let view = LayerView { segments: vec![SegmentView { role: Role::Raw, bytes: &coded }] };
-        assert!(stage.decode(&view, &mut Limits::new(64 << 20)).unwrap()[0] == bytes, "{name}");
+        assert!(stage.decode(stage.format(), &view, &mut Limits::new(64 << 20)).unwrap()[0] == bytes, "{name}");
         assert!(coded.len() <= most, "{name}: {} of at most {most}", coded.len());
     }
 }
@@ -119,7 +119,8 @@ fn threads_change_neither_bytes_nor_results() {
             pool.install(|| {
                 let coded = stage.encode(&layer).unwrap();
                 let segments = coded.iter().map(|bytes| SegmentView { role: Role::Raw, bytes }).collect();
-                let restored = stage.decode(&LayerView { segments }, &mut Limits::new(64 << 20)).unwrap();
+                let restored =
+                    stage.decode(stage.format(), &LayerView { segments }, &mut Limits::new(64 << 20)).unwrap();
                 assert!(restored.iter().zip(&layer.segments).all(|(back, segment)| *back == segment.bytes), "{id}");
                 coded
             })

@@ -79,7 +79,7 @@ fn every_segment_comes_back_and_none_grows() {
             for (segment, bytes) in layer.segments.iter().zip(&coded) {
                 assert!(bytes.len() <= segment.bytes.len() + 1, "{} {:?}", stage.id(), segment.symbols);
             }
-            let restored = stage.decode(&view(&coded), &mut Limits::new(64 << 20)).unwrap();
+            let restored = stage.decode(stage.format(), &view(&coded), &mut Limits::new(64 << 20)).unwrap();
             for (segment, bytes) in layer.segments.iter().zip(&restored) {
                 assert_eq!(&segment.bytes, bytes, "{} {:?}", stage.id(), segment.symbols);
             }
@@ -94,7 +94,7 @@ fn damage_is_an_error_or_bounded() {
             let coded = stage.encode(&Layer { segments: vec![segment.clone()] }).unwrap().remove(0);
             let attempt = |bytes: Vec<u8>| {
                 let limit = 1 << 16;
-                match stage.decode(&view(&[bytes]), &mut Limits::new(limit)) {
+                match stage.decode(stage.format(), &view(&[bytes]), &mut Limits::new(limit)) {
                     Ok(restored) => assert!(restored[0].len() as u64 <= limit),
                     Err(error) => assert_eq!(error.segment, Some(0)),
                 }
@@ -117,7 +117,7 @@ fn a_stream_asking_for_too_much_memory_is_refused() {
         let zeros = Segment::new(Role::Tables, Symbols::OPAQUE, vec![0; 1 << 20]);
         let coded = stage.encode(&Layer { segments: vec![zeros] }).unwrap();
         assert!(coded[0].len() < 1000, "{}: {}", stage.id(), coded[0].len());
-        assert!(stage.decode(&view(&coded), &mut Limits::new(1 << 19)).is_err());
-        assert!(stage.decode(&view(&coded), &mut Limits::new(8 << 20)).is_ok());
+        assert!(stage.decode(stage.format(), &view(&coded), &mut Limits::new(1 << 19)).is_err());
+        assert!(stage.decode(stage.format(), &view(&coded), &mut Limits::new(8 << 20)).is_ok());
     });
 }

@@ -153,7 +153,7 @@ impl<'a> Search<'a> {
         profile: Option<Profile>,
         context: &'a Context<'a>,
     ) -> Result<Self, PlanError> {
-        let raw = context.registry.codec("raw")?.default_codec();
+        let raw = context.registry.default_codec("raw")?;
         let mut kept = Vec::with_capacity(subject.parts().len());
         for (index, part) in subject.parts().iter().enumerate() {
             kept.push(if part.kept {

@@ -211,14 +211,9 @@ pub(crate) fn encode(
     context: &Context<'_>,
 ) -> Result<Record, PlanError> {
     let capabilities = codec.capabilities();
-    let asked = capabilities.uses_calibration || capabilities.needs_calibration;
-    let calibration = if asked { subject.calibration(part).map_err(PlanError::Subject)? } else { None };
-    let settings = EncodeContext {
-        registry: Some(context.registry),
-        calibration,
-        cancel: Some(context.stop),
-        ..EncodeContext::default()
-    };
+    let calibration =
+        if capabilities.uses_calibration { subject.calibration(part).map_err(PlanError::Subject)? } else { None };
+    let settings = EncodeContext { calibration, cancel: Some(context.stop), ..EncodeContext::default() };
     codec.encode(&tensor.view(&subject.parts()[part].name), &settings).map_err(|source| match source {
         seedpress_codec::EncodeError::Cancelled => PlanError::Stopped,
         source => PlanError::Encode { codec: codec.name(), source },

@@ -74,7 +74,7 @@ pub fn compress(
     control: &Control<'_>,
     sink: &mut dyn Sink,
 ) -> Result<Summary, PressError> {
-    let raw = registry.codec("raw").map_err(|error| PressError::Assignment(error.to_string()))?.default_codec();
+    let raw = registry.default_codec("raw").map_err(|error| PressError::Assignment(error.to_string()))?;
     let mut ends = Both {
         follows: guide.follows(),
         source,
@@ -329,8 +329,8 @@ impl Worker<'_> {
         if info.float().is_none() {
             return Ok(Done { entry: Some(self.opaque(tensor)?), errors: None, outcome, ..done });
         }
-        let raw = self.registry.codec("raw").map_err(|error| PressError::Assignment(error.to_string()))?;
-        let kept = self.encode(tensor, &raw.default_codec(), Guidance::default(), None)?;
+        let raw = self.registry.default_codec("raw").map_err(|error| PressError::Assignment(error.to_string()))?;
+        let kept = self.encode(tensor, &raw, Guidance::default(), None)?;
         Ok(Done { outcome, ..kept })
     }
 
@@ -410,7 +410,6 @@ impl Worker<'_> {
         };
         let context = EncodeContext {
             calibration: guidance.statistics.as_deref(),
-            registry: Some(self.registry),
             progress: Some(&progress),
             cancel: Some(self.control.cancel),
             ..EncodeContext::default()

@@ -114,17 +114,15 @@ impl Codec for Ecsq {
         let mut params = Reader::new(encoded.params);
         let step = f64::from(params.finite_f32()?);
         params.finish()?;
-        let [codebook, indices] = encoded.layers[0].segments[..] else {
-            return Err(DecodeError::corrupt("two segments are expected"));
-        };
-        if codebook.bytes.len() > OFFSETS {
+        let [codebook, indices] = encoded.single([Role::Codebook, Role::Indices])?;
+        if codebook.len() > OFFSETS {
             return Err(DecodeError::corrupt("more than 16 reconstruction offsets").at(0, 0));
         }
-        let symbols = ans::decode(indices.bytes, out.len(), limits).map_err(|error| error.at(0, 1))?;
+        let symbols = ans::decode(indices, out.len(), limits).map_err(|error| error.at(0, 1))?;
         let reach = f64::from(f32::MAX);
         for (value, symbol) in out.iter_mut().zip(symbols) {
             let magnitude = usize::from(symbol).div_ceil(2);
-            let offset = magnitude.checked_sub(1).and_then(|k| codebook.bytes.get(k)).map_or(0, |&byte| byte as i8);
+            let offset = magnitude.checked_sub(1).and_then(|k| codebook.get(k)).map_or(0, |&byte| byte as i8);
             let size = (magnitude as f64 + f64::from(offset) / 256.0) * step;
             *value = (if symbol & 1 == 1 { size } else { -size }).clamp(-reach, reach) as f32;
         }

@@ -79,16 +79,14 @@ impl Codec for LloydMax {
         if !(1..=8).contains(&bits) {
             return Err(DecodeError::corrupt("index width outside 1..=8"));
         }
-        let [codebook, indices] = encoded.layers[0].segments[..] else {
-            return Err(DecodeError::corrupt("two segments are expected"));
-        };
-        exact_len(codebook.bytes, 4 << bits).map_err(|error| error.at(0, 0))?;
-        let mut reader = Reader::new(codebook.bytes);
+        let [codebook, indices] = encoded.single([Role::Codebook, Role::Indices])?;
+        exact_len(codebook, 4 << bits).map_err(|error| error.at(0, 0))?;
+        let mut reader = Reader::new(codebook);
         let mut levels = [0f32; 256];
         for level in levels.iter_mut().take(1 << bits) {
             *level = reader.finite_f32().map_err(|error| error.at(0, 0))?;
         }
-        let indices = BitReader::new(indices.bytes, bits, out.len()).map_err(|error| error.at(0, 1))?;
+        let indices = BitReader::new(indices, bits, out.len()).map_err(|error| error.at(0, 1))?;
         for (at, value) in out.iter_mut().enumerate() {
             *value = levels[indices.get(at) as usize & 0xFF];
         }

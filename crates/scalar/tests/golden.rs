@@ -63,7 +63,8 @@ fn frozen_streams_decode() {
         let params = bytes(field("params"));
         let parts = ROLES.map(|(key, role)| (role, bytes(field(key))));
         let segments = parts.iter().map(|(role, bytes)| SegmentView { role: *role, bytes }).collect();
-        let view = EncodedView { shape: &[count], params: &params, layers: vec![LayerView { segments }] };
+        let shape = [count];
+        let view = EncodedView::new(1, &shape, &params, vec![LayerView { segments }]);
         let out = decode(codec, &view);
         assert_eq!(format!("{:016x}", hash(&out)), field("fnv1a"), "{name}");
         let (mut error, mut power) = (0.0, 0.0);
@@ -90,7 +91,7 @@ fn write() {
             assert_eq!(segment.role, *role);
             text += &format!("{key} {}\n", hex(&segment.bytes));
         }
-        text += &format!("fnv1a {:016x}\n", hash(&decode(codec, &encoded.view(&shape))));
+        text += &format!("fnv1a {:016x}\n", hash(&decode(codec, &encoded.view(1, &shape))));
         std::fs::write(path(name), text).unwrap();
     }
 }

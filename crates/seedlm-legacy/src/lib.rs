@@ -182,21 +182,15 @@ impl Codec for Legacy {
         {
             return Err(DecodeError::corrupt("block parameters outside their ranges"));
         }
-        let [layer] = &encoded.layers[..] else { return Err(DecodeError::corrupt("one layer is expected")) };
-        let [seeds, exponents, coefficients] = &layer.segments[..] else {
-            return Err(DecodeError::corrupt("three segments are expected"));
-        };
-        if [seeds.role, exponents.role, coefficients.role] != [Role::Seeds, Role::Exponents, Role::Coefficients] {
-            return Err(DecodeError::corrupt("segments in another order"));
-        }
+        let [seeds, exponents, coefficients] = encoded.single([Role::Seeds, Role::Exponents, Role::Coefficients])?;
         let blocks = out.len().div_ceil(block);
         let needed = |each: usize| blocks.checked_mul(each).ok_or(DecodeError::corrupt("symbol count overflows"));
-        exact_len(seeds.bytes, needed(2)?).map_err(|error| error.at(0, 0))?;
-        exact_len(exponents.bytes, blocks).map_err(|error| error.at(0, 1))?;
-        exact_len(coefficients.bytes, needed(latent)?).map_err(|error| error.at(0, 2))?;
+        exact_len(seeds, needed(2)?).map_err(|error| error.at(0, 0))?;
+        exact_len(exponents, blocks).map_err(|error| error.at(0, 1))?;
+        exact_len(coefficients, needed(latent)?).map_err(|error| error.at(0, 2))?;
         let register = Register::new(WIDTH).map_err(|_| DecodeError::corrupt("no such register"))?;
-        let coefficients = coefficients.bytes.par_chunks(latent);
-        let parts = seeds.bytes.par_chunks(2).zip(exponents.bytes).zip(coefficients);
+        let coefficients = coefficients.par_chunks(latent);
+        let parts = seeds.par_chunks(2).zip(exponents).zip(coefficients);
         out.par_chunks_mut(block).zip(parts).try_for_each(|(out, ((seed, &e), coefficients))| {
             let seed = u32::from(u16::from_le_bytes([seed[0], seed[1]]));
             if seed == 0 {

@@ -34,7 +34,7 @@ fn bench(criterion: &mut Criterion) {
         let long: Vec<_> = encoded.layers[0].segments.iter().map(|s| (s.role, s.bytes.repeat(COPIES))).collect();
         let segments = long.iter().map(|(role, bytes)| SegmentView { role: *role, bytes }).collect();
         let shape = [weights.len()];
-        let view = EncodedView { shape: &shape, params: &encoded.params, layers: vec![LayerView { segments }] };
+        let view = EncodedView::new(1, &shape, &encoded.params, vec![LayerView { segments }]);
         group.bench_function(format!("{rows}x{columns}"), |bencher| {
             pool.install(|| {
                 bencher.iter(|| assert!(SeedLm::decode(&view, &mut out, &mut Limits::new(1 << 30)).is_ok()))

@@ -192,21 +192,15 @@ fn decode_with(path: Path, encoded: &EncodedView<'_>, out: &mut [f32]) -> Result
     if !legal || !(1..=4).contains(&octave) || top < 0.0 {
         return Err(DecodeError::corrupt("block parameters outside their ranges"));
     }
-    let [layer] = &encoded.layers[..] else { return Err(DecodeError::corrupt("one layer is expected")) };
-    let [seeds, exponents, coefficients] = &layer.segments[..] else {
-        return Err(DecodeError::corrupt("three segments are expected"));
-    };
-    if [seeds.role, exponents.role, coefficients.role] != [Role::Seeds, Role::Exponents, Role::Coefficients] {
-        return Err(DecodeError::corrupt("segments in another order"));
-    }
+    let [seeds, exponents, coefficients] = encoded.single([Role::Seeds, Role::Exponents, Role::Coefficients])?;
     let blocks = out.len().div_ceil(rows);
     let symbols = blocks.checked_mul(columns).ok_or(DecodeError::corrupt("symbol count overflows"))?;
-    let bytes = (seeds.bytes, exponents.bytes, coefficients.bytes);
-    let seeds = BitReader::new(seeds.bytes, width, blocks).map_err(|error| error.at(0, 0))?;
-    let exponents = BitReader::new(exponents.bytes, 4, blocks).map_err(|error| error.at(0, 1))?;
+    let bytes = (seeds, exponents, coefficients);
+    let seeds = BitReader::new(seeds, width, blocks).map_err(|error| error.at(0, 0))?;
+    let exponents = BitReader::new(exponents, 4, blocks).map_err(|error| error.at(0, 1))?;
     let group = columns as u8 * bits;
     let (group, groups) = if group <= 32 { (group, blocks) } else { (bits, symbols) };
-    let coefficients = BitReader::new(coefficients.bytes, group, groups).map_err(|error| error.at(0, 2))?;
+    let coefficients = BitReader::new(coefficients, group, groups).map_err(|error| error.at(0, 2))?;
     let register = Register::new(u32::from(width)).map_err(|_| DecodeError::corrupt("no such register"))?;
     let blocks = Blocks {
         rows,
@@ -249,7 +243,7 @@ mod tests {
             let encoded = SeedLm::new(config).encode(&tensor, &EncodeContext::default()).unwrap();
             let decode = |path| {
                 let mut out = vec![0f32; values.len()];
-                decode_with(path, &encoded.view(&shape), &mut out).unwrap();
+                decode_with(path, &encoded.view(SeedLm::FORMAT, &shape), &mut out).unwrap();
                 out.iter().map(|value| value.to_bits()).collect::<Vec<_>>()
             };
             for path in Path::supported() {

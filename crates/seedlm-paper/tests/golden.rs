@@ -44,7 +44,7 @@ fn frozen_streams_decode_to_the_bit() {
         let params = bytes(&stream["params"]);
         let segments: Vec<_> = stream["segments"].as_array().unwrap().iter().map(bytes).collect();
         let segments = ROLES.iter().zip(&segments).map(|(&role, bytes)| SegmentView { role, bytes }).collect();
-        let view = EncodedView { shape: &SHAPE, params: &params, layers: vec![LayerView { segments }] };
+        let view = EncodedView::new(1, &SHAPE, &params, vec![LayerView { segments }]);
         let mut out = vec![0f32; 100];
         let codec = registry.codec("seedlm-paper").unwrap();
         codec.decode_raw(&view, &mut out, &mut Limits::new(1 << 28)).unwrap();

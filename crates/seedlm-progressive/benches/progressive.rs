@@ -119,7 +119,7 @@ fn decode(criterion: &mut Criterion) {
             .collect();
         let params = [width, block as u8, terms as u8, 1, 0, 0, 0, 0, 0, 0];
         let shape = [count];
-        let view = EncodedView { shape: &shape, params: &params, layers };
+        let view = EncodedView::new(1, &shape, &params, layers);
         group.bench_function(name, |b| {
             pool.install(|| {
                 b.iter(|| {

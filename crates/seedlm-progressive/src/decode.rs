@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 use seedpress_codec::packing::{BitReader, exact_len};
 use seedpress_codec::wire::Reader;
-use seedpress_codec::{DecodeError, EncodedView, Limits, Role, SegmentView};
+use seedpress_codec::{DecodeError, EncodedView, Limits, Role};
 use seedpress_lfsr_basis::Sequence;
 
 use crate::codebook::Codebook;
@@ -28,9 +28,8 @@ pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -
     let layers = encoded.layers.len();
     params.check_layers(layers)?;
     let Some(exponent) = params.exponent else {
-        if layers != 1 || !encoded.layers[0].segments.is_empty() {
-            return Err(DecodeError::corrupt("a tensor that is its mean has nothing to add"));
-        }
+        // A tensor that is its mean has nothing to add.
+        let [] = encoded.single([])?;
         out.fill(params.mean);
         return Ok(());
     };
@@ -38,12 +37,11 @@ pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -
     let count = blocks.checked_mul(params.terms).ok_or(DecodeError::corrupt("block count overflows"))?;
     let mut stages = Vec::with_capacity(layers * params.terms);
     let mut levels = Vec::new();
-    for (index, layer) in encoded.layers.iter().enumerate() {
-        let segments = segments(&layer.segments, index)?;
+    for index in 0..layers {
+        let segments = read_segments(encoded, index)?;
         let seeds = BitReader::new(segments.seeds, params.width as u8, count).map_err(|e| e.at(index, 0))?;
         let signs = BitReader::new(segments.signs, 1, count).map_err(|e| e.at(index, 1))?;
-        exact_len(segments.scales, 4 * (index + 1) * params.terms)
-            .map_err(|e| e.at(index, layer.segments.len() - 1))?;
+        exact_len(segments.scales, 4 * (index + 1) * params.terms).map_err(|e| e.at(index, segments.last))?;
         if let Some(bytes) = segments.gains {
             levels = limits.filled(blocks, 0i8)?;
             gain::read(bytes, &mut levels).map_err(|e| e.at(index, 2))?;
@@ -59,9 +57,7 @@ pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -
             for stage in &mut stages {
                 stage.multiplier = scales.finite_f32()?;
                 if stage.multiplier.abs() > LARGEST_MULTIPLIER {
-                    return Err(
-                        DecodeError::corrupt("a multiplier is out of range").at(index, layer.segments.len() - 1)
-                    );
+                    return Err(DecodeError::corrupt("a multiplier is out of range").at(index, segments.last));
                 }
             }
         }
@@ -92,28 +88,22 @@ pub fn power(exponent: i32) -> f64 {
     f64::from_bits(((exponent + 1023) as u64) << 52)
 }
 
-struct Segments<'a> {
+struct LayerSegments<'a> {
     seeds: &'a [u8],
     signs: &'a [u8],
+    /// Of layer 0 only.
     gains: Option<&'a [u8]>,
     scales: &'a [u8],
+    /// The place of `scales`, for errors.
+    last: usize,
 }
 
-fn segments<'a>(segments: &[SegmentView<'a>], layer: usize) -> Result<Segments<'a>, DecodeError> {
-    let found = match (layer, segments) {
-        (0, [seeds, signs, gains, scales]) if gains.role == Role::Coefficients => {
-            Some((seeds, signs, Some(gains.bytes), scales))
-        }
-        (1.., [seeds, signs, scales]) => Some((seeds, signs, None, scales)),
-        _ => None,
-    };
-    match found {
-        Some((seeds, signs, gains, scales))
-            if (seeds.role, signs.role, scales.role) == (Role::Seeds, Role::Signs, Role::Scales) =>
-        {
-            Ok(Segments { seeds: seeds.bytes, signs: signs.bytes, gains, scales: scales.bytes })
-        }
-        _ => Err(DecodeError::corrupt("a layer's segments are not seeds, signs, gains of the first, and scales")
-            .at(layer, 0)),
-    }
+fn read_segments<'a>(encoded: &EncodedView<'a>, layer: usize) -> Result<LayerSegments<'a>, DecodeError> {
+    let mut segments = encoded.segments(layer)?;
+    let last = segments.remaining().saturating_sub(1);
+    let (seeds, signs) = (segments.take(Role::Seeds)?, segments.take(Role::Signs)?);
+    let gains = if layer == 0 { Some(segments.take(Role::Coefficients)?) } else { None };
+    let scales = segments.take(Role::Scales)?;
+    segments.finish()?;
+    Ok(LayerSegments { seeds, signs, gains, scales, last })
 }

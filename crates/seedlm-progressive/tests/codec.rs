@@ -214,7 +214,7 @@ fn damaged_streams_are_harmless() {
             })
             .collect();
         let mut out = vec![0f32; 90];
-        let view = EncodedView { shape: tensor.shape(), params: &parts[0], layers };
+        let view = EncodedView::new(1, tensor.shape(), &parts[0], layers);
         let result = entry.decode_raw(&view, &mut out, &mut Limits::new(1 << 26));
         assert!(result.is_err() || out.iter().all(|v| v.is_finite()));
         result.is_ok()
@@ -242,7 +242,7 @@ fn damaged_streams_are_harmless() {
 fn calibration_is_neither_needed_nor_used_by_default() {
     let codec = codec("k=9,block=8");
     assert!(codec.capabilities().progressive && codec.capabilities().targets_bits);
-    assert!(!codec.capabilities().needs_calibration && !codec.capabilities().uses_calibration);
+    assert!(!codec.capabilities().uses_calibration);
     let tensor = tensor(&[4, 4], gaussian(16, 12));
     let calibration =
         Calibration { columns: 4, samples: 1, mean_square: vec![1.0; 4], mean_abs: vec![1.0; 4], hessian: None };

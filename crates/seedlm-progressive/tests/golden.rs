@@ -33,7 +33,7 @@ fn a_stream_of_format_1_decodes_to_what_its_description_says() {
     let layers = [layer(&BASE), layer(&ENHANCEMENT)];
     for (count, expected) in [(1, ONE_LAYER), (2, TWO_LAYERS)] {
         let mut out = [0f32; 10];
-        let view = EncodedView { shape: &[2, 5], params: PARAMS, layers: layers[..count].to_vec() };
+        let view = EncodedView::new(1, &[2, 5], PARAMS, layers[..count].to_vec());
         SeedlmProgressive::decode(&view, &mut out, &mut Limits::new(1 << 20)).expect("decodes");
         for (found, expected) in out.iter().zip(expected) {
             assert!((found - expected).abs() < 2e-5, "{out:?}");

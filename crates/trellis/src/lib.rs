@@ -253,7 +253,7 @@ const DAMPING: [f64; 3] = [0.01, 0.1, 1.0];
 /// Whether the weights themselves, not only the outputs, come back nearer than zeros would.
 fn keeps_something(tensor: &TensorView<'_>, encoded: &Encoded) -> Result<bool, EncodeError> {
     let mut decoded = vec![0f32; tensor.len()];
-    stream::decode(&encoded.view(tensor.shape()), &mut decoded, &mut Limits::new(u64::MAX))
+    stream::decode(&encoded.view(Trellis::FORMAT, tensor.shape()), &mut decoded, &mut Limits::new(u64::MAX))
         .map_err(|error| EncodeError::Internal(format!("a fresh stream does not decode: {error}")))?;
     let squared = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>();
     let error = squared(&mut tensor.values().iter().zip(&decoded).map(|(w, v)| f64::from(*w) - f64::from(*v)));

@@ -72,7 +72,7 @@
 use rayon::prelude::*;
 use seedpress_codec::tensor::matrix_shape;
 use seedpress_codec::wire::{Put, Reader};
-use seedpress_codec::{DecodeError, EncodedView, Limits, Role, SegmentView};
+use seedpress_codec::{DecodeError, EncodedView, Limits, Role, SegmentView, Segments};
 use seedpress_entropy::binary::{Bit, Decoder, Encoder};
 use seedpress_rotation::Rotation;
 
@@ -389,18 +389,11 @@ pub fn decode_noting(
         out.fill(params.offset);
         return Ok(Classes::none());
     }
-    if segments.len() != lengths.len() {
+    let (mut remaining, mut lengths) = (Segments::new(segments, 0), lengths.into_iter());
+    if remaining.remaining() != lengths.len() {
         return Err(DecodeError::corrupt("the segments are not as many as their lengths"));
     }
-    let mut remaining = segments.iter().zip(lengths);
-    let mut segment = |role: Role| match remaining.next() {
-        Some((segment, length)) if segment.role == role => match segment.bytes.len() {
-            cut if cut < length => Err(DecodeError::truncated(length, cut)),
-            long if long > length => Err(DecodeError::corrupt("a segment is longer than it was")),
-            _ => Ok(segment.bytes),
-        },
-        _ => Err(DecodeError::corrupt("the segments are not those of this codec")),
-    };
+    let mut segment = |role: Role| remaining.exact(role, lengths.next().unwrap_or(0));
     let (rows, columns) = matrix_shape(shape);
     // What follows treats a stream by column as the row-major transpose.
     let width = columns;
@@ -431,9 +424,7 @@ pub fn decode_noting(
         fresh_models(contexts)
     };
     let indices = segment(Role::Indices)?;
-    if remaining.next().is_some() {
-        return Err(DecodeError::corrupt("the segments are not those of this codec"));
-    }
+    remaining.finish()?;
     let mut parts: Vec<&[u8]> = limits.vec(chunks)?;
     let mut reader = Reader::new(indices);
     for &length in &lengths {

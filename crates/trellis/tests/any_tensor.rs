@@ -127,7 +127,7 @@ fn damaged_streams_are_errors_or_finite_tensors() {
     let registry = registry();
     let entry = registry.codec("trellis").unwrap();
     let mut out = vec![0f32; values.len()];
-    entry.decode_raw(&encoded.view(&shape), &mut out, &mut Limits::new(1 << 22)).unwrap();
+    entry.decode_raw(&encoded.view(entry.format, &shape), &mut out, &mut Limits::new(1 << 22)).unwrap();
     let parts = 1 + encoded.layers[0].segments.len();
     for part in 0..parts {
         let length = if part == 0 { encoded.params.len() } else { encoded.layers[0].segments[part - 1].bytes.len() };
@@ -136,7 +136,7 @@ fn damaged_streams_are_errors_or_finite_tensors() {
             let bytes = if part == 0 { &mut damaged.params } else { &mut damaged.layers[0].segments[part - 1].bytes };
             bytes[bit / 8] ^= 1 << (bit % 8);
             // Values beyond the finite range are caught by the caller; here it must not panic.
-            let _ = entry.decode_raw(&damaged.view(&shape), &mut out, &mut Limits::new(1 << 22));
+            let _ = entry.decode_raw(&damaged.view(entry.format, &shape), &mut out, &mut Limits::new(1 << 22));
         }
     }
     let bytes = codec.encode(&tensor, &EncodeContext::default()).unwrap().to_bytes();

@@ -29,8 +29,9 @@ fn encode(name: &str, rows: usize, columns: usize) -> Encoded {
 
 fn decode(encoded: &Encoded, rows: usize, columns: usize, budget: u64) -> Result<Vec<f32>, DecodeError> {
     let mut out = vec![0f32; rows * columns];
-    let entry = registry();
-    entry.codec("trellis").unwrap().decode_raw(&encoded.view(&[rows, columns]), &mut out, &mut Limits::new(budget))?;
+    let (registry, shape) = (registry(), [rows, columns]);
+    let entry = registry.codec("trellis").unwrap();
+    entry.decode_raw(&encoded.view(entry.format, &shape), &mut out, &mut Limits::new(budget))?;
     Ok(out)
 }
 

@@ -96,7 +96,7 @@ fn frozen_streams_decode() {
                 // What the layers so far decode to.
                 "fnv1a" => {
                     let layers_so_far = layers.iter().map(|layer| view(layer)).collect();
-                    out = decode(codec, &EncodedView { shape, params: &params, layers: layers_so_far });
+                    out = decode(codec, &EncodedView::new(1, shape, &params, layers_so_far));
                     assert_eq!(format!("{:016x}", hash(&out)), value, "{name}");
                     layers.push(Vec::new());
                 }
@@ -133,7 +133,7 @@ fn write() {
         let encoded = registry.parse(codec).unwrap().encode_raw(&tensor, &context).unwrap();
         let shape_text: Vec<String> = shape.iter().map(usize::to_string).collect();
         let mut text = format!("shape {}\nparams {}\n", shape_text.join(" "), hex(&encoded.params));
-        let mut view = encoded.view(shape);
+        let mut view = encoded.view(2, shape);
         let layers = std::mem::take(&mut view.layers);
         for (layer, of_view) in encoded.layers.iter().zip(layers) {
             for segment in &layer.segments {

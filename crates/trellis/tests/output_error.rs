@@ -53,7 +53,7 @@ fn decode(encoded: &Encoded, shape: &[usize]) -> Option<Vec<f32>> {
     let mut out = vec![0f32; shape.iter().product()];
     let registry = registry();
     let entry = registry.codec("trellis").unwrap();
-    entry.decode_raw(&encoded.view(shape), &mut out, &mut Limits::new(1 << 24)).ok()?;
+    entry.decode_raw(&encoded.view(entry.format, shape), &mut out, &mut Limits::new(1 << 24)).ok()?;
     Some(out)
 }
 

@@ -27,7 +27,7 @@ fn decode(encoded: &Encoded, shape: &[usize]) -> Vec<f32> {
     let mut out = vec![0f32; shape.iter().product()];
     let registry = registry();
     let entry = registry.codec("trellis").unwrap();
-    entry.decode_raw(&encoded.view(shape), &mut out, &mut Limits::new(1 << 24)).unwrap();
+    entry.decode_raw(&encoded.view(entry.format, shape), &mut out, &mut Limits::new(1 << 24)).unwrap();
     out
 }
 
@@ -196,7 +196,7 @@ fn damaged_streams_are_errors_or_tensors() {
                 let bytes =
                     if part == 0 { &mut damaged.params } else { &mut damaged.layers[0].segments[part - 1].bytes };
                 bytes[bit / 8] ^= 1 << (bit % 8);
-                if entry.decode_raw(&damaged.view(&shape), &mut out, &mut Limits::new(1 << 22)).is_ok() {
+                if entry.decode_raw(&damaged.view(entry.format, &shape), &mut out, &mut Limits::new(1 << 22)).is_ok() {
                     assert!(out.iter().all(|v| v.is_finite()));
                 }
             }
@@ -208,7 +208,9 @@ fn damaged_streams_are_errors_or_tensors() {
         constant.params = vec![ROTATED | 8];
         constant.layers[0].segments.clear();
         for damaged in [long, constant] {
-            assert!(entry.decode_raw(&damaged.view(&shape), &mut out, &mut Limits::new(1 << 22)).is_err());
+            assert!(
+                entry.decode_raw(&damaged.view(entry.format, &shape), &mut out, &mut Limits::new(1 << 22)).is_err()
+            );
         }
     }
 }
@@ -221,5 +223,5 @@ fn no_layer_is_rotated() {
     let registry = registry();
     let entry = registry.codec("trellis-progressive").unwrap();
     let mut out = vec![0f32; values.len()];
-    assert!(entry.decode_raw(&encoded.view(&shape), &mut out, &mut Limits::new(1 << 22)).is_err());
+    assert!(entry.decode_raw(&encoded.view(entry.format, &shape), &mut out, &mut Limits::new(1 << 22)).is_err());
 }

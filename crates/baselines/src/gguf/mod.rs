@@ -180,7 +180,7 @@ impl<F: BlockFormat> Codec for Gguf<F> {
 
     fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {
         let blocks = out.len().div_ceil(F::WEIGHTS);
-        let [bytes] = crate::segments(encoded)?;
+        let [bytes] = encoded.single([Role::Blocks])?;
         exact_len(bytes, blocks.saturating_mul(F::BYTES)).map_err(|error| error.at(0, 0))?;
         let shifts = Shifts::read(encoded.params, blocks, limits)?;
         for (index, block) in bytes.chunks_exact(F::BYTES).enumerate() {

@@ -55,7 +55,7 @@ impl Stage for Ans {
         layer.segments.par_iter().map(|segment| encode(segment, false, false)).collect()
     }
 
-    fn decode(&self, layer: &LayerView<'_>, limits: &mut Limits) -> Result<Vec<Vec<u8>>, DecodeError> {
+    fn decode(&self, _format: u32, layer: &LayerView<'_>, limits: &mut Limits) -> Result<Vec<Vec<u8>>, DecodeError> {
         each(layer, |bytes| decode(bytes, limits))
     }
 }
@@ -77,7 +77,7 @@ impl Stage for PlanesAns {
         layer.segments.par_iter().map(|segment| encode(segment, true, false)).collect()
     }
 
-    fn decode(&self, layer: &LayerView<'_>, limits: &mut Limits) -> Result<Vec<Vec<u8>>, DecodeError> {
+    fn decode(&self, _format: u32, layer: &LayerView<'_>, limits: &mut Limits) -> Result<Vec<Vec<u8>>, DecodeError> {
         each(layer, |bytes| decode(bytes, limits))
     }
 }
@@ -390,7 +390,10 @@ mod tests {
                     assert!(coded.len() * 1000 <= ans::encode_bytes(&symbols).len() * 1006, "{width}");
                 }
                 let view = LayerView { segments: vec![SegmentView { role: Role::Indices, bytes: &coded }] };
-                assert!(Ans.decode(&view, &mut Limits::new(1 << 22)).unwrap()[0] == bytes, "{width} {count}");
+                assert!(
+                    Ans.decode(Ans.format(), &view, &mut Limits::new(1 << 22)).unwrap()[0] == bytes,
+                    "{width} {count}"
+                );
             }
         }
     }

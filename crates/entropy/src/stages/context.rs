@@ -36,7 +36,7 @@ impl Stage for Context {
         layer.segments.par_iter().map(encode).collect()
     }
 
-    fn decode(&self, layer: &LayerView<'_>, limits: &mut Limits) -> Result<Vec<Vec<u8>>, DecodeError> {
+    fn decode(&self, _format: u32, layer: &LayerView<'_>, limits: &mut Limits) -> Result<Vec<Vec<u8>>, DecodeError> {
         each(layer, |bytes| decode(bytes, limits))
     }
 }

@@ -43,7 +43,7 @@ impl Stage for Zstd {
         layer.segments.iter().map(encode).collect()
     }
 
-    fn decode(&self, layer: &LayerView<'_>, limits: &mut Limits) -> Result<Vec<Vec<u8>>, DecodeError> {
+    fn decode(&self, _format: u32, layer: &LayerView<'_>, limits: &mut Limits) -> Result<Vec<Vec<u8>>, DecodeError> {
         each(layer, |bytes| decode(bytes, limits))
     }
 }
