@@ -14,6 +14,8 @@ const MORE: &[&str] = &[
     "bitshift:bits=1,rotate=false",
     "bitshift:bits=3,effort=fast",
     "ecsq:bits=1.0",
+    "gptq:bits=3,group=16,symmetric=false,search=true",
+    "gptq:group=0",
     "lloyd-max:bits=1",
     "nf4:double_quant=true",
     "rtn:bits=3,symmetric=false",

@@ -16,6 +16,7 @@ pub fn registry() -> Registry {
         seedpress_bitnet::register,
         seedpress_bitshift::register,
         seedpress_entropy::register,
+        seedpress_gptq::register,
         seedpress_scalar::register,
         seedpress_seedlm_legacy::register,
         seedpress_seedlm_paper::register,
