@@ -16,6 +16,7 @@ const MORE: &[&str] = &[
     "ecsq:bits=1.0",
     "gptq:bits=3,group=16,symmetric=false,search=true",
     "gptq:group=0",
+    "hqq:bits=2,group=0",
     "lloyd-max:bits=1",
     "nf4:double_quant=true",
     "rtn:bits=3,symmetric=false",
@@ -28,6 +29,8 @@ const MORE: &[&str] = &[
     "trellis:bits=4.0",
     "trellis:bits=2.0,rotation=hadamard",
     "trellis:contexts=false,slope=16.0",
+    "vptq:bits=3.0,vector=3,groups=2,refits=0",
+    "vptq:bits=4.0,residual=false",
 ];
 
 /// Remembers the largest single request of the current thread, and the most it held at a time.

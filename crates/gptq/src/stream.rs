@@ -21,7 +21,6 @@
 use half::f16;
 use rayon::prelude::*;
 use seedpress_codec::packing::{BitReader, exact_len, pack_bits};
-use seedpress_codec::tensor::matrix_shape;
 use seedpress_codec::wire::{Put, Reader};
 use seedpress_codec::{DecodeError, Encoded, EncodedView, Limits, Packing, PowerOfTwo, Role, Segment, Symbols};
 
@@ -100,8 +99,7 @@ fn half(bytes: &[u8], index: usize) -> f32 {
     f16::from_le_bytes([bytes[2 * index], bytes[2 * index + 1]]).to_f32()
 }
 
-fn finite_halves(bytes: &[u8], count: usize) -> Result<(), DecodeError> {
-    exact_len(bytes, count.saturating_mul(2))?;
+fn finite_halves(bytes: &[u8]) -> Result<(), DecodeError> {
     match bytes.chunks_exact(2).position(|pair| pair[1] & 0x7C == 0x7C) {
         Some(index) => Err(DecodeError::corrupt("a scale is not finite").at_offset(2 * index)),
         None => Ok(()),
@@ -121,47 +119,43 @@ pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -
     if !(2..=8).contains(&bits) || kind > 7 {
         return Err(DecodeError::corrupt("no such kind of codes").at_offset(0));
     }
-    let (rows, columns) = matrix_shape(encoded.shape);
+    let (rows, columns) = (encoded.rows(), encoded.columns());
     let groups = groups_of(columns, group);
     let total = rows.checked_mul(groups).ok_or(DecodeError::corrupt("group count overflows"))?;
-    let [layer] = encoded.layers.as_slice() else { return Err(DecodeError::corrupt("exactly one layer expected")) };
-    let mut segments = layer.segments.iter().enumerate();
-    let mut next = || segments.next().ok_or(DecodeError::corrupt("a segment is missing"));
-    let (at, scales) = next()?;
-    let scales = scales.bytes;
-    finite_halves(scales, total).map_err(|error| error.at(0, at))?;
-    let (at, zeros) = next()?;
+    if encoded.layers.len() != 1 {
+        return Err(DecodeError::corrupt("exactly one layer is expected"));
+    }
+    let mut segments = encoded.segments(0)?;
+    let scales = segments.exact(Role::Scales, total.saturating_mul(2))?;
+    finite_halves(scales).map_err(|error| error.at(0, 0))?;
+    let zeros = segments.take(Role::Scales)?;
     let zeros = match kind & 1 {
-        0 => Some(BitReader::new(zeros.bytes, bits, total).map_err(|error| error.at(0, at))?),
-        _ => exact_len(zeros.bytes, 0).map_err(|error| error.at(0, at)).map(|()| None)?,
+        0 => Some(BitReader::new(zeros, bits, total).map_err(|error| error.at(0, 1))?),
+        _ => exact_len(zeros, 0).map_err(|error| error.at(0, 1)).map(|()| None)?,
     };
     let size = group_size(columns, group);
     let mut group_of: Vec<u32> = limits.vec(columns)?;
     if kind & 2 == 0 {
         group_of.extend((0..columns).map(|column| (column / size) as u32));
     } else {
-        let (at, table) = next()?;
-        let table = BitReader::new(table.bytes, index_bits(groups), columns).map_err(|error| error.at(0, at))?;
+        let table = BitReader::new(segments.take(Role::Tables)?, index_bits(groups), columns)?;
         group_of.extend((0..columns).map(|column| table.get(column)));
         if group_of.iter().any(|&group| group as usize >= groups) {
-            return Err(DecodeError::corrupt("no such group").at(0, at));
+            return Err(DecodeError::corrupt("no such group").at(0, 2));
         }
     }
     let mut inputs: Vec<f32> = Vec::new();
     if kind & 4 != 0 {
-        let (at, scales) = next()?;
-        finite_halves(scales.bytes, columns).map_err(|error| error.at(0, at))?;
+        let scales = segments.exact(Role::Scales, columns.saturating_mul(2))?;
+        finite_halves(scales)?;
         inputs = limits.vec(columns)?;
-        inputs.extend((0..columns).map(|column| half(scales.bytes, column)));
+        inputs.extend((0..columns).map(|column| half(scales, column)));
         if inputs.iter().any(|&scale| scale <= 0.0) {
-            return Err(DecodeError::corrupt("a column's scale is not above 0").at(0, at));
+            return Err(DecodeError::corrupt("a column's scale is not above 0"));
         }
     }
-    let (at, codes) = next()?;
-    let codes = BitReader::new(codes.bytes, bits, out.len()).map_err(|error| error.at(0, at))?;
-    if segments.next().is_some() {
-        return Err(DecodeError::corrupt("a segment too many"));
-    }
+    let codes = BitReader::new(segments.take(Role::Indices)?, bits, out.len())?;
+    segments.finish()?;
     out.par_chunks_mut(columns).enumerate().for_each(|(row, out)| {
         for (column, (value, &group)) in out.iter_mut().zip(&group_of).enumerate() {
             let unit = row * groups + group as usize;

@@ -17,11 +17,13 @@ pub fn registry() -> Registry {
         seedpress_bitshift::register,
         seedpress_entropy::register,
         seedpress_gptq::register,
+        seedpress_hqq::register,
         seedpress_scalar::register,
         seedpress_seedlm_legacy::register,
         seedpress_seedlm_paper::register,
         seedpress_seedlm_progressive::register,
         seedpress_trellis::register,
+        seedpress_vptq::register,
     ];
     crates.into_iter().fold(Registry::default(), |registry, register| register(registry))
 }

@@ -1,0 +1,92 @@
+//! Streams of format 1, frozen: written once by this encoder and read forever. `golden/README.md` says how they were made.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::PathBuf;
+
+use seedpress_codec::{DType, EncodeContext, EncodedView, LayerView, Limits, Registry, Role, SegmentView, TensorView};
+
+/// Name, codec, shape, factor of the weights.
+const CASES: [(&str, &str, [usize; 2], f32); 3] = [
+    ("default", "hqq", [5, 100], 1.0),
+    ("row", "hqq:bits=3,group=0", [7, 30], 1.0),
+    ("tiny", "hqq:bits=2,group=16", [6, 40], 1e-30),
+];
+const ROLES: [(&str, Role); 2] = [("scales", Role::Scales), ("indices", Role::Indices)];
+
+/// Sums of four uniform numbers.
+fn input(count: usize, factor: f32) -> Vec<f32> {
+    let mut state = 7u64;
+    let mut die = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as i32 % 1000
+    };
+    (0..count).map(|_| (die() - die() + die() - die()) as f32 / 500.0 * factor).collect()
+}
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name).with_extension("txt")
+}
+
+/// FNV-1a of the little-endian bytes.
+fn hash(values: &[f32]) -> u64 {
+    let bytes = values.iter().flat_map(|v| v.to_le_bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+}
+
+fn decode(view: &EncodedView<'_>) -> Vec<f32> {
+    let registry = seedpress_hqq::register(Registry::default());
+    let mut out = vec![0f32; view.shape.iter().product()];
+    registry.codec("hqq").unwrap().decode_raw(view, &mut out, &mut Limits::new(1 << 20)).unwrap();
+    out
+}
+
+#[test]
+fn frozen_streams_decode() {
+    for (name, _, shape, factor) in CASES {
+        let text = std::fs::read_to_string(path(name)).unwrap();
+        let lines: Vec<(&str, &str)> = text.lines().map(|line| line.split_once(' ').unwrap()).collect();
+        let field = |key: &str| lines.iter().find(|line| line.0 == key).unwrap().1;
+        let params = bytes(field("params"));
+        let segments: Vec<(Role, Vec<u8>)> = lines
+            .iter()
+            .filter_map(|(key, hex)| ROLES.iter().find(|role| role.0 == *key).map(|role| (role.1, bytes(hex))))
+            .collect();
+        let segments = segments.iter().map(|(role, bytes)| SegmentView { role: *role, bytes }).collect();
+        let out = decode(&EncodedView::new(1, &shape, &params, vec![LayerView { segments }]));
+        assert_eq!(format!("{:016x}", hash(&out)), field("fnv1a"), "{name}");
+        let (mut error, mut power) = (0.0, 0.0);
+        for (a, b) in input(out.len(), factor).iter().zip(&out) {
+            error += (f64::from(*a) - f64::from(*b)).powi(2);
+            power += f64::from(*a) * f64::from(*a);
+        }
+        assert!(error <= 0.4 * power, "{name}: {}", error / power);
+    }
+}
+
+/// Writes the files that are not there yet: `cargo test -p seedpress-hqq --test golden -- --ignored`.
+#[test]
+#[ignore = "writes streams of a new format"]
+fn write() {
+    let registry = seedpress_hqq::register(Registry::default());
+    for (name, codec, shape, factor) in CASES.into_iter().filter(|case| !path(case.0).exists()) {
+        let values = input(shape.iter().product(), factor);
+        let tensor = TensorView::new("t", &shape, &values, DType::F32).unwrap();
+        let encoded = registry.parse(codec).unwrap().encode_raw(&tensor, &EncodeContext::default()).unwrap();
+        let mut text = format!("shape {} {}\nparams {}\n", shape[0], shape[1], hex(&encoded.params));
+        for segment in &encoded.layers[0].segments {
+            let role = ROLES.iter().find(|role| role.1 == segment.role).unwrap().0;
+            text += &format!("{role} {}\n", hex(&segment.bytes));
+        }
+        text += &format!("fnv1a {:016x}\n", hash(&decode(&encoded.view(1, &shape))));
+        std::fs::write(path(name), text).unwrap();
+    }
+}

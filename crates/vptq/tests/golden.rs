@@ -1,0 +1,111 @@
+//! Streams of format 1, frozen: written once by this encoder and read forever. `golden/README.md` says how they were made.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::PathBuf;
+
+use seedpress_codec::{
+    Calibration, DType, EncodeContext, EncodedView, LayerView, Limits, Registry, Role, SegmentView, TensorView,
+};
+
+/// Name, codec, shape, factor of the weights, whether calibrated.
+const CASES: [(&str, &str, [usize; 2], f32, bool); 5] = [
+    ("plain", "vptq:residual=false,outliers=0.0", [24, 20], 1.0, false),
+    ("residual", "vptq:bits=4.0,vector=4,outliers=0.0", [30, 24], 1.0, false),
+    ("classes", "vptq:bits=3.0,vector=2,groups=2", [40, 32], 1.0, true),
+    ("row", "vptq:bits=3.0", [1, 300], 1.0, false),
+    ("tiny", "vptq", [16, 30], 1e-30, false),
+];
+const ROLES: [(&str, Role); 3] = [("tables", Role::Tables), ("codebook", Role::Codebook), ("indices", Role::Indices)];
+
+/// Sums of four uniform numbers.
+fn input(count: usize, factor: f32) -> Vec<f32> {
+    let mut state = 7u64;
+    let mut die = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as i32 % 1000
+    };
+    (0..count).map(|_| (die() - die() + die() - die()) as f32 / 500.0 * factor).collect()
+}
+
+/// Neighbours alike, later ones stronger.
+fn calibration(columns: usize) -> Calibration {
+    let entry = |i: usize, j: usize| ((1 + i) * (1 + j)) as f32 / (1 + i.abs_diff(j)) as f32;
+    let moment: Vec<f32> = (0..columns * columns).map(|at| entry(at / columns, at % columns)).collect();
+    Calibration {
+        columns,
+        samples: 100,
+        mean_square: (0..columns).map(|i| entry(i, i)).collect(),
+        mean_abs: (0..columns).map(|i| 0.8 * (1 + i) as f32).collect(),
+        hessian: Some(moment),
+    }
+}
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name).with_extension("txt")
+}
+
+/// FNV-1a of the little-endian bytes.
+fn hash(values: &[f32]) -> u64 {
+    let bytes = values.iter().flat_map(|v| v.to_le_bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+}
+
+fn decode(view: &EncodedView<'_>) -> Vec<f32> {
+    let registry = seedpress_vptq::register(Registry::default());
+    let mut out = vec![0f32; view.shape.iter().product()];
+    registry.codec("vptq").unwrap().decode_raw(view, &mut out, &mut Limits::new(1 << 20)).unwrap();
+    out
+}
+
+#[test]
+fn frozen_streams_decode() {
+    for (name, _, shape, factor, _) in CASES {
+        let text = std::fs::read_to_string(path(name)).unwrap();
+        let lines: Vec<(&str, &str)> = text.lines().map(|line| line.split_once(' ').unwrap()).collect();
+        let field = |key: &str| lines.iter().find(|line| line.0 == key).unwrap().1;
+        let params = bytes(field("params"));
+        let segments: Vec<(Role, Vec<u8>)> = lines
+            .iter()
+            .filter_map(|(key, hex)| ROLES.iter().find(|role| role.0 == *key).map(|role| (role.1, bytes(hex))))
+            .collect();
+        let segments = segments.iter().map(|(role, bytes)| SegmentView { role: *role, bytes }).collect();
+        let out = decode(&EncodedView::new(1, &shape, &params, vec![LayerView { segments }]));
+        assert_eq!(format!("{:016x}", hash(&out)), field("fnv1a"), "{name}");
+        let (mut error, mut power) = (0.0, 0.0);
+        for (a, b) in input(out.len(), factor).iter().zip(&out) {
+            error += (f64::from(*a) - f64::from(*b)).powi(2);
+            power += f64::from(*a) * f64::from(*a);
+        }
+        assert!(error <= 0.4 * power, "{name}: {}", error / power);
+    }
+}
+
+/// Writes the files that are not there yet: `cargo test -p seedpress-vptq --test golden -- --ignored`.
+#[test]
+#[ignore = "writes streams of a new format"]
+fn write() {
+    let registry = seedpress_vptq::register(Registry::default());
+    for (name, codec, shape, factor, calibrated) in CASES.into_iter().filter(|case| !path(case.0).exists()) {
+        let values = input(shape.iter().product(), factor);
+        let tensor = TensorView::new("t", &shape, &values, DType::F32).unwrap();
+        let calibration = calibration(shape[1]);
+        let context = EncodeContext { calibration: calibrated.then_some(&calibration), ..EncodeContext::default() };
+        let encoded = registry.parse(codec).unwrap().encode_raw(&tensor, &context).unwrap();
+        let mut text = format!("shape {} {}\nparams {}\n", shape[0], shape[1], hex(&encoded.params));
+        for segment in &encoded.layers[0].segments {
+            let role = ROLES.iter().find(|role| role.1 == segment.role).unwrap().0;
+            text += &format!("{role} {}\n", hex(&segment.bytes));
+        }
+        text += &format!("fnv1a {:016x}\n", hash(&decode(&encoded.view(1, &shape))));
+        std::fs::write(path(name), text).unwrap();
+    }
+}
