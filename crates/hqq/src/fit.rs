@@ -54,11 +54,20 @@ fn power(x: f32) -> f32 {
     let m = f32::from_bits((shifted & 0x007F_FFFF).wrapping_add(0x3F35_04F3));
     let s = (m - 1.0) / (m + 1.0);
     let q = s * s;
-    let log = e as f32 + s * (2.885_390_1 + q * (0.961_796_7 + q * (0.577_078 + q * 0.412_198_6)));
+    let log = e as f32 + s * (2.885_39 + q * (0.961_796_7 + q * (0.577_078 + q * 0.412_198_6)));
     let y = -0.3 * log;
     let whole = y.floor();
     let t = y - whole;
-    let series = [1.525_273e-5, 1.540_353e-4, 1.333_355e-3, 9.618_129e-3, 5.550_411e-2, 0.240_226_5, 0.693_147_2, 1.0];
+    let series = [
+        1.525_273e-5,
+        1.540_353e-4,
+        1.333_355e-3,
+        9.618_129e-3,
+        5.550_411e-2,
+        0.240_226_5,
+        std::f32::consts::LN_2,
+        1.0,
+    ];
     let series = series.into_iter().fold(0.0, |sum: f32, term| sum * t + term);
     series * f32::from_bits(((whole as i32 + 127) as u32) << 23)
 }
