@@ -1,6 +1,8 @@
 //! Developer commands: `cargo xtask <verb>`. Links nothing, so that it builds in a moment; the work is done by the release build of
 //! the `seedpress` binary.
 
+mod interop;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus};
 
@@ -12,6 +14,7 @@ const HELP: &str = "cargo xtask <verb> [arguments]
   codecs [id]        every codec, or the options of one
   models <verb>      list, fetch or train models
 
+  interop [engine]   run exports in their own engines: transformers, llama-cpp, mlx, gptqmodel (needs Python and the network)
   readme <folder>    put the results table of a report into README.md
   ci                 formatting, lints and tests, as continuous integration runs them
 
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.first().map(String::as_str) {
         Some("bench" | "report" | "compare" | "codecs" | "models") => status(seedpress().args(&arguments)),
         Some("readme") if arguments.len() == 2 => readme(Path::new(&arguments[1])),
+        Some("interop") => interop::run(&root(), seedpress, &arguments[1..]),
         Some("ci") if arguments.len() == 1 => ci(),
         Some("help" | "--help" | "-h") => {
             println!("{HELP}");

@@ -10,6 +10,7 @@ use seedpress_press::{Control, Guide, NoGuide, PressError, Source, Summary, comp
 use crate::choice::Choice;
 use crate::common::{Common, InWork, output};
 use crate::failure::{Failure, Outcome};
+use crate::foreign::Foreign;
 use crate::print::note;
 use crate::summary;
 use crate::zoo::{Calibrated, Zoo};
@@ -24,7 +25,8 @@ use crate::zoo::{Calibrated, Zoo};
 Codecs that use calibration data have it for models of the zoo alone: of a file nothing is known but its weights.
 A run that was killed is taken up by the same command, tensor by tensor. The file is decoded before it is put in its place.")]
 pub struct Arguments {
-    /// A .safetensors file, the .safetensors.index.json of a sharded checkpoint, a folder that holds either, a model of the zoo, or -
+    /// A .safetensors file, the .safetensors.index.json of a sharded checkpoint, a folder that holds either; a .gguf,
+    /// .pt, .pth, .bin, .npz or .npy file, or a folder in compressed-tensors, GPTQ, AWQ or MLX layout; a model of the zoo; or -
     /// for standard input
     input: PathBuf,
     /// The codec with its options: id, or id:key=value,key=value
@@ -89,6 +91,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
     if let Some(info) = zoo {
         let model = Zoo::open(info.name)?;
         return press(arguments, &registry, &choice, &model, &mut Calibrated(&model), &[]);
+    }
+    if let Some(foreign) = Foreign::open(&arguments.input)? {
+        return press(arguments, &registry, &choice, &foreign, &mut NoGuide, &[&arguments.input]);
     }
     let checkpoint = Checkpoint::open(&arguments.input).map_err(Failure::data)?;
     let files: Vec<&std::path::Path> = checkpoint.files().iter().map(PathBuf::as_path).collect();

@@ -6,7 +6,9 @@ mod choice;
 mod common;
 mod compress;
 mod decompress;
+mod export;
 mod failure;
+mod foreign;
 mod inspect;
 mod plan;
 mod print;
@@ -35,6 +37,7 @@ const EXAMPLES: &str = "Examples:
   seedpress plan model.safetensors --ratio 10 -o plan.toml
   seedpress compress model.safetensors --codec rtn --bits 4 --then zstd -o model.sdp
   seedpress decompress model.sdp -o back.safetensors
+  seedpress export model-folder --to gguf --type q4_k -o model.gguf
 
 Exit status: 0 success, 1 bad data or a failed cell, 2 wrong command line or config, 130 stopped by Ctrl-C.";
 
@@ -56,6 +59,8 @@ enum Command {
     Compress(compress::Arguments),
     /// Turn an .sdp file, or the beginning of one, back into a checkpoint
     Decompress(decompress::Arguments),
+    /// Write a model as GGUF, compressed-tensors, GPTQ, AWQ, MLX or safetensors, for the engines that load these
+    Export(export::Arguments),
     /// Show what an .sdp file holds
     Inspect(inspect::Arguments),
     /// Decode an .sdp file and check every checksum
@@ -72,6 +77,7 @@ fn main() -> ExitCode {
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Compress(arguments) => compress::run(&arguments),
         Command::Decompress(arguments) => decompress::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
     };

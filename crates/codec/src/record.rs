@@ -360,7 +360,7 @@ impl<'a> RecordView<'a> {
     }
 
     /// The layers as the decoder of the outermost stage or codec sees them, and the exceptions segment.
-    pub(crate) fn parts(&self) -> (EncodedView<'_>, Option<&'a [u8]>) {
+    pub fn parts(&self) -> (EncodedView<'_>, Option<&'a [u8]>) {
         let mut layers = self.layers.clone();
         let present = self.header.exceptions != Exceptions::None;
         let exceptions = if present { layers[0].segments.pop().map(|s| s.bytes) } else { None };

@@ -20,10 +20,12 @@
 //! | [`numpy`] | .npy, .npz |
 //! | [`packed`] | safetensors, plain or as compressed-tensors, GPTQ, AWQ or MLX |
 //! | [`kind`] | which of these a file is, or what else |
+//! | [`export`] | weights out: a folder or a GGUF file |
 //! | [`source`] | what all of them look like once open |
 
 mod cursor;
 mod error;
+pub mod export;
 pub mod gguf;
 pub mod kind;
 mod mapped;
@@ -36,6 +38,7 @@ pub mod source;
 mod strided;
 
 pub use error::ExchangeError;
+pub use export::{FileSupply, ModelFiles, SdpSupply, Supply};
 pub use gguf::Gguf;
 pub use kind::{Kind, recognise};
 pub use numpy::{Npy, Npz};

@@ -125,6 +125,18 @@ impl ContainerFile {
         decode(header, &parts, registry, None, limits).map_err(fault)
     }
 
+    /// The layers of an entry that are at hand, as stored: what a reader of one codec's own bytes needs.
+    ///
+    /// # Errors
+    /// The operating system's; truncated where layer 0 is not at hand.
+    pub fn layer_bytes(&self, entry: usize) -> Result<Vec<Vec<u8>>, CheckpointError> {
+        let count = self.layers(entry).0;
+        if count == 0 {
+            return Err(self.fault(self.missing(entry).in_tensor(&self.index.entries[entry].name)));
+        }
+        self.index.parts[self.index.target(entry)][..count].iter().map(|&part| self.read(part)).collect()
+    }
+
     /// The bytes of a tensor that holds no weights, verified.
     ///
     /// # Errors

@@ -17,11 +17,11 @@
 //! | [`value`] | metadata |
 
 mod dequantise;
-mod file;
+pub(crate) mod file;
 mod iquants;
-mod names;
-mod types;
-mod value;
+pub(crate) mod names;
+pub(crate) mod types;
+pub(crate) mod value;
 
 pub use file::Gguf;
 pub use names::Names;

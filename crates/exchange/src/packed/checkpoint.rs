@@ -48,6 +48,9 @@ fn suffixes(layout: &Layout) -> (&'static str, &'static [&'static str]) {
 }
 
 impl PackedCheckpoint {
+    /// [`TensorSource::format`] of safetensors that are not packed.
+    pub const PLAIN: &'static str = "safetensors";
+
     /// Opens a file, an index, or a folder. How weights are packed is what the `config.json` beside them says.
     ///
     /// # Errors
@@ -194,7 +197,7 @@ impl TensorSource for PackedCheckpoint {
     fn format(&self) -> String {
         match &self.layout {
             Some(layout) => format!("safetensors, {}", layout.name()),
-            None => "safetensors".to_owned(),
+            None => Self::PLAIN.to_owned(),
         }
     }
 

@@ -20,6 +20,7 @@ pub mod gptq;
 pub mod grid;
 pub mod mlx;
 pub mod parts;
+pub mod rtn;
 pub mod words;
 
 pub use checkpoint::PackedCheckpoint;

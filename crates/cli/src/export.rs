@@ -1,0 +1,222 @@
+//! `seedpress export`.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use seedpress::codec::text::printable;
+use seedpress::codec::{AnyCodec, DType, Registry};
+use seedpress_checkpoint::ContainerFile;
+use seedpress_exchange::export::gguf::types::Wanted;
+use seedpress_exchange::export::{Exported, GgufOptions, PackedOptions, Target, write_gguf, write_packed};
+use seedpress_exchange::gguf::by_name;
+use seedpress_exchange::packed::gptq::Version;
+use seedpress_exchange::{ExchangeError, FileSupply, ModelFiles, SdpSupply, Supply};
+use wildmatch::WildMatch;
+
+use crate::common::output;
+use crate::failure::{Failure, Outcome};
+use crate::print::{bytes, line, note, parse_bytes};
+
+/// What to export and how.
+#[derive(Args)]
+#[command(after_help = "  seedpress export model-folder --to gguf --type q4_k -o model.gguf
+  seedpress export model-folder --to gguf --type q4_k --tensor-type '*.attn_v.weight=q6_k' -o model.gguf
+  seedpress export model-folder --to compressed-tensors --bits 4 --group 128 -o out-folder
+  seedpress export model-folder --to mlx --bits 3 --group 64 -o out-folder
+  seedpress export model.sdp --config model-folder --to gptq -o out-folder
+  seedpress export model.gguf --to safetensors --dtype bf16 -o out-folder
+Which engine loads which format, and what is lost: docs/formats.")]
+pub struct Arguments {
+    /// A folder of Hugging Face, or a file that compress reads, or an .sdp file whose codec fits
+    input: PathBuf,
+    /// The format
+    #[arg(long)]
+    to: Format,
+    /// GGUF: the type of matrices, e.g. q4_k, q8_0, f16
+    #[arg(long = "type", value_name = "TYPE", default_value = "q4_k")]
+    kind: String,
+    /// GGUF: another type for tensors whose name in GGUF matches (* and ? are patterns); repeatable, the first that matches counts
+    #[arg(long, value_name = "PATTERN=TYPE")]
+    tensor_type: Vec<String>,
+    /// Bits of a code [default: 4]
+    #[arg(long)]
+    bits: Option<u8>,
+    /// Inputs that share a scale; 0 is a whole row [default: 128, for mlx 64]
+    #[arg(long)]
+    group: Option<u32>,
+    /// A grid between the extremes of a group, with a zero point; always so for awq and mlx
+    #[arg(long)]
+    asymmetric: bool,
+    /// safetensors: the type of all floats [default: the one each has]
+    #[arg(long)]
+    dtype: Option<Float>,
+    /// Leave matrices whose name matches as they are; repeatable
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+    /// The folder with config.json and the tokenizer [default: that of the input]
+    #[arg(long, value_name = "FOLDER")]
+    config: Option<PathBuf>,
+    /// Bytes of a file of weights, about; as much is held in memory
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_bytes)]
+    shard_size: u64,
+    /// The folder to write, for gguf the file
+    #[arg(short, long)]
+    output: PathBuf,
+    /// Replace the output if it is there
+    #[arg(long)]
+    force: bool,
+    /// Print nothing but errors
+    #[arg(long, short)]
+    quiet: bool,
+    /// Print a line for every tensor
+    #[arg(long, short, conflicts_with = "quiet")]
+    verbose: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Safetensors,
+    Gguf,
+    CompressedTensors,
+    Gptq,
+    GptqV2,
+    Awq,
+    Mlx,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Float {
+    F32,
+    F16,
+    Bf16,
+}
+
+/// Exports a model.
+pub fn run(arguments: &Arguments) -> Outcome {
+    let registry = seedpress::registry();
+    let is_sdp = arguments.input.is_file() && starts_with(&arguments.input, b"SDPR");
+    let supply: Box<dyn Supply + '_> = if is_sdp {
+        let file = ContainerFile::open(&arguments.input, None).map_err(Failure::data)?;
+        Box::new(SdpSupply::new(file, &registry))
+    } else {
+        Box::new(FileSupply::open(&arguments.input).map_err(Failure::data)?)
+    };
+    let files = ModelFiles::beside(arguments.config.as_ref().unwrap_or(&arguments.input));
+    let exported = match arguments.to {
+        Format::Gguf => gguf(arguments, supply.as_ref(), &files.map_err(Failure::data)?, &registry)?,
+        _ => packed(arguments, supply.as_ref(), files.ok().as_ref(), &registry)?,
+    };
+    if !arguments.quiet {
+        for text in &exported.notes {
+            note!("note: {}", printable(text));
+        }
+        let bits = exported.bytes as f64 * 8.0 / exported.weights.max(1) as f64;
+        line!(
+            "{}: {} tensors, {}, {bits:.3} bits a weight of the whole file",
+            arguments.output.display(),
+            exported.tensors.len(),
+            bytes(exported.bytes)
+        );
+    }
+    Ok(())
+}
+
+fn starts_with(path: &Path, magic: &[u8; 4]) -> bool {
+    let mut start = [0; 4];
+    std::fs::File::open(path)
+        .is_ok_and(|mut file| std::io::Read::read_exact(&mut file, &mut start).is_ok() && start == *magic)
+}
+
+fn failure(error: ExchangeError) -> Failure {
+    match error {
+        ExchangeError::CannotHold { .. } => Failure::usage(error),
+        error => Failure::data(error),
+    }
+}
+
+fn gguf(
+    arguments: &Arguments,
+    supply: &dyn Supply,
+    files: &ModelFiles,
+    registry: &Registry,
+) -> Result<Exported, Failure> {
+    let known = |name: &str| by_name(name).ok_or_else(|| Failure::usage(format!("`{name}` is no type of GGUF")));
+    let pattern = |text: &String| {
+        let (pattern, kind) = text.rsplit_once('=').ok_or_else(|| {
+            Failure::usage(format!("--tensor-type {text}: give a pattern and a type, as *.attn_v.weight=q6_k"))
+        })?;
+        Ok((pattern.to_owned(), known(kind)?))
+    };
+    let patterns = arguments.tensor_type.iter().map(pattern).collect::<Result<_, Failure>>()?;
+    let name = arguments.config.as_ref().unwrap_or(&arguments.input);
+    let name =
+        name.canonicalize().ok().and_then(|path| path.file_name().map(|name| name.to_string_lossy().into_owned()));
+    let options = GgufOptions {
+        wanted: Wanted { matrices: known(&arguments.kind)?, patterns },
+        matches: &|pattern, name| WildMatch::new(pattern).matches(name),
+        name: name.unwrap_or_else(|| "model".to_owned()),
+        registry,
+    };
+    let output = output(&arguments.output, arguments.force, &[&arguments.input])?;
+    let exported = write_gguf(supply, files, &options, output, &|name| say(arguments, name)).map_err(failure)?;
+    Ok(exported)
+}
+
+fn say(arguments: &Arguments, name: &str) {
+    if arguments.verbose {
+        note!("{}", printable(name));
+    }
+}
+
+fn packed(
+    arguments: &Arguments,
+    supply: &dyn Supply,
+    files: Option<&ModelFiles>,
+    registry: &Registry,
+) -> Result<Exported, Failure> {
+    let folder = &arguments.output;
+    let there = folder.is_file() || std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+    if there && !arguments.force {
+        return Err(Failure::usage(format!("{} is there already: --force writes into it", folder.display())));
+    }
+    let same = |a: &Path, b: &Path| a.canonicalize().ok().zip(b.canonicalize().ok()).is_some_and(|(a, b)| a == b);
+    let source = if arguments.input.is_dir() { Some(arguments.input.as_path()) } else { arguments.input.parent() };
+    if source.is_some_and(|source| same(source, folder)) {
+        return Err(Failure::usage(format!("{} is the folder of the input: write to another", folder.display())));
+    }
+    let excluded: Vec<WildMatch> = arguments.exclude.iter().map(|pattern| WildMatch::new(pattern)).collect();
+    let options = PackedOptions {
+        target: target(arguments),
+        codec: codec(arguments, registry)?,
+        keep: &|name| excluded.iter().any(|pattern| pattern.matches(name)),
+        shard: arguments.shard_size,
+    };
+    write_packed(supply, files, &options, folder, &|name| say(arguments, name)).map_err(failure)
+}
+
+fn target(arguments: &Arguments) -> Target {
+    match arguments.to {
+        Format::CompressedTensors => Target::CompressedTensors,
+        Format::Gptq => Target::Gptq(Version::V1),
+        Format::GptqV2 => Target::Gptq(Version::V2),
+        Format::Awq => Target::Awq,
+        Format::Mlx => Target::Mlx,
+        Format::Safetensors | Format::Gguf => Target::Safetensors(arguments.dtype.map(|dtype| match dtype {
+            Float::F32 => DType::F32,
+            Float::F16 => DType::F16,
+            Float::Bf16 => DType::BF16,
+        })),
+    }
+}
+
+/// What quantises matrices that are not quantised yet.
+fn codec(arguments: &Arguments, registry: &Registry) -> Result<Option<AnyCodec>, Failure> {
+    if arguments.to == Format::Safetensors {
+        return Ok(None);
+    }
+    let affine = matches!(arguments.to, Format::Awq | Format::Mlx);
+    let (bits, symmetric) = (arguments.bits.unwrap_or(4), !(arguments.asymmetric || affine));
+    let group = arguments.group.unwrap_or(if arguments.to == Format::Mlx { 64 } else { 128 });
+    let name = format!("rtn:bits={bits},group={group},symmetric={symmetric}");
+    registry.parse(&name).map(Some).map_err(Failure::usage)
+}

@@ -1,0 +1,88 @@
+//! The files of a Hugging Face model beside its weights.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::error::ExchangeError;
+use crate::packed::config::json;
+
+/// Files that go with a model into any folder it is exported to, where they are there.
+const COMPANIONS: &[&str] = &[
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "generation_config.json",
+    "chat_template.jinja",
+];
+
+/// A model's configuration and vocabulary.
+#[derive(Debug, Clone)]
+pub struct ModelFiles {
+    folder: PathBuf,
+    config: Value,
+}
+
+impl ModelFiles {
+    /// Reads the `config.json` of a folder, or of the folder a file is in.
+    ///
+    /// # Errors
+    /// There is none, or it is no JSON.
+    pub fn beside(path: &Path) -> Result<Self, ExchangeError> {
+        let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
+        let config = json(&folder.join("config.json"))?.ok_or_else(|| {
+            let place = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            ExchangeError::Model(format!(
+                "{}: there is no config.json, which describes the model: name its folder with --config",
+                place.display()
+            ))
+        })?;
+        Ok(Self { folder: folder.to_owned(), config })
+    }
+
+    /// `config.json`.
+    pub fn config(&self) -> &Value {
+        &self.config
+    }
+
+    /// A number of the configuration under the first of some names.
+    pub fn number(&self, names: &[&str]) -> Option<f64> {
+        names.iter().find_map(|name| self.config.get(name)?.as_f64())
+    }
+
+    /// A whole number of the configuration under the first of some names.
+    pub fn count(&self, names: &[&str]) -> Option<u64> {
+        names.iter().find_map(|name| self.config.get(name)?.as_u64())
+    }
+
+    /// The model's kind, e.g. `llama`.
+    pub fn kind(&self) -> &str {
+        self.config.get("model_type").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// A JSON file of the folder, `None` where there is none.
+    ///
+    /// # Errors
+    /// It is no JSON.
+    pub fn json(&self, name: &str) -> Result<Option<Value>, ExchangeError> {
+        json(&self.folder.join(name))
+    }
+
+    /// Copies tokenizer and generation files to another folder.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn copy_companions(&self, to: &Path) -> Result<(), ExchangeError> {
+        for name in COMPANIONS {
+            let from = self.folder.join(name);
+            if from.is_file() && from != to.join(name) {
+                std::fs::copy(&from, to.join(name)).map_err(ExchangeError::io(&from))?;
+            }
+        }
+        Ok(())
+    }
+}

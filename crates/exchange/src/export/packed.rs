@@ -1,0 +1,363 @@
+//! A folder of safetensors as transformers, vLLM, GPTQModel or mlx-lm load it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use seedpress_checkpoint::{SavedTensor, save_safetensors};
+use seedpress_codec::{AnyCodec, DType, EncodeContext, Tensor};
+use serde_json::{Value, json};
+
+use super::{Exported, ModelFiles, Supply, Weights};
+use crate::error::ExchangeError;
+use crate::packed::gptq::Version;
+use crate::packed::parts::{Written, float_tensor};
+use crate::packed::{Grid, Zeros, awq, compressed_tensors, gptq, mlx, rtn};
+
+/// The layout to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// Plain floats of a type, or of the type they have.
+    Safetensors(Option<DType>),
+    /// compressed-tensors, pack-quantized.
+    CompressedTensors,
+    /// GPTQ.
+    Gptq(Version),
+    /// AWQ, gemm.
+    Awq,
+    /// MLX, affine.
+    Mlx,
+}
+
+/// How a folder is written.
+pub struct PackedOptions<'a> {
+    /// The layout.
+    pub target: Target,
+    /// What quantises matrices that are not quantised yet: `rtn` with its options.
+    pub codec: Option<AnyCodec>,
+    /// Whether a matrix stays as it is, by name.
+    pub keep: &'a dyn Fn(&str) -> bool,
+    /// Bytes of a file of weights, about; what is written is held in memory until a file is full.
+    pub shard: u64,
+}
+
+/// What the parts of matrices have in common, for `config.json`.
+#[derive(Debug, Default)]
+struct Common {
+    bits: Vec<u8>,
+    groups: Vec<usize>,
+    symmetric: Vec<bool>,
+    kept: Vec<String>,
+    /// Bits and group of each matrix.
+    layers: Vec<(String, u8, usize)>,
+}
+
+/// Whether a tensor is the matrix of a linear layer that engines expect quantised: not an embedding, a head, a norm or a router.
+pub fn is_linear(name: &str, shape: &[usize]) -> bool {
+    let Some(stem) = name.strip_suffix(".weight") else { return false };
+    let last = stem.rsplit('.').next().unwrap_or(stem);
+    let other = ["embed", "lm_head", "norm", "wte", "wpe", "embd", "router", "shared_expert_gate"];
+    shape.len() == 2 && last != "gate" && !other.iter().any(|part| last.contains(part))
+}
+
+/// Writes a folder.
+///
+/// # Errors
+/// Tensors that cannot be read, what the layout cannot hold, the operating system's.
+pub fn write_packed(
+    supply: &dyn Supply,
+    files: Option<&ModelFiles>,
+    options: &PackedOptions<'_>,
+    folder: &Path,
+    progress: &dyn Fn(&str),
+) -> Result<Exported, ExchangeError> {
+    let packs = !matches!(options.target, Target::Safetensors(_));
+    if packs && files.is_some_and(|files| files.kind() == "gpt2") {
+        return Err(ExchangeError::Model(
+            "GPT-2's layers are Conv1D, with inputs as rows, which these layouts have no place for: use --to gguf"
+                .to_owned(),
+        ));
+    }
+    std::fs::create_dir_all(folder).map_err(ExchangeError::io(folder))?;
+    let mut exported = Exported::default();
+    let mut shards = Shards { folder, limit: options.shard, held: Vec::new(), size: 0, files: Vec::new() };
+    let mut common = Common::default();
+    let mut rounded = (0, 0);
+    for (index, (name, shape)) in supply.list().into_iter().enumerate() {
+        progress(&name);
+        let quantise = packs && is_linear(&name, &shape) && !(options.keep)(&name);
+        let weights = supply.load(index, quantise)?;
+        exported.weights += shape.iter().product::<usize>() as u64;
+        let grid = match weights {
+            Weights::Grid(grid) => grid,
+            Weights::Float(tensor) if quantise => grid_of(&name, &tensor, options.codec.as_ref())?,
+            other => {
+                if packs && is_linear(&name, &shape) {
+                    common.kept.push(name.trim_end_matches(".weight").to_owned());
+                }
+                let tensor = plain(other, options.target, &mut exported.notes, &name);
+                exported.tensors.push((name.clone(), tensor.dtype.clone()));
+                shards.push(name, tensor)?;
+                continue;
+            }
+        };
+        let (stem, written) = (name.trim_end_matches(".weight"), pack(&name, &grid, options.target)?);
+        rounded = (rounded.0 + written.rounded.0, rounded.1 + written.rounded.1);
+        common.add(stem, &grid);
+        exported.tensors.push((name.clone(), format!("{} bits in groups of {}", grid.bits, grid.group)));
+        for (part, tensor) in written.parts {
+            shards.push(format!("{stem}.{part}"), tensor)?;
+        }
+    }
+    if rounded.0 > 0 {
+        exported.notes.push(format!(
+            "{} of {} scales had no exact value in the layout's type and were rounded to its nearest",
+            rounded.0, rounded.1
+        ));
+    }
+    exported.bytes = shards.finish()?;
+    if let Some(files) = files {
+        files.copy_companions(folder)?;
+        let config = config(files.config(), options.target, &common)?;
+        put_json(&folder.join("config.json"), &config)?;
+    } else if packs {
+        exported
+            .notes
+            .push("there was no config.json to say in it how weights are packed: write it yourself".to_owned());
+    }
+    Ok(exported)
+}
+
+/// A tensor that is not packed.
+fn plain(weights: Weights, target: Target, notes: &mut Vec<String>, name: &str) -> SavedTensor {
+    match weights {
+        Weights::Float(tensor) => {
+            let dtype = match target {
+                Target::Safetensors(Some(dtype)) => dtype,
+                _ => tensor.dtype(),
+            };
+            let (shape, finite) = (tensor.shape().to_vec(), tensor.values().iter().all(|value| value.is_finite()));
+            let (saved, _) = float_tensor(dtype, shape, tensor.values());
+            let overflows = dtype == DType::F16 && tensor.values().iter().any(|value| value.abs() > 65504.0);
+            if finite && overflows {
+                notes.push(format!("`{name}` has values beyond 65504, which are infinite in f16"));
+            }
+            saved
+        }
+        Weights::Grid(grid) => {
+            let (rows, columns) = (grid.rows, grid.columns);
+            let dtype = if let Target::Safetensors(Some(dtype)) = target { dtype } else { DType::F32 };
+            float_tensor(dtype, vec![rows, columns], &grid.dequantise()).0
+        }
+        Weights::Opaque { dtype, shape, bytes } => SavedTensor { dtype, shape, bytes },
+    }
+}
+
+fn grid_of(name: &str, tensor: &Tensor, codec: Option<&AnyCodec>) -> Result<Grid, ExchangeError> {
+    let wrong = |why: String| ExchangeError::Model(format!("tensor `{name}`: {why}"));
+    let codec = codec
+        .filter(|codec| codec.id() == "rtn")
+        .ok_or_else(|| wrong("it is to be quantised on a uniform grid, which the codec `rtn` makes".to_owned()))?;
+    let encoded =
+        codec.encode_raw(&tensor.view(name), &EncodeContext::default()).map_err(|error| wrong(error.to_string()))?;
+    rtn::grid(&encoded.view(codec.formats().0, tensor.shape())).map_err(|error| wrong(error.to_string()))
+}
+
+fn pack(name: &str, grid: &Grid, target: Target) -> Result<Written, ExchangeError> {
+    match target {
+        Target::CompressedTensors => compressed_tensors::write(name, grid, DType::F32),
+        Target::Gptq(version) => gptq::write(name, grid, version),
+        Target::Awq => awq::write(name, grid),
+        Target::Mlx => mlx::write(name, grid, DType::F32),
+        Target::Safetensors(_) => Err(ExchangeError::Model(format!("`{name}` is not to be packed"))),
+    }
+}
+
+impl Common {
+    fn add(&mut self, stem: &str, grid: &Grid) {
+        self.bits.push(grid.bits);
+        self.groups.push(grid.group);
+        self.symmetric.push(grid.zeros == Zeros::Symmetric);
+        self.layers.push((stem.to_owned(), grid.bits, grid.group));
+    }
+
+    fn one<T: PartialEq + Copy>(values: &[T]) -> Option<T> {
+        let first = *values.first()?;
+        values.iter().all(|value| *value == first).then_some(first)
+    }
+}
+
+/// `config.json` with what says how weights are packed.
+fn config(source: &Value, target: Target, common: &Common) -> Result<Value, ExchangeError> {
+    let mut config = source.clone();
+    let Some(object) = config.as_object_mut() else {
+        return Err(ExchangeError::Model("config.json holds no object".to_owned()));
+    };
+    for key in ["quantization_config", "quantization", "compression_config"] {
+        object.remove(key);
+    }
+    let several = |what: &str| {
+        ExchangeError::Model(format!(
+            "matrices differ in {what}, which the layout's config.json cannot say: give all the same"
+        ))
+    };
+    let section = match target {
+        Target::Safetensors(dtype) => {
+            if let Some(dtype) = dtype {
+                let name = match dtype {
+                    DType::F32 => "float32",
+                    DType::F16 => "float16",
+                    DType::BF16 => "bfloat16",
+                };
+                object.remove("torch_dtype");
+                object.insert("dtype".to_owned(), json!(name));
+            }
+            None
+        }
+        Target::CompressedTensors => Some(("quantization_config", compressed_config(common))),
+        Target::Gptq(version) => {
+            let bits = Common::one(&common.bits).ok_or_else(|| several("bits"))?;
+            let group = Common::one(&common.groups).ok_or_else(|| several("groups"))?;
+            let format = if version == Version::V1 { "gptq" } else { "gptq_v2" };
+            let symmetric = common.symmetric.iter().all(|symmetric| *symmetric);
+            let section = json!({
+                "quant_method": "gptq", "bits": bits, "group_size": group, "desc_act": false, "sym": symmetric,
+                "lm_head": false, "checkpoint_format": format, "pack_dtype": "int32",
+            });
+            Some(("quantization_config", section))
+        }
+        Target::Awq => {
+            let group = Common::one(&common.groups).ok_or_else(|| several("groups"))?;
+            let section = json!({
+                "quant_method": "awq", "bits": 4, "group_size": group, "zero_point": true, "version": "gemm",
+                "modules_to_not_convert": if common.kept.is_empty() { Value::Null } else { json!(common.kept) },
+            });
+            Some(("quantization_config", section))
+        }
+        Target::Mlx => Some(("quantization", mlx_config(common))),
+    };
+    if let Some((key, section)) = section {
+        object.insert(key.to_owned(), section);
+    }
+    Ok(config)
+}
+
+/// A group for every pair of bits and group size; with several, each names its matrices.
+fn compressed_config(common: &Common) -> Value {
+    let mut kinds: BTreeMap<(u8, usize, bool), Vec<&str>> = BTreeMap::new();
+    for ((name, bits, group), symmetric) in common.layers.iter().zip(&common.symmetric) {
+        kinds.entry((*bits, *group, *symmetric)).or_default().push(name);
+    }
+    let single = kinds.len() == 1;
+    let groups = kinds.iter().enumerate().map(|(index, ((bits, group, symmetric), names))| {
+        let targets = match single {
+            true => vec!["Linear".to_owned()],
+            false => names.iter().map(|name| format!("re:^{}$", name.replace('.', "\\."))).collect(),
+        };
+        let value = json!({
+            "targets": targets, "input_activations": null, "output_activations": null,
+            "weights": {
+                "num_bits": bits, "type": "int", "symmetric": symmetric, "strategy": "group", "group_size": group,
+                "dynamic": false, "actorder": null, "observer": "minmax", "block_structure": null,
+            },
+        });
+        (format!("group_{index}"), value)
+    });
+    let groups: serde_json::Map<String, Value> = groups.collect();
+    let ignore: Vec<String> = std::iter::once("lm_head".to_owned()).chain(common.kept.iter().cloned()).collect();
+    json!({
+        "quant_method": "compressed-tensors", "format": "pack-quantized", "quantization_status": "compressed",
+        "ignore": ignore, "kv_cache_scheme": null, "global_compression_ratio": null, "config_groups": groups,
+    })
+}
+
+/// The commonest bits and group, and layers that differ.
+fn mlx_config(common: &Common) -> Value {
+    let mut counts: BTreeMap<(u8, usize), usize> = BTreeMap::new();
+    for (_, bits, group) in &common.layers {
+        *counts.entry((*bits, *group)).or_default() += 1;
+    }
+    let (bits, group) = counts.iter().max_by_key(|(_, count)| **count).map_or((4, 64), |(kind, _)| *kind);
+    let mut section = serde_json::Map::new();
+    section.insert("group_size".to_owned(), json!(group));
+    section.insert("bits".to_owned(), json!(bits));
+    section.insert("mode".to_owned(), json!("affine"));
+    for (name, own_bits, own_group) in &common.layers {
+        if (*own_bits, *own_group) != (bits, group) {
+            section.insert(name.clone(), json!({"bits": own_bits, "group_size": own_group}));
+        }
+    }
+    Value::Object(section)
+}
+
+/// Files of weights, one after the other.
+struct Shards<'a> {
+    folder: &'a Path,
+    limit: u64,
+    held: Vec<(String, SavedTensor)>,
+    size: u64,
+    /// Names of the tensors in each file written, and its bytes of values.
+    files: Vec<(Vec<String>, u64)>,
+}
+
+impl Shards<'_> {
+    fn push(&mut self, name: String, tensor: SavedTensor) -> Result<(), ExchangeError> {
+        let bytes = tensor.bytes.len() as u64;
+        if self.size > 0 && self.size + bytes > self.limit {
+            self.flush()?;
+        }
+        self.size += bytes;
+        self.held.push((name, tensor));
+        Ok(())
+    }
+
+    /// How many files there will be is not known yet: they get their names at the end.
+    fn part(&self, number: usize) -> PathBuf {
+        self.folder.join(format!(".model-{number:05}.seedpress-part"))
+    }
+
+    fn flush(&mut self) -> Result<(), ExchangeError> {
+        let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+        save_safetensors(&self.part(self.files.len()), &self.held, &metadata)?;
+        let names = self.held.drain(..).map(|(name, _)| name).collect();
+        self.files.push((names, std::mem::take(&mut self.size)));
+        Ok(())
+    }
+
+    /// Names the files and writes the index; returns the bytes of all.
+    fn finish(mut self) -> Result<u64, ExchangeError> {
+        if !self.held.is_empty() || self.files.is_empty() {
+            self.flush()?;
+        }
+        let count = self.files.len();
+        let (mut total, mut map) = (0, serde_json::Map::new());
+        for (number, (names, _)) in self.files.iter().enumerate() {
+            let name = match count {
+                1 => "model.safetensors".to_owned(),
+                _ => format!("model-{:05}-of-{count:05}.safetensors", number + 1),
+            };
+            let path = self.folder.join(&name);
+            std::fs::rename(self.part(number), &path).map_err(ExchangeError::io(&path))?;
+            total += std::fs::metadata(&path).map_err(ExchangeError::io(&path))?.len();
+            names.iter().for_each(|tensor| drop(map.insert(tensor.clone(), json!(name))));
+        }
+        if count > 1 {
+            let size: u64 = self.files.iter().map(|(_, size)| size).sum();
+            let index = json!({"metadata": {"total_size": size}, "weight_map": map});
+            put_json(&self.folder.join("model.safetensors.index.json"), &index)?;
+        }
+        Ok(total)
+    }
+}
+
+impl Drop for Shards<'_> {
+    fn drop(&mut self) {
+        // After an error nothing half-written is left; after `finish` there is nothing to remove.
+        (0..self.files.len()).for_each(|number| drop(std::fs::remove_file(self.part(number))));
+    }
+}
+
+fn put_json(path: &Path, value: &Value) -> Result<(), ExchangeError> {
+    let mut text = serde_json::to_string_pretty(value).map_err(|error| ExchangeError::Model(error.to_string()))?;
+    text.push('\n');
+    std::fs::write(path, text).map_err(ExchangeError::io(path))
+}
