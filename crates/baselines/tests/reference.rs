@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use seedpress_codec::{
-    Calibration, DType, EncodeContext, Encoded, Limits, Registry, Role, Segment, Symbols, TensorView,
+    DType, EncodeContext, Encoded, InputStatistics, Limits, Registry, Role, Segment, Symbols, TensorView,
 };
 
 fn registry() -> Registry {
@@ -178,13 +178,7 @@ fn importance_lowers_the_error_of_outputs() {
     let values = gaussian(rows * columns);
     let mean_square: Vec<f32> =
         (0..columns).map(|column| if column % 7 == 0 { 30.0 } else { 0.1 + (column % 5) as f32 }).collect();
-    let calibration = Calibration {
-        columns,
-        samples: 1000,
-        mean_square: mean_square.clone(),
-        mean_abs: vec![1.0; columns],
-        hessian: None,
-    };
+    let calibration = InputStatistics::from_mean_square(1000, mean_square.clone()).unwrap();
     let context = EncodeContext { calibration: Some(&calibration), ..EncodeContext::default() };
     let shape = [rows, columns];
     let view = TensorView::new("w", &shape, &values, DType::F32).unwrap();

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use rayon::ThreadPool;
 use seedpress_codec::{
-    AnyCodec, Calibration, DecodeError, Decoded, EncodeContext, EncodeError, RecordView, Registry, Tensor,
+    AnyCodec, DecodeError, Decoded, EncodeContext, EncodeError, InputStatistics, RecordView, Registry, Tensor,
 };
 use seedpress_results::{Prefix, Status, TensorRow};
 
@@ -45,7 +45,7 @@ pub struct Bench<'a> {
     /// Decodes to time.
     pub decode_runs: usize,
     /// What the encoder is told of the tensor's inputs.
-    pub calibration: Option<&'a Calibration>,
+    pub calibration: Option<&'a InputStatistics>,
     /// What is encoded in place of the tensor, whose errors count all the same.
     pub corrected: Option<&'a Tensor>,
 }

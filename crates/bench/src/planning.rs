@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use seedpress_codec::{AnyCodec, Calibration, ConfigError, Registry, Tensor};
+use seedpress_codec::{AnyCodec, ConfigError, InputStatistics, Registry, Tensor};
 use seedpress_plan::{Context, Ladder, Options, Part, Plan, Sensitivity, Subject};
 use seedpress_results::{AssignmentRow, PlanRow, SensitivityRow};
 
@@ -58,7 +58,7 @@ impl Subject for Planned<'_> {
         self.source.container(records)
     }
 
-    fn calibration(&self, part: usize) -> Result<Option<&Calibration>, String> {
+    fn calibration(&self, part: usize) -> Result<Option<&InputStatistics>, String> {
         self.source.calibration(&self.source.tensors[part])
     }
 

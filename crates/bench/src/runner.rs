@@ -10,7 +10,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use seedpress_checkpoint::{Container, ContainerView, Entry, Order};
-use seedpress_codec::{AnyCodec, Calibration, EncodeContext, Limits, Record, Registry, Tensor};
+use seedpress_codec::{AnyCodec, EncodeContext, InputStatistics, Limits, Record, Registry, Tensor};
 use seedpress_results::{ModelRow, ResultsError, Row, Run, Status, TensorRow};
 use seedpress_zoo::Metric;
 
@@ -470,7 +470,7 @@ impl<'a> Runner<'a> {
         self.decode_before(model, row, info)?;
         let Some(behind) = self.encode_pool.install(|| model.behind(info, &self.decoded.1))? else { return once() };
         let corrected = behind.corrected(&model.load(info)?).map_err(|error| error.to_string())?;
-        Ok(Prepared { corrected: Some(corrected), calibration: Some(Cow::Owned(behind.calibration)) })
+        Ok(Prepared { corrected: Some(corrected), calibration: Some(Cow::Owned(behind.calibration().clone())) })
     }
 
     /// Decodes all tensors before one in a sequential row, in order, from their records.
@@ -494,11 +494,15 @@ impl<'a> Runner<'a> {
 struct Prepared<'m> {
     /// What the tensor should be behind the compressed ones before it.
     corrected: Option<Tensor>,
-    calibration: Option<Cow<'m, Calibration>>,
+    calibration: Option<Cow<'m, InputStatistics>>,
 }
 
 /// What an encoder is told of a tensor's inputs: nothing, unless it uses that.
-fn calibration<'m>(model: &'m Source, codec: &AnyCodec, info: &TensorInfo) -> Result<Option<&'m Calibration>, String> {
+fn calibration<'m>(
+    model: &'m Source,
+    codec: &AnyCodec,
+    info: &TensorInfo,
+) -> Result<Option<&'m InputStatistics>, String> {
     let capabilities = codec.capabilities();
     if capabilities.uses_calibration { model.calibration(info) } else { Ok(None) }
 }

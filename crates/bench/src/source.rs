@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use seedpress_checkpoint::{Checkpoint, Container, Content, Entry, Order};
-use seedpress_codec::{Calibration, DType, Record, Tensor};
+use seedpress_codec::{DType, InputStatistics, Record, Tensor};
 use seedpress_zoo::{Behind, Metric, ZooError};
 use wildmatch::WildMatch;
 
@@ -42,7 +42,7 @@ pub struct Source {
     opaque: Vec<usize>,
     weights: Weights,
     /// Input statistics of every tensor in the listing, collected when a codec first asks for them.
-    calibrations: OnceLock<Result<Vec<Option<Calibration>>, String>>,
+    calibrations: OnceLock<Result<Vec<Option<InputStatistics>>, String>>,
 }
 
 #[derive(Debug)]
@@ -163,7 +163,7 @@ impl Source {
     ///
     /// # Errors
     /// Calibration data that cannot be read.
-    pub fn calibration(&self, info: &TensorInfo) -> Result<Option<&Calibration>, String> {
+    pub fn calibration(&self, info: &TensorInfo) -> Result<Option<&InputStatistics>, String> {
         let Weights::Zoo(model) = &self.weights else { return Ok(None) };
         let collected = self.calibrations.get_or_init(|| match seedpress_zoo::calibration(&model.name) {
             Err(ZooError::Unsupported { .. }) => Ok(Vec::new()),

@@ -104,7 +104,7 @@ impl Accumulator {
         let columns = self.columns();
         assert!(rows.is_empty() || (columns > 0 && rows.len().is_multiple_of(columns)), "whole rows are added");
         let mut pending = std::mem::take(&mut self.pending);
-        pending.push(rows, weights, columns, |batch| self.absorb(&batch.rows, &mut batch.weights.clone()));
+        pending.push(rows, weights, columns, |rows, weights| self.absorb(rows, weights));
         self.pending = pending;
     }
 
@@ -197,20 +197,32 @@ pub(crate) struct Batch {
 
 impl Batch {
     /// Appends rows and hands over every batch that is full.
-    fn push(&mut self, rows: &[f32], weights: Option<&[f32]>, columns: usize, mut full: impl FnMut(&Self)) {
+    fn push(
+        &mut self,
+        rows: &[f32],
+        weights: Option<&[f32]>,
+        columns: usize,
+        mut full: impl FnMut(&[f32], &mut [f32]),
+    ) {
         let count = rows.len().checked_div(columns).unwrap_or(0);
         let mut at = 0;
         while at < count {
             let take = (BATCH - self.weights.len()).min(count - at);
-            self.rows.extend_from_slice(&rows[at * columns..(at + take) * columns]);
+            let part = &rows[at * columns..(at + take) * columns];
             match weights {
                 Some(weights) => self.weights.extend_from_slice(&weights[at..at + take]),
                 None => self.weights.extend(std::iter::repeat_n(1.0, take)),
             }
-            if self.weights.len() == BATCH {
-                full(self);
-                self.rows.clear();
+            if take == BATCH {
+                full(part, &mut self.weights);
                 self.weights.clear();
+            } else {
+                self.rows.extend_from_slice(part);
+                if self.weights.len() == BATCH {
+                    full(&self.rows, &mut self.weights);
+                    self.rows.clear();
+                    self.weights.clear();
+                }
             }
             at += take;
         }

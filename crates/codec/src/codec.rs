@@ -21,7 +21,7 @@ use crate::view::EncodedView;
 /// What a configured codec can do: asked, never discovered by failure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Uses [`Calibration`](crate::Calibration) where it is given.
+    /// Uses [`InputStatistics`](crate::InputStatistics) where it is given.
     pub uses_calibration: bool,
     /// Writes several layers, each of which refines the ones before.
     pub progressive: bool,

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use seedpress_calibration::InputStatistics;
+
 use crate::error::EncodeError;
 
 /// What to do with NaN and infinity.
@@ -15,28 +17,13 @@ pub enum NonFinite {
     Reject,
 }
 
-/// Statistics of a layer's inputs over calibration data. `columns` is the number of columns of the weight's matrix view.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Calibration {
-    /// Input channels.
-    pub columns: usize,
-    /// Input vectors seen.
-    pub samples: u64,
-    /// Mean of `x^2` per channel: the diagonal of the Hessian up to a factor. Length `columns`.
-    pub mean_square: Vec<f32>,
-    /// Mean of `|x|` per channel. Length `columns`.
-    pub mean_abs: Vec<f32>,
-    /// Mean of `x x^T`, row-major `columns x columns`, where it was collected.
-    pub hessian: Option<Vec<f32>>,
-}
-
 /// Everything an encoder may use that is not part of the configuration and never reaches the wire.
 ///
 /// Threads are rayon's: an encoder uses the pool it is called in, and its bytes must not depend on the pool's size.
 #[derive(Clone, Copy, Default)]
 pub struct EncodeContext<'a> {
     /// Input statistics, for codecs that weigh errors.
-    pub calibration: Option<&'a Calibration>,
+    pub calibration: Option<&'a InputStatistics>,
     /// What to do with NaN and infinity.
     pub non_finite: NonFinite,
     /// Called with the number of weights finished since the last call.

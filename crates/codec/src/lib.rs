@@ -46,7 +46,7 @@ pub mod wire;
 mod codec;
 
 pub use codec::{AnyCodec, Capabilities, Codec};
-pub use context::{Calibration, EncodeContext, NonFinite};
+pub use context::{EncodeContext, NonFinite};
 pub use encoded::{Encoded, Layer, Packing, Role, Segment, Symbols};
 pub use error::{ConfigError, DecodeError, DecodeErrorKind, EncodeError};
 pub use exceptions::Exceptions;
@@ -57,6 +57,7 @@ pub use power::PowerOfTwo;
 pub use record::{Decoded, MAX_RANK, Record, RecordHeader, RecordView};
 pub use registry::Registry;
 pub use row_errors::{RowErrors, row_errors};
+pub use seedpress_calibration::InputStatistics;
 pub use stage::Stage;
 pub use tensor::{DType, Tensor, TensorView};
 pub use view::{EncodedView, LayerView, SegmentView, Segments};

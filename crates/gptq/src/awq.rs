@@ -81,7 +81,7 @@ impl Codec for Awq {
             size: group_size(columns, group),
             clips: None,
         };
-        let inputs = statistics.as_ref().map(|statistics| search.inputs(&values, statistics));
+        let inputs = statistics.map(|statistics| search.inputs(&values, statistics));
         context.check_cancelled()?;
         let inputs = inputs.filter(|inputs| inputs.iter().any(|&scale| scale != f16::ONE));
         search.clips = statistics.filter(|_| self.0.clip);
@@ -98,12 +98,12 @@ impl Codec for Awq {
     }
 }
 
-struct Search {
+struct Search<'a> {
     rule: Rule,
     columns: usize,
     size: usize,
     /// By which ranges are clipped.
-    clips: Option<InputStatistics>,
+    clips: Option<&'a InputStatistics>,
 }
 
 struct Row {
@@ -135,7 +135,7 @@ fn scales(mean_abs: &[f32], exponent: f64) -> Vec<f16> {
     raw.iter().map(scale).collect()
 }
 
-impl Search {
+impl Search<'_> {
     /// The scales of least output error.
     fn inputs(&self, values: &[f32], statistics: &InputStatistics) -> Vec<f16> {
         let Some(mean_abs) = statistics.mean_abs() else { return vec![f16::ONE; self.columns] };
@@ -178,7 +178,7 @@ impl Search {
                 .map(|column| inputs.map_or(1.0, |inputs| inputs[column].to_f32()))
                 .collect();
             let scaled: Vec<f32> = weights.iter().zip(&inputs).map(|(w, s)| w * s).collect();
-            let grid = match &self.clips {
+            let grid = match self.clips {
                 Some(statistics) => self.clipped(&scaled, &inputs, statistics, first),
                 None => self.rule.fit(scaled.iter().copied()),
             };

@@ -83,7 +83,7 @@ impl Codec for Gptq {
         let columns = tensor.columns();
         let order = if self.0.activation_order { Order::Activation } else { Order::Natural };
         let statistics = crate::statistics(context, columns);
-        let factor = statistics.and_then(|statistics| Factor::new(&statistics, self.0.damping.get(), order));
+        let factor = statistics.and_then(|statistics| Factor::new(statistics, self.0.damping.get(), order));
         context.check_cancelled()?;
         let power = power_for(tensor.values());
         let values = power.down_all(tensor.values());

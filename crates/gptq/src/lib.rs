@@ -24,12 +24,7 @@ pub fn register(registry: Registry) -> Registry {
     registry.with::<Gptq>().with::<Awq>()
 }
 
-/// The statistics of these inputs, where there are usable ones for this many columns.
-fn statistics(context: &EncodeContext<'_>, columns: usize) -> Option<InputStatistics> {
-    let calibration = context.calibration.filter(|calibration| calibration.columns == columns)?;
-    let statistics = match &calibration.hessian {
-        Some(hessian) => InputStatistics::from_second_moment(calibration.samples, columns, hessian.clone()),
-        None => InputStatistics::from_mean_square(calibration.samples, calibration.mean_square.clone()),
-    };
-    statistics.and_then(|statistics| statistics.with_mean_abs(calibration.mean_abs.clone())).ok()
+/// The statistics of the inputs, where there are some for this many columns.
+fn statistics<'a>(context: &EncodeContext<'a>, columns: usize) -> Option<&'a InputStatistics> {
+    context.calibration.filter(|statistics| statistics.columns() == columns)
 }

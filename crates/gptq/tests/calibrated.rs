@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use seedpress_codec::{Calibration, DType, EncodeContext, Registry, TensorView};
+use seedpress_codec::{DType, EncodeContext, InputStatistics, Registry, TensorView};
 
 fn noise(count: usize, seed: u32) -> Vec<f32> {
     let scrambled = |i: u32| (i ^ seed).wrapping_mul(0x9E37_79B9).rotate_left(13).wrapping_mul(0x85EB_CA6B);
@@ -10,7 +10,7 @@ fn noise(count: usize, seed: u32) -> Vec<f32> {
 }
 
 /// Statistics of `samples` inputs, neighbours alike, each eighth silent where `dead`.
-fn calibration(columns: usize, samples: usize, dead: bool) -> Calibration {
+fn calibration(columns: usize, samples: usize, dead: bool) -> InputStatistics {
     let raw = noise(samples * columns, 5);
     let input = |sample: usize, column: usize| {
         let own = raw[sample * columns + column] + 2.0 * raw[sample * columns + column / 4 * 4];
@@ -24,11 +24,10 @@ fn calibration(columns: usize, samples: usize, dead: bool) -> Calibration {
             (0..columns).for_each(|j| moment[i * columns + j] += input(sample, i) * input(sample, j) / samples as f32);
         }
     }
-    let mean_square = moment.iter().step_by(columns + 1).copied().collect();
-    Calibration { columns, samples: samples as u64, mean_square, mean_abs, hessian: Some(moment) }
+    InputStatistics::from_second_moment(samples as u64, columns, moment).unwrap().with_mean_abs(mean_abs).unwrap()
 }
 
-fn decoded(codec: &str, values: &[f32], columns: usize, calibration: Option<&Calibration>) -> Vec<f32> {
+fn decoded(codec: &str, values: &[f32], columns: usize, calibration: Option<&InputStatistics>) -> Vec<f32> {
     let registry = seedpress_gptq::register(Registry::default());
     let shape = [values.len() / columns, columns];
     let tensor = TensorView::new("w", &shape, values, DType::F32).unwrap();
@@ -37,8 +36,8 @@ fn decoded(codec: &str, values: &[f32], columns: usize, calibration: Option<&Cal
     registry.decode_bytes(&record.to_bytes()).unwrap().tensor.into_values()
 }
 
-fn output_error(values: &[f32], decoded: &[f32], calibration: &Calibration) -> f64 {
-    let (columns, moment) = (calibration.columns, calibration.hessian.as_ref().unwrap());
+fn output_error(values: &[f32], decoded: &[f32], calibration: &InputStatistics) -> f64 {
+    let (columns, moment) = (calibration.columns(), calibration.second_moment().unwrap());
     let mut sum = 0.0;
     for (row, decoded) in values.chunks(columns).zip(decoded.chunks(columns)) {
         let errors: Vec<f64> = row.iter().zip(decoded).map(|(w, v)| f64::from(w - v)).collect();
@@ -72,14 +71,11 @@ fn calibrated_outputs_err_less_than_rounded_ones() {
 fn statistics_that_say_little_do_no_harm() {
     let (columns, rows) = (40, 6);
     let values = noise(rows * columns, 3);
-    let nothing = Calibration { samples: 4, ..calibration(columns, 4, false) };
-    let zero = Calibration {
-        hessian: Some(vec![0.0; columns * columns]),
-        mean_square: vec![0.0; columns],
-        mean_abs: vec![0.0; columns],
-        ..nothing.clone()
-    };
-    let squares = Calibration { hessian: None, ..calibration(columns, 50, true) };
+    let nothing = calibration(columns, 4, false);
+    let zero = InputStatistics::from_second_moment(4, columns, vec![0.0; columns * columns]).unwrap();
+    let zero = zero.with_mean_abs(vec![0.0; columns]).unwrap();
+    let squares = calibration(columns, 50, true);
+    let squares = InputStatistics::from_mean_square(50, squares.mean_square().to_vec()).unwrap();
     let power: f64 = values.iter().map(|&v| f64::from(v).powi(2)).sum();
     for (name, calibration) in
         [("rank 4", nothing), ("zero", zero), ("squares", squares), ("dead", calibration(columns, 90, true))]

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use seedpress_codec::packing::unpack_bits;
 use seedpress_codec::{
-    Calibration, DType, EncodeContext, Encoded, EncodedView, LayerView, Limits, Registry, Role, SegmentView, TensorView,
+    DType, EncodeContext, Encoded, EncodedView, InputStatistics, LayerView, Limits, Registry, Role, SegmentView,
+    TensorView,
 };
 
 const ROWS: usize = 40;
@@ -29,15 +30,9 @@ fn floats(name: &str) -> Vec<f32> {
     bytes.as_chunks::<4>().0.iter().map(|&four| f32::from_le_bytes(four)).collect()
 }
 
-fn calibration() -> Calibration {
-    let moment = floats("moment.f32");
-    Calibration {
-        columns: COLUMNS,
-        samples: 400,
-        mean_square: moment.iter().step_by(COLUMNS + 1).copied().collect(),
-        mean_abs: floats("mean-abs.f32"),
-        hessian: Some(moment),
-    }
+fn calibration() -> InputStatistics {
+    let statistics = InputStatistics::from_second_moment(400, COLUMNS, floats("moment.f32")).unwrap();
+    statistics.with_mean_abs(floats("mean-abs.f32")).unwrap()
 }
 
 fn encode(codec: &str) -> Encoded {

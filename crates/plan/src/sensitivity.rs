@@ -3,9 +3,9 @@
 //! A tensor is encoded once and the model run once for each rung; results are kept in the context's store, so a stopped measurement
 //! resumes and a second plan for the same model costs nothing.
 
-use rayon::prelude::*;
+use seedpress_calibration::{InputStatistics, OutputError};
 use seedpress_codec::tensor::matrix_shape;
-use seedpress_codec::{AnyCodec, Calibration, EncodeContext, Record, Tensor};
+use seedpress_codec::{AnyCodec, EncodeContext, Record, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::PlanError;
@@ -171,27 +171,14 @@ pub(crate) fn compare(
     Ok(Point { bytes: 0, squared_error, energy, output_error, divergence: None })
 }
 
-/// The sum over rows `e` of `W - W'` of `e^T H e`, over that of the rows of `W`; `None` where the statistics say nothing of it.
-fn output_error(original: &Tensor, decoded: &Tensor, inputs: &Calibration) -> Option<f64> {
-    let (columns, hessian) = (inputs.columns, inputs.hessian.as_ref()?);
-    if columns == 0 || columns != matrix_shape(original.shape()).1 || hessian.len() != columns * columns {
+/// The error at the layer's output in parts of its power; `None` where the statistics say nothing of it.
+fn output_error(original: &Tensor, decoded: &Tensor, inputs: &InputStatistics) -> Option<f64> {
+    if inputs.second_moment().is_none() || inputs.columns() != matrix_shape(original.shape()).1 {
         return None;
     }
-    let form = |row: &[f64]| -> f64 {
-        let products = hessian.chunks_exact(columns).zip(row).filter(|&(_, &x)| x != 0.0);
-        products.map(|(h, &x)| x * h.iter().zip(row).map(|(&h, &y)| f64::from(h) * y).sum::<f64>()).sum()
-    };
-    let of_rows = |(own, given): (&[f32], &[f32])| {
-        // Values that are not finite are kept by a side channel, and no layer that has some has an output.
-        let finite = |value: f32| if value.is_finite() { f64::from(value) } else { 0.0 };
-        let error: Vec<f64> = own.iter().zip(given).map(|(&w, &v)| finite(w) - finite(v)).collect();
-        (form(&error), form(&own.iter().map(|&w| finite(w)).collect::<Vec<_>>()))
-    };
-    let rows = original.values().par_chunks(columns).zip(decoded.values().par_chunks(columns));
-    // Collected first: sums have one order on any number of threads.
-    let sums: Vec<(f64, f64)> = rows.map(of_rows).collect();
-    let (error, power) = sums.iter().fold((0.0, 0.0), |sum, row| (sum.0 + row.0, sum.1 + row.1));
-    (power > 0.0 && power.is_finite() && error.is_finite()).then(|| error.max(0.0) / power)
+    let OutputError { error, power } =
+        seedpress_calibration::output_error(original.values(), decoded.values(), inputs).ok()?;
+    (power > 0.0 && power.is_finite() && error.is_finite()).then(|| error / power)
 }
 
 pub(crate) fn load_all(subject: &dyn Subject) -> Result<Vec<Tensor>, PlanError> {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use seedpress_checkpoint::{Container, Entry};
-use seedpress_codec::{Calibration, Record, Registry, Tensor};
+use seedpress_codec::{InputStatistics, Record, Registry, Tensor};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::error::PlanError;
@@ -53,7 +53,7 @@ pub trait Subject: Sync {
     ///
     /// # Errors
     /// One line that says why not.
-    fn calibration(&self, part: usize) -> Result<Option<&Calibration>, String> {
+    fn calibration(&self, part: usize) -> Result<Option<&InputStatistics>, String> {
         let _ = part;
         Ok(None)
     }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use seedpress_codec::{Calibration, DType, Registry, Tensor};
+use seedpress_codec::{DType, InputStatistics, Registry, Tensor};
 use seedpress_plan::{Context, Ladder, Part, Plan, PlanError, Profile, Store, Subject, Target, plan};
 
 /// Tensors of noise; an error in tensor `i` counts `importance[i]` times. `interaction` makes the whole more than its parts.
@@ -16,7 +16,7 @@ struct Model {
     importance: Vec<f64>,
     interaction: f64,
     /// Of every tensor: errors then count by what they do to outputs.
-    inputs: Option<Calibration>,
+    inputs: Option<InputStatistics>,
     runs: AtomicUsize,
 }
 
@@ -71,7 +71,7 @@ impl Subject for Model {
         Ok(self.tensors[part].clone())
     }
 
-    fn calibration(&self, _: usize) -> Result<Option<&Calibration>, String> {
+    fn calibration(&self, _: usize) -> Result<Option<&InputStatistics>, String> {
         Ok(self.inputs.as_ref())
     }
 
@@ -88,7 +88,7 @@ impl Subject for Model {
             .map(|(own, given)| {
                 let error: Vec<f64> = own.values().iter().zip(given.values()).map(|(a, b)| f64::from(a - b)).collect();
                 let Some(inputs) = &self.inputs else { return error.iter().map(|e| e * e).sum::<f64>() };
-                let hessian = inputs.hessian.as_ref().unwrap();
+                let hessian = inputs.second_moment().unwrap();
                 let entry = |i: usize, j: usize| f64::from(hessian[64 * i + j]);
                 let form = |row: &[f64]| -> f64 {
                     (0..64).map(|i| row[i] * (0..64).map(|j| entry(i, j) * row[j]).sum::<f64>()).sum()
@@ -315,15 +315,8 @@ fn what_cannot_be_is_said() {
 fn calibrated_ladders_are_planned_with_calibrated_encodings() {
     let mut model = Model::new(&[4096, 16_384, 8192], &[8.0, 1.0, 2.0]);
     let alike = |at: usize| 0.95f32.powi((at / 64).abs_diff(at % 64) as i32);
-    let mean_square = vec![1.0; 64];
-    let hessian = Some((0..64 * 64).map(alike).collect());
-    model.inputs = Some(Calibration {
-        columns: 64,
-        samples: 100,
-        mean_square: mean_square.clone(),
-        mean_abs: mean_square,
-        hessian,
-    });
+    let moment = (0..64 * 64).map(alike).collect();
+    model.inputs = Some(InputStatistics::from_second_moment(100, 64, moment).unwrap());
     let bench = Bench::new();
     let target = |name: &str| Target::Like(bench.registry.parse(name).unwrap());
     let calibrated = target("trellis:bits=2,hessian=full");

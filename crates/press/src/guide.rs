@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use seedpress_codec::{Calibration, Tensor};
+use seedpress_codec::{InputStatistics, Tensor};
 
 use crate::error::PressError;
 
@@ -15,7 +15,7 @@ use crate::error::PressError;
 #[derive(Debug, Clone, Default)]
 pub struct Guidance {
     /// Statistics of what it multiplies.
-    pub statistics: Option<Arc<Calibration>>,
+    pub statistics: Option<Arc<InputStatistics>>,
     /// What is encoded in its place. Errors are still measured against the tensor itself.
     pub corrected: Option<Tensor>,
 }

@@ -128,7 +128,7 @@ fn distinct(values: &[f32], rows: usize) -> (Vec<usize>, Vec<usize>) {
 fn emphasis(config: &Config, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Option<Vec<f64>> {
     let columns = tensor.columns();
     let calibration = context.calibration.filter(|_| config.weighted)?;
-    let squares = &calibration.mean_square;
+    let squares = calibration.mean_square();
     if squares.len() != columns || !columns.is_multiple_of(config.block.size()) {
         return None;
     }

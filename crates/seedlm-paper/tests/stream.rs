@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Random, preset};
-use seedpress_codec::{AnyCodec, Calibration, Codec, DType, EncodeContext, Int, Registry, TensorView};
+use seedpress_codec::{AnyCodec, Codec, DType, EncodeContext, InputStatistics, Int, Registry, TensorView};
 use seedpress_seedlm_paper::{Config, SeedLm, register};
 
 fn distortion(config: &Config, count: usize, scale: f64) -> (f64, f64) {
@@ -60,8 +60,7 @@ fn calibration_moves_error_to_columns_that_matter_less() {
     let shape = [rows, columns];
     let tensor = TensorView::new("w", &shape, &values, DType::F32).unwrap();
     let mean_square: Vec<f32> = (0..columns).map(|column| if column % 3 == 0 { 25.0 } else { 0.5 }).collect();
-    let mean_abs = mean_square.iter().map(|square| square.sqrt() * 0.8).collect();
-    let calibration = Calibration { columns, samples: 100, mean_square: mean_square.clone(), mean_abs, hessian: None };
+    let calibration = InputStatistics::from_mean_square(100, mean_square.clone()).unwrap();
     let context = EncodeContext { calibration: Some(&calibration), ..EncodeContext::default() };
     let errors = |weighted| {
         let config = Config { weighted, k: Int::of(10), ..preset(8, 3) };

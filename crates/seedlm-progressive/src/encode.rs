@@ -176,7 +176,7 @@ fn energy(values: &[f32]) -> f64 {
 /// What the error of every column counts, where the configuration asks for it and the statistics fit.
 fn column_importance(config: &Config, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Option<Vec<f64>> {
     let calibration = context.calibration.filter(|_| config.weighted)?;
-    let squares: Vec<f64> = calibration.mean_square.iter().map(|&square| f64::from(square)).collect();
+    let squares: Vec<f64> = calibration.mean_square().iter().map(|&square| f64::from(square)).collect();
     let sum: f64 = squares.iter().sum();
     let fits = squares.len() == tensor.columns() && sum.is_finite() && sum > 0.0 && squares.iter().all(|&s| s >= 0.0);
     // Channels that were silent may speak later: they count a little.

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used)] // Helpers of tests are tests.
 
 use seedpress_codec::{
-    AnyCodec, Calibration, DType, EncodeContext, Encoded, EncodedView, Int, LayerView, Limits, RecordView, Registry,
-    SegmentView, Tensor,
+    AnyCodec, DType, EncodeContext, Encoded, EncodedView, InputStatistics, Int, LayerView, Limits, RecordView,
+    Registry, SegmentView, Tensor,
 };
 use seedpress_lfsr_basis::Path;
 use seedpress_seedlm_progressive::encode::encode_with;
@@ -244,8 +244,7 @@ fn calibration_is_neither_needed_nor_used_by_default() {
     assert!(codec.capabilities().progressive && codec.capabilities().targets_bits);
     assert!(!codec.capabilities().uses_calibration);
     let tensor = tensor(&[4, 4], gaussian(16, 12));
-    let calibration =
-        Calibration { columns: 4, samples: 1, mean_square: vec![1.0; 4], mean_abs: vec![1.0; 4], hessian: None };
+    let calibration = InputStatistics::from_mean_square(1, vec![1.0; 4]).unwrap();
     let with = EncodeContext { calibration: Some(&calibration), ..EncodeContext::default() };
     let encode = |context| codec.encode(&tensor.view("t"), context).unwrap().to_bytes();
     assert_eq!(encode(&with), encode(&EncodeContext::default()));
@@ -257,8 +256,7 @@ fn calibration_moves_error_to_columns_that_matter_less() {
     let (rows, columns) = (60, 50);
     let tensor = tensor(&[rows, columns], gaussian(rows * columns, 15));
     let mean_square: Vec<f32> = (0..columns).map(|column| if column % 3 == 0 { 25.0 } else { 0.5 }).collect();
-    let mean_abs = mean_square.iter().map(|square| square.sqrt() * 0.8).collect();
-    let calibration = Calibration { columns, samples: 100, mean_square: mean_square.clone(), mean_abs, hessian: None };
+    let calibration = InputStatistics::from_mean_square(100, mean_square.clone()).unwrap();
     let context = EncodeContext { calibration: Some(&calibration), ..EncodeContext::default() };
     let errors = |options: &str| {
         let codec = codec(options);
@@ -289,7 +287,7 @@ fn calibration_moves_error_to_columns_that_matter_less() {
         let context = EncodeContext { calibration, ..EncodeContext::default() };
         codec(options).encode_raw(&tensor.view("t"), &context).unwrap()
     };
-    let other = Calibration { columns: 7, mean_square: vec![1.0; 7], ..calibration.clone() };
+    let other = InputStatistics::from_mean_square(100, vec![1.0; 7]).unwrap();
     let bytes = |encoded: Encoded| -> Vec<Vec<u8>> {
         encoded.layers.into_iter().flat_map(|layer| layer.segments).map(|segment| segment.bytes).collect()
     };

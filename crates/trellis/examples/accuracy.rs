@@ -5,7 +5,8 @@
 
 use std::time::Instant;
 
-use seedpress_codec::{Calibration, EncodeContext, Registry};
+use seedpress_calibration::output_error;
+use seedpress_codec::{EncodeContext, Registry};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -31,7 +32,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             size += bytes.len();
             let back = registry.decode_bytes(&bytes)?.tensor;
             if let Some(calibration) = &calibrations[tensors.len()] {
-                errors.push(format!("{:.4}", output_error(calibration, own.tensor.values(), back.values())));
+                let error = output_error(own.tensor.values(), back.values(), calibration)?.relative();
+                errors.push(format!("{error:.4}"));
             }
             tensors.push(back);
         }
@@ -42,20 +44,4 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("| {} | {ratio:.2} | {} | {} | {seconds:.1} |", codec.name(), errors.join(" "), metrics.join(", "));
     }
     Ok(())
-}
-
-/// The mean squared change of a layer's output over its mean square.
-fn output_error(calibration: &Calibration, weights: &[f32], decoded: &[f32]) -> f64 {
-    let columns = calibration.columns;
-    let Some(hessian) = &calibration.hessian else { return f64::NAN };
-    let form = |row: &[f64]| -> f64 {
-        let products = hessian.chunks(columns).zip(row);
-        products.map(|(h, &x)| x * h.iter().zip(row).map(|(&h, &y)| f64::from(h) * y).sum::<f64>()).sum()
-    };
-    let (mut error, mut power) = (0.0, 0.0);
-    for (own, decoded) in weights.chunks(columns).zip(decoded.chunks(columns)) {
-        error += form(&own.iter().zip(decoded).map(|(&a, &b)| f64::from(a) - f64::from(b)).collect::<Vec<_>>());
-        power += form(&own.iter().map(|&a| f64::from(a)).collect::<Vec<_>>());
-    }
-    error / power
 }

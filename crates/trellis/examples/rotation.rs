@@ -4,7 +4,8 @@
 //! calibration it is the error of the layer's output. One line a model and rate: tensors that gain by more than 1 %, that lose by more
 //! than 1 %, the mean change in dB (negative: rotating is better), the best and the worst tensor.
 
-use seedpress_codec::{Calibration, EncodeContext, Registry};
+use seedpress_calibration::output_error;
+use seedpress_codec::{EncodeContext, InputStatistics, Registry};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -49,14 +50,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// The squared error of weights, or of the layer's output.
-fn error(calibration: Option<&Calibration>, weights: &[f32], decoded: &[f32]) -> f64 {
-    let difference: Vec<f64> = weights.iter().zip(decoded).map(|(&a, &b)| f64::from(a) - f64::from(b)).collect();
-    let Some((columns, hessian)) = calibration.and_then(|c| c.hessian.as_ref().map(|h| (c.columns, h))) else {
-        return difference.iter().map(|error| error * error).sum();
-    };
-    let form = |row: &[f64]| -> f64 {
-        let products = hessian.chunks(columns).zip(row);
-        products.map(|(h, &x)| x * h.iter().zip(row).map(|(&h, &y)| f64::from(h) * y).sum::<f64>()).sum()
-    };
-    difference.chunks(columns).map(form).sum()
+fn error(calibration: Option<&InputStatistics>, weights: &[f32], decoded: &[f32]) -> f64 {
+    match calibration.map(|calibration| output_error(weights, decoded, calibration)) {
+        Some(Ok(output)) => output.error,
+        _ => weights.iter().zip(decoded).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum(),
+    }
 }

@@ -5,7 +5,7 @@
 //! tensor from bytes really written.
 
 use rayon::prelude::*;
-use seedpress_codec::{Calibration, EncodeContext, EncodeError, Encoded, Role, Segment, Symbols, TensorView};
+use seedpress_codec::{EncodeContext, EncodeError, Encoded, InputStatistics, Role, Segment, Symbols, TensorView};
 use seedpress_entropy::binary::log2;
 
 use crate::classes::Classes;
@@ -65,13 +65,13 @@ pub enum Weighing<'a> {
 impl Weighing<'_> {
     /// The quadratic form of calibrated inputs, its diagonal raised by `damping` of its mean; `None` where the statistics belong to another shape or say nothing, and for weights of
     /// absurd magnitude.
-    pub fn form(calibration: &Calibration, values: &[f32], columns: usize, damping: f64) -> Option<Self> {
+    pub fn form(calibration: &InputStatistics, values: &[f32], columns: usize, damping: f64) -> Option<Self> {
         // Products of weights must neither overflow nor vanish.
         let largest = values.iter().fold(0f32, |largest, value| largest.max(value.abs()));
         if !(1e-18..1e18).contains(&largest) {
             return None;
         }
-        let hessian = calibration.hessian.as_ref().filter(|h| h.len() == columns * columns && columns > 1)?;
+        let hessian = calibration.second_moment().filter(|_| calibration.columns() == columns && columns > 1)?;
         let mean = hessian.iter().step_by(columns + 1).map(|&d| f64::from(d)).sum::<f64>() / columns as f64;
         if !(mean > 0.0 && mean.is_finite()) || hessian.iter().any(|entry| !entry.is_finite()) {
             return None;

@@ -4,23 +4,23 @@
 //! same quadratic form in the rotated weights, so everything that minimises it works as before. Row scales survive a rotation of the
 //! inputs, column scales and heavy tails do not.
 
-use seedpress_codec::{Calibration, TensorView};
+use seedpress_codec::{InputStatistics, TensorView};
 use seedpress_rotation::Rotation;
 
-use crate::hessian::transpose;
+use seedpress_calibration::transpose;
 
 /// What a rotation makes of a tensor.
 pub struct Rotated {
     /// Row-major.
     pub values: Vec<f32>,
     /// Of the rotated inputs; no mean magnitudes, which do not follow from those of the inputs.
-    pub calibration: Option<Calibration>,
+    pub calibration: Option<InputStatistics>,
 }
 
 impl Rotated {
     /// Rotates a tensor by a seed; `None` where there is nothing to rotate (rows of one weight, one value for all of them) and for
     /// weights of absurd magnitude, whose sums would overflow or lose digits.
-    pub fn new(tensor: &TensorView<'_>, calibration: Option<&Calibration>, seed: u32) -> Option<Self> {
+    pub fn new(tensor: &TensorView<'_>, calibration: Option<&InputStatistics>, seed: u32) -> Option<Self> {
         let (columns, values) = (tensor.columns(), tensor.values());
         let largest = values.iter().fold(0f32, |largest, value| largest.max(value.abs()));
         if columns < 2 || !(1e-30..1e30).contains(&largest) {
@@ -34,26 +34,25 @@ impl Rotated {
         if alike(values) || alike(&turned) {
             return None;
         }
-        let calibration = calibration.map(|calibration| rotated(calibration, rotation, columns));
+        let calibration = calibration.and_then(|calibration| rotated(calibration, rotation, columns));
         Some(Self { values: turned, calibration })
     }
 }
 
-/// Statistics of rotated inputs. Where only mean squares are known the inputs are taken to be uncorrelated.
-fn rotated(calibration: &Calibration, rotation: Rotation, columns: usize) -> Calibration {
-    // Statistics of another shape say nothing of these inputs, rotated or not; and sums would hide what is not finite.
-    let sound = |hessian: &&Vec<f32>| hessian.len() == columns * columns && hessian.iter().all(|h| h.is_finite());
-    let hessian = calibration.hessian.as_ref().filter(sound).map(|hessian| {
-        let mut turned = hessian.clone();
-        rotation.apply(&mut turned);
-        turned = transpose(&turned, columns, columns);
-        rotation.apply(&mut turned);
-        turned
-    });
-    let mean_square = match &hessian {
-        Some(hessian) => hessian.iter().step_by(columns + 1).map(|&square| square.max(0.0)).collect(),
-        None if calibration.mean_square.len() == columns => rotation.mix(&calibration.mean_square),
-        None => Vec::new(),
+/// Statistics of rotated inputs; `None` for those of another shape, or so large that sums overflow. Where only mean squares are known the
+/// inputs are taken to be uncorrelated.
+fn rotated(calibration: &InputStatistics, rotation: Rotation, columns: usize) -> Option<InputStatistics> {
+    if calibration.columns() != columns {
+        return None;
+    }
+    let Some(moment) = calibration.second_moment() else {
+        let mixed = rotation.mix(calibration.mean_square());
+        return InputStatistics::from_mean_square(calibration.samples(), mixed).ok();
     };
-    Calibration { columns, samples: calibration.samples, mean_square, mean_abs: Vec::new(), hessian }
+    let mut turned = moment.to_vec();
+    rotation.apply(&mut turned);
+    turned = transpose(&turned, columns, columns);
+    rotation.apply(&mut turned);
+    turned.iter_mut().step_by(columns + 1).for_each(|square| *square = square.max(0.0));
+    InputStatistics::from_second_moment(calibration.samples(), columns, turned).ok()
 }

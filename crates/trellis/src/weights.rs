@@ -4,7 +4,7 @@
 //! `sqrt(h_j)`, quantised to a quarter octave, before the trellis and divided after it, so that its plain squared error is that sum.
 
 use rayon::prelude::*;
-use seedpress_codec::{Calibration, DecodeError, Limits};
+use seedpress_codec::{DecodeError, InputStatistics, Limits};
 use seedpress_entropy::binary::{Bit, Decoder, Encoder, log2};
 
 use crate::math::exp2;
@@ -18,8 +18,8 @@ pub struct Weights(Vec<u8>);
 
 impl Weights {
     /// Weights of calibrated columns; none where the statistics belong to another shape or say nothing.
-    pub fn from_calibration(calibration: &Calibration, columns: usize) -> Option<Self> {
-        let squares = &calibration.mean_square;
+    pub fn from_calibration(calibration: &InputStatistics, columns: usize) -> Option<Self> {
+        let squares = calibration.mean_square();
         if squares.len() != columns || columns < 2 {
             return None;
         }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use seedpress_codec::{AnyCodec, Calibration, DType, EncodeContext, Limits, Registry, TensorView};
+use seedpress_codec::{AnyCodec, DType, EncodeContext, InputStatistics, Limits, Registry, TensorView};
 
 fn registry() -> Registry {
     seedpress_trellis::register(Registry::default())
@@ -148,13 +148,7 @@ fn column_weights_lower_the_weighted_error_at_equal_bytes() {
     let (rows, columns) = (128, 128);
     let values = noise(rows * columns, 1.0);
     let mean_square: Vec<f32> = (0..columns).map(|column| if column % 8 == 0 { 30.0 } else { 0.3 }).collect();
-    let calibration = Calibration {
-        columns,
-        samples: 100,
-        mean_abs: mean_square.iter().map(|square| square.sqrt()).collect(),
-        mean_square: mean_square.clone(),
-        hessian: None,
-    };
+    let calibration = InputStatistics::from_mean_square(100, mean_square.clone()).unwrap();
     let context = EncodeContext { calibration: Some(&calibration), ..EncodeContext::default() };
     let shape = [rows, columns];
     let tensor = TensorView::new("t", &shape, &values, DType::F32).unwrap();

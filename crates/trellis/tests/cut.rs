@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use seedpress_codec::{Calibration, DType, DecodeError, EncodeContext, Encoded, Limits, Registry, TensorView};
+use seedpress_codec::{DType, DecodeError, EncodeContext, Encoded, InputStatistics, Limits, Registry, TensorView};
 
 fn registry() -> Registry {
     seedpress_trellis::register(Registry::default())
@@ -21,8 +21,7 @@ fn encode(name: &str, rows: usize, columns: usize) -> Encoded {
     let shape = [rows, columns];
     let tensor = TensorView::new("t", &shape, &values, DType::F32).unwrap();
     let squares = (0..columns).map(|j| 1.0 + (j % 5) as f32 * 3.0).collect();
-    let calibration =
-        Calibration { columns, samples: 1, mean_square: squares, mean_abs: vec![1.0; columns], hessian: None };
+    let calibration = InputStatistics::from_mean_square(1, squares).unwrap();
     let context = EncodeContext { calibration: Some(&calibration), ..EncodeContext::default() };
     registry().parse(name).unwrap().encode_raw(&tensor, &context).unwrap()
 }

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use seedpress_codec::{
-    Calibration, DType, EncodeContext, EncodedView, LayerView, Limits, Registry, Role, SegmentView, TensorView,
+    DType, EncodeContext, EncodedView, InputStatistics, LayerView, Limits, Registry, Role, SegmentView, TensorView,
 };
 
 /// Name, codec, shape.
@@ -125,10 +125,10 @@ fn write() {
         let values = input(name);
         let tensor = TensorView::new("t", shape, &values, DType::F32).unwrap();
         let columns = *shape.last().unwrap();
-        let mean_square = (0..columns).map(|j| 1.0 + (j % 5) as f32 * 3.0).collect();
-        let alike = |i: usize, j: usize| 0.9f32.powi(i.abs_diff(j) as i32);
-        let hessian = Some((0..columns * columns).map(|at| alike(at / columns, at % columns)).collect());
-        let calibration = Calibration { columns, samples: 1, mean_square, mean_abs: vec![1.0; columns], hessian };
+        let deviation = |j: usize| (1.0 + (j % 5) as f32 * 3.0).sqrt();
+        let entry = |i: usize, j: usize| 0.9f32.powi(i.abs_diff(j) as i32) * deviation(i) * deviation(j);
+        let moment = (0..columns * columns).map(|at| entry(at / columns, at % columns)).collect();
+        let calibration = InputStatistics::from_second_moment(1, columns, moment).unwrap();
         let context = EncodeContext { calibration: Some(&calibration), ..EncodeContext::default() };
         let encoded = registry.parse(codec).unwrap().encode_raw(&tensor, &context).unwrap();
         let shape_text: Vec<String> = shape.iter().map(usize::to_string).collect();

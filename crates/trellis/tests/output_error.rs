@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
-use seedpress_codec::{Calibration, DType, EncodeContext, Encoded, Limits, Registry, TensorView};
+use seedpress_codec::{DType, EncodeContext, Encoded, InputStatistics, Limits, Registry, TensorView};
 
 fn registry() -> Registry {
     seedpress_trellis::register(Registry::default())
@@ -20,7 +20,7 @@ fn noise(count: usize, seed: u64) -> Vec<f32> {
 }
 
 /// Statistics of inputs whose neighbours are alike, some of them constant.
-fn correlated(columns: usize) -> Calibration {
+fn correlated(columns: usize) -> InputStatistics {
     let samples = 3 * columns;
     let mut hessian = vec![0f32; columns * columns];
     for sample in 0..samples {
@@ -37,13 +37,11 @@ fn correlated(columns: usize) -> Calibration {
     calibration(columns, hessian)
 }
 
-fn calibration(columns: usize, hessian: Vec<f32>) -> Calibration {
-    let mean_square: Vec<f32> = hessian.iter().step_by(columns + 1).copied().collect();
-    let mean_abs = mean_square.iter().map(|s| s.abs().sqrt()).collect();
-    Calibration { columns, samples: 3 * columns as u64, mean_square, mean_abs, hessian: Some(hessian) }
+fn calibration(columns: usize, hessian: Vec<f32>) -> InputStatistics {
+    InputStatistics::from_second_moment(3 * columns as u64, columns, hessian).unwrap()
 }
 
-fn encode(name: &str, values: &[f32], shape: &[usize], calibration: &Calibration) -> Encoded {
+fn encode(name: &str, values: &[f32], shape: &[usize], calibration: &InputStatistics) -> Encoded {
     let tensor = TensorView::new("t", shape, values, DType::F32).unwrap();
     let context = EncodeContext { calibration: Some(calibration), ..EncodeContext::default() };
     registry().parse(name).unwrap().encode_raw(&tensor, &context).unwrap()
@@ -62,16 +60,8 @@ fn size(encoded: &Encoded) -> usize {
 }
 
 /// Relative error of the output.
-fn error(values: &[f32], back: &[f32], calibration: &Calibration) -> f64 {
-    let columns = calibration.columns;
-    let hessian = calibration.hessian.as_ref().unwrap();
-    let form = |row: Vec<f64>| -> f64 {
-        let inner = |h: &[f32]| h.iter().zip(&row).map(|(&h, &x)| f64::from(h) * x).sum::<f64>();
-        hessian.chunks(columns).zip(&row).map(|(h, &x)| x * inner(h)).sum()
-    };
-    let rows = values.chunks(columns).zip(back.chunks(columns));
-    let errors = rows.map(|(a, b)| form(a.iter().zip(b).map(|(&a, &b)| f64::from(a) - f64::from(b)).collect()));
-    errors.sum::<f64>() / values.chunks(columns).map(|a| form(a.iter().map(|&a| f64::from(a)).collect())).sum::<f64>()
+fn error(values: &[f32], back: &[f32], calibration: &InputStatistics) -> f64 {
+    seedpress_calibration::output_error(values, back, calibration).unwrap().relative()
 }
 
 #[test]
@@ -115,10 +105,12 @@ fn any_calibration_and_any_weights_encode() {
         let columns: usize = shape[1..].iter().product();
         let count = shape.iter().product();
         let ones = vec![1.0; columns * columns];
-        let huge = correlated(columns).hessian.unwrap().iter().map(|h| h * 1e30).collect();
-        let mut broken = ones.clone();
-        broken[1] = f32::NAN;
-        for hessian in [ones, vec![0.0; columns * columns], huge, broken, correlated(columns).hessian.unwrap()] {
+        let huge = correlated(columns).second_moment().unwrap().iter().map(|h| h * 1e30).collect();
+        // No inputs have these moments, as they are not positive semidefinite.
+        let mut broken = vec![1e3; columns * columns];
+        broken.iter_mut().step_by(columns + 1).for_each(|entry| *entry = 1.0);
+        let usual = correlated(columns).second_moment().unwrap().to_vec();
+        for hessian in [ones, vec![0.0; columns * columns], huge, broken, usual] {
             let calibration = calibration(columns, hessian);
             for scale in [1e-42, 1e-30, 1e-6, 1.0, 1e6, 1e30, 8e37] {
                 let mut values: Vec<f32> = noise(count, 3).iter().map(|v| v * scale).collect();

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use seedpress_codec::{Calibration, DType, EncodeContext, Encoded, Limits, Registry, TensorView};
+use seedpress_codec::{DType, EncodeContext, Encoded, InputStatistics, Limits, Registry, TensorView};
 
 fn registry() -> Registry {
     seedpress_trellis::register(Registry::default())
@@ -17,7 +17,7 @@ fn noise(count: usize, scale: f32) -> Vec<f32> {
     (0..count).map(|_| (next() + next() + next() + next()) * 1.732 * scale).collect()
 }
 
-fn encode(name: &str, shape: &[usize], values: &[f32], calibration: Option<&Calibration>) -> Encoded {
+fn encode(name: &str, shape: &[usize], values: &[f32], calibration: Option<&InputStatistics>) -> Encoded {
     let tensor = TensorView::new("t", shape, values, DType::F32).unwrap();
     let context = EncodeContext { calibration, ..EncodeContext::default() };
     registry().parse(name).unwrap().encode_raw(&tensor, &context).unwrap()
@@ -92,26 +92,17 @@ fn outliers_stop_mattering_to_a_code_without_contexts() {
 }
 
 /// Statistics of inputs whose neighbours are alike and whose magnitudes differ.
-fn correlated(columns: usize) -> Calibration {
+fn correlated(columns: usize) -> InputStatistics {
     let alike = |i: usize, j: usize| {
         let scale = |i: usize| if i.is_multiple_of(8) { 3.0 } else { 0.5f32 };
         0.9f32.powi(i.abs_diff(j) as i32) * scale(i) * scale(j)
     };
     let hessian: Vec<f32> = (0..columns * columns).map(|at| alike(at / columns, at % columns)).collect();
-    let mean_square: Vec<f32> = hessian.iter().step_by(columns + 1).copied().collect();
-    let mean_abs = mean_square.iter().map(|square| square.sqrt()).collect();
-    Calibration { columns, samples: 1, mean_square, mean_abs, hessian: Some(hessian) }
+    InputStatistics::from_second_moment(1, columns, hessian).unwrap()
 }
 
-fn output_error(values: &[f32], back: &[f32], calibration: &Calibration) -> f64 {
-    let columns = calibration.columns;
-    let hessian = calibration.hessian.as_ref().unwrap();
-    let form = |row: Vec<f64>| -> f64 {
-        let inner = |h: &[f32]| h.iter().zip(&row).map(|(&h, &x)| f64::from(h) * x).sum::<f64>();
-        hessian.chunks(columns).zip(&row).map(|(h, &x)| x * inner(h)).sum()
-    };
-    let rows = values.chunks(columns).zip(back.chunks(columns));
-    rows.map(|(a, b)| form(a.iter().zip(b).map(|(&a, &b)| f64::from(a) - f64::from(b)).collect())).sum()
+fn output_error(values: &[f32], back: &[f32], calibration: &InputStatistics) -> f64 {
+    seedpress_calibration::output_error(values, back, calibration).unwrap().error
 }
 
 #[test]
@@ -137,10 +128,8 @@ fn calibration_lowers_the_output_error_of_rotated_weights_too() {
 #[test]
 fn statistics_that_do_not_fit_are_no_obstacle() {
     let (shape, values) = ([20, 24], noise(20 * 24, 1.0));
-    for (columns, fill) in [(24, f32::NAN), (24, f32::INFINITY), (24, 0.0), (7, 1.0)] {
-        let hessian = Some(vec![fill; columns * columns]);
-        let squares = vec![fill; columns];
-        let calibration = Calibration { columns, samples: 1, mean_square: squares.clone(), mean_abs: squares, hessian };
+    for (columns, fill) in [(24, f32::MAX), (24, 0.0), (7, 1.0)] {
+        let calibration = InputStatistics::from_second_moment(1, columns, vec![fill; columns * columns]).unwrap();
         for hessian in ["diagonal", "full"] {
             let name = format!("trellis:bits=4,rotation=hadamard,hessian={hessian}");
             let encoded = encode(&name, &shape, &values, Some(&calibration));

@@ -49,7 +49,7 @@ pub fn encode(tensor: &TensorView<'_>, context: &EncodeContext<'_>, config: &Con
         Matrix { rows, columns, values: transpose(&values, rows, columns) }
     };
     let statistics = statistics(context, &matrix).filter(|_| config.hessian != Hessian::None && !lying);
-    let importance: Vec<f32> = match &statistics {
+    let importance: Vec<f32> = match statistics {
         None => vec![1.0; matrix.columns],
         Some(statistics) => {
             let ridge = damping(statistics.mean_square(), DAMPING) as f32;
@@ -68,18 +68,14 @@ pub fn encode(tensor: &TensorView<'_>, context: &EncodeContext<'_>, config: &Con
     let mut encoder = Encoder { config, matrix, plan, coded: Vec::new() };
     encoder.learn(&importance, context)?;
     if let Some(statistics) = statistics.filter(|_| config.hessian == Hessian::Full) {
-        encoder.feed_back(&statistics, context)?;
+        encoder.feed_back(statistics, context)?;
     }
     context.advance(tensor.len());
     Ok(write(&encoder.plan, lying, power, &encoder.coded, encoder.matrix.rows))
 }
 
-fn statistics(context: &EncodeContext<'_>, matrix: &Matrix) -> Option<InputStatistics> {
-    let calibration = context.calibration.filter(|calibration| calibration.columns == matrix.columns)?;
-    match &calibration.hessian {
-        Some(hessian) => InputStatistics::from_second_moment(calibration.samples, matrix.columns, hessian.clone()).ok(),
-        None => InputStatistics::from_mean_square(calibration.samples, calibration.mean_square.clone()).ok(),
-    }
+fn statistics<'a>(context: &EncodeContext<'a>, matrix: &Matrix) -> Option<&'a InputStatistics> {
+    context.calibration.filter(|statistics| statistics.columns() == matrix.columns)
 }
 
 /// The codebooks of a class, ready to be searched.

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use seedpress_codec::{
-    Calibration, DType, EncodeContext, EncodedView, LayerView, Limits, Registry, Role, SegmentView, TensorView,
+    DType, EncodeContext, EncodedView, InputStatistics, LayerView, Limits, Registry, Role, SegmentView, TensorView,
 };
 
 /// Name, codec, shape, factor of the weights, whether calibrated.
@@ -29,16 +29,11 @@ fn input(count: usize, factor: f32) -> Vec<f32> {
 }
 
 /// Neighbours alike, later ones stronger.
-fn calibration(columns: usize) -> Calibration {
+fn calibration(columns: usize) -> InputStatistics {
     let entry = |i: usize, j: usize| ((1 + i) * (1 + j)) as f32 / (1 + i.abs_diff(j)) as f32;
     let moment: Vec<f32> = (0..columns * columns).map(|at| entry(at / columns, at % columns)).collect();
-    Calibration {
-        columns,
-        samples: 100,
-        mean_square: (0..columns).map(|i| entry(i, i)).collect(),
-        mean_abs: (0..columns).map(|i| 0.8 * (1 + i) as f32).collect(),
-        hessian: Some(moment),
-    }
+    let statistics = InputStatistics::from_second_moment(100, columns, moment).unwrap();
+    statistics.with_mean_abs((0..columns).map(|i| 0.8 * (1 + i) as f32).collect()).unwrap()
 }
 
 fn path(name: &str) -> PathBuf {

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use seedpress_codec::{Calibration, DType, EncodeContext, Registry, TensorView};
+use seedpress_codec::{DType, EncodeContext, InputStatistics, Registry, TensorView};
 
 /// Normal numbers by the polar method.
 fn normal(count: usize, seed: u64) -> Vec<f32> {
@@ -15,7 +15,7 @@ fn normal(count: usize, seed: u64) -> Vec<f32> {
 }
 
 /// Statistics of `samples` inputs, fours of neighbours alike, of unlike strength, each eighth silent where `dead`.
-fn calibration(columns: usize, samples: usize, dead: bool) -> Calibration {
+fn calibration(columns: usize, samples: usize, dead: bool) -> InputStatistics {
     let raw = normal(samples * columns, 5);
     let input = |sample: usize, column: usize| {
         let own = raw[sample * columns + column] + 2.0 * raw[sample * columns + column / 4 * 4];
@@ -27,12 +27,11 @@ fn calibration(columns: usize, samples: usize, dead: bool) -> Calibration {
             (0..columns).for_each(|j| moment[i * columns + j] += input(sample, i) * input(sample, j) / samples as f32);
         }
     }
-    let mean_square = moment.iter().step_by(columns + 1).copied().collect();
-    Calibration { columns, samples: samples as u64, mean_square, mean_abs: vec![1.0; columns], hessian: Some(moment) }
+    InputStatistics::from_second_moment(samples as u64, columns, moment).unwrap()
 }
 
 /// Bits per weight and what comes back.
-fn through(codec: &str, values: &[f32], columns: usize, calibration: Option<&Calibration>) -> (f64, Vec<f32>) {
+fn through(codec: &str, values: &[f32], columns: usize, calibration: Option<&InputStatistics>) -> (f64, Vec<f32>) {
     let registry = seedpress_vptq::register(Registry::default());
     let shape = [values.len() / columns, columns];
     let tensor = TensorView::new("w", &shape, values, DType::F32).unwrap();
@@ -49,8 +48,8 @@ fn squared(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum()
 }
 
-fn output_error(values: &[f32], decoded: &[f32], calibration: &Calibration) -> f64 {
-    let (columns, moment) = (calibration.columns, calibration.hessian.as_ref().unwrap());
+fn output_error(values: &[f32], decoded: &[f32], calibration: &InputStatistics) -> f64 {
+    let (columns, moment) = (calibration.columns(), calibration.second_moment().unwrap());
     let mut sum = 0.0;
     for (row, decoded) in values.chunks(columns).zip(decoded.chunks(columns)) {
         let errors: Vec<f64> = row.iter().zip(decoded).map(|(w, v)| f64::from(w - v)).collect();
@@ -102,9 +101,9 @@ fn statistics_that_say_little_do_no_harm() {
     let (columns, rows) = (40, 48);
     let values = normal(rows * columns, 3);
     let few = calibration(columns, 4, false);
-    let zero =
-        Calibration { hessian: Some(vec![0.0; columns * columns]), mean_square: vec![0.0; columns], ..few.clone() };
-    let squares = Calibration { hessian: None, ..calibration(columns, 50, true) };
+    let zero = InputStatistics::from_second_moment(4, columns, vec![0.0; columns * columns]).unwrap();
+    let squares = calibration(columns, 50, true);
+    let squares = InputStatistics::from_mean_square(50, squares.mean_square().to_vec()).unwrap();
     for (name, calibration) in
         [("rank 4", few), ("zero", zero), ("squares", squares), ("dead", calibration(columns, 90, true))]
     {

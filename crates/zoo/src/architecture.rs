@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use seedpress_codec::{Calibration, Tensor};
+use seedpress_codec::{InputStatistics, Tensor};
 
 use crate::behind::Inputs;
 use crate::classifier::Classifier;
@@ -48,7 +48,7 @@ pub(crate) trait Architecture: Send + Sync {
     fn baseline(&self, own: &[&Tensor]) -> Result<Box<dyn Baseline>, ZooError>;
 
     /// Input statistics of each tensor, `None` for tensors that multiply no inputs, over data that no baseline uses.
-    fn calibrate(&self, own: &[&Tensor]) -> Result<Vec<Option<Calibration>>, ZooError>;
+    fn calibrate(&self, own: &[&Tensor]) -> Result<Vec<Option<InputStatistics>>, ZooError>;
 
     /// The calibration data as inputs of each layer; `None` where nobody has said how to follow them.
     fn inputs(&self) -> Result<Option<Box<dyn Inputs>>, ZooError> {

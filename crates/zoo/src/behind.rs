@@ -1,19 +1,14 @@
 //! Inputs of a layer behind layers already compressed.
 //!
-//! A layer `W` of a compressed model is fed `y`, where the model it stands for is fed `x`. What it should be is no longer `W` but what
-//! brings `W x` back from `y`: the least squares solution `W' = W E[x y^T] E[y y^T]^-1`. Compressing `W'` under the statistics of `y`
-//! makes each layer repair what those before it did wrong, as in S. Li et al., "GPTAQ: Efficient finetuning-free quantization for
-//! asymmetric calibration", 2025 (section 3, with the correction as a solution instead of a step).
+//! Calibration data goes through the compressed and the uncompressed model side by side; see [`AsymmetricStatistics`].
 
 use std::fmt::Debug;
 
-use nalgebra::DMatrix;
+use seedpress_calibration::{AsymmetricAccumulator, AsymmetricStatistics, DAMPING, InputStatistics, StatisticsError};
+use seedpress_codec::Tensor;
 use seedpress_codec::tensor::matrix_shape;
-use seedpress_codec::{Calibration, Tensor};
 
 use crate::error::ZooError;
-use crate::language::calibrate::Moments;
-use crate::language::kernel::{View, multiply};
 
 /// Calibration data that can be followed through a model with any weights.
 pub(crate) trait Inputs: Debug + Send + Sync {
@@ -27,15 +22,7 @@ pub(crate) trait Inputs: Debug + Send + Sync {
 
 /// Statistics of what a tensor multiplies behind compressed ones.
 #[derive(Debug, Clone)]
-pub struct Behind {
-    /// Of the inputs `y` it really gets.
-    pub calibration: Calibration,
-    /// Mean of `x y^T`, row-major, where `x` are the inputs in the uncompressed model.
-    cross: Vec<f32>,
-}
-
-/// Added to the diagonal of `E[y y^T]`, in parts of its mean: directions the data does not show stay as they are.
-const DAMPING: f64 = 0.01;
+pub struct Behind(AsymmetricStatistics);
 
 impl Behind {
     /// `None` for a tensor that multiplies nothing.
@@ -45,24 +32,22 @@ impl Behind {
         given: &[&Tensor],
         slot: usize,
     ) -> Result<Option<Self>, ZooError> {
-        let columns = matrix_shape(own[slot].shape()).1;
-        let (mut moments, mut cross) = (Moments::new(columns), vec![0f32; columns * columns]);
+        let mut moments = AsymmetricAccumulator::new(matrix_shape(own[slot].shape()).1);
         for part in 0..inputs.parts() {
             let (y, x) = rayon::join(|| inputs.of(given, slot, part), || inputs.of(own, slot, part));
-            let (y, x) = (y?, x?);
-            if y.is_empty() {
-                continue;
-            }
-            moments.add(&y);
-            multiply(&mut cross, columns, View::new(&x, columns).t(), View::new(&y, columns), true, 1.0);
+            moments.add(&x?, &y?);
         }
-        let calibration = moments.finish();
-        if calibration.samples == 0 {
-            return Ok(None);
+        match moments.finish() {
+            Ok(statistics) => Ok(Some(Self(statistics))),
+            Err(StatisticsError::NoSamples) => Ok(None),
+            Err(error) => Err(error.into()),
         }
-        let mean = |sum: f32| (f64::from(sum) / calibration.samples as f64) as f32;
-        let cross = cross.into_iter().map(mean).collect();
-        Ok(Some(Self { calibration, cross }))
+    }
+
+    /// Of the inputs `y` it really gets.
+    #[must_use]
+    pub fn calibration(&self) -> &InputStatistics {
+        self.0.inputs()
     }
 
     /// What the tensor should be behind the compressed ones; itself where the statistics say nothing.
@@ -70,28 +55,12 @@ impl Behind {
     /// # Errors
     /// A tensor whose rows are no inputs of this kind.
     pub fn corrected(&self, tensor: &Tensor) -> Result<Tensor, ZooError> {
-        let columns = self.calibration.columns;
-        let same = |why: &str| ZooError::TensorMismatch { name: "calibration".to_owned(), what: why.to_owned() };
-        if matrix_shape(tensor.shape()).1 != columns {
-            return Err(same("the tensor has other columns than the statistics"));
+        let same = |what: String| ZooError::TensorMismatch { name: "calibration".to_owned(), what };
+        if matrix_shape(tensor.shape()).1 != self.calibration().columns() {
+            return Err(same("the tensor has other columns than the statistics".to_owned()));
         }
-        let hessian = self.calibration.hessian.as_deref().unwrap_or_default();
-        let ridge = DAMPING * hessian.iter().step_by(columns + 1).map(|&d| f64::from(d)).sum::<f64>() / columns as f64;
-        let square = |values: &[f32]| {
-            let mut matrix = DMatrix::from_row_iterator(columns, columns, values.iter().map(|&value| f64::from(value)));
-            (0..columns).for_each(|at| matrix[(at, at)] += ridge);
-            matrix
-        };
-        let finite = tensor.values().iter().all(|value| value.is_finite());
-        let Some(solver) = square(hessian).cholesky().filter(|_| finite && ridge > 0.0) else {
-            return Ok(tensor.clone());
-        };
-        // Transposed, so that each row of weights is a column to solve for: (H + r) W'^T = (C + r)^T W^T.
-        let weights = tensor.values().iter().map(|&value| f64::from(value));
-        let weights = DMatrix::from_iterator(columns, tensor.values().len() / columns, weights);
-        let solution = solver.solve(&square(&self.cross).tr_mul(&weights));
-        let values = solution.iter().map(|&value| value as f32).collect();
-        Tensor::new(tensor.shape().to_vec(), values, tensor.dtype()).map_err(|error| same(&error.to_string()))
+        let values = self.0.corrected(tensor.values(), DAMPING)?;
+        Tensor::new(tensor.shape().to_vec(), values, tensor.dtype()).map_err(|error| same(error.to_string()))
     }
 }
 

@@ -1,73 +1,45 @@
-//! Input statistics of every layer: the mean of `x x^T`, of `x^2` and of `|x|` over calibration data.
+//! Input statistics of every layer over calibration data.
 //!
 //! Columns follow the weight's matrix view (outputs by everything else), so that a codec can use them without knowing the layer.
 
 use candle_core::{Result, Tensor};
-use seedpress_codec::Calibration;
+use seedpress_calibration::{Accumulator, InputStatistics};
 
 use crate::classifier::{Classifier, batch};
 use crate::error::ZooError;
 use crate::fashion::Images;
 use crate::silero;
 
-/// Beyond this many inputs a layer's `x x^T` is left out: it grows with the square (4 GiB at 32,768) and the calibration data of the
-/// zoo could not fill it.
-const LARGEST_OUTER: usize = 2048;
+/// Beyond this many inputs of a layer (one convolution of `crepe-full` has 65,536) only their mean squares are collected: the second
+/// moment, and what factors it, grow with the square, 4 GiB at twice this.
+const LARGEST_SECOND_MOMENT: usize = 16_384;
 
-/// Sums over the inputs of one layer.
-pub(crate) struct Sums {
-    count: u64,
-    outer: Option<Tensor>,
-    square: Tensor,
-    magnitude: Tensor,
+/// Adds inputs, one vector a row, to the statistics of their layer.
+pub(crate) fn add(moments: &mut Option<Accumulator>, inputs: &Tensor) -> Result<()> {
+    let columns = inputs.dim(1)?;
+    let new = if columns > LARGEST_SECOND_MOMENT { Accumulator::squares } else { Accumulator::new };
+    moments.get_or_insert_with(|| new(columns)).add(&inputs.flatten_all()?.to_vec1::<f32>()?);
+    Ok(())
 }
 
-impl Sums {
-    /// Adds inputs, one vector a row.
-    pub(crate) fn add(sums: &mut Option<Self>, inputs: &Tensor) -> Result<()> {
-        let (count, columns) = inputs.dims2()?;
-        let outer = (columns <= LARGEST_OUTER).then(|| inputs.t()?.matmul(inputs)).transpose()?;
-        let new = Self { count: count as u64, outer, square: inputs.sqr()?.sum(0)?, magnitude: inputs.abs()?.sum(0)? };
-        *sums = Some(match sums.take() {
-            None => new,
-            Some(old) => Self {
-                count: old.count + new.count,
-                outer: old.outer.zip(new.outer).map(|(old, new)| old + new).transpose()?,
-                square: (old.square + new.square)?,
-                magnitude: (old.magnitude + new.magnitude)?,
-            },
-        });
-        Ok(())
-    }
-
-    /// Means, with column `i` taken from `source(i)`.
-    pub(crate) fn finish(self, source: impl Fn(usize) -> usize) -> Result<Calibration> {
-        let magnitude = self.magnitude.to_vec1::<f32>()?;
-        let columns = magnitude.len();
-        let mean = |sum: f32| (f64::from(sum) / self.count as f64) as f32;
-        let order: Vec<usize> = (0..columns).map(source).collect();
-        let hessian = match self.outer {
-            None => None,
-            Some(outer) => {
-                let outer = outer.flatten_all()?.to_vec1::<f32>()?;
-                let row = |row: usize| order.iter().map(move |&column| row * columns + column);
-                Some(order.iter().flat_map(|&at| row(at)).map(|at| mean(outer[at])).collect::<Vec<f32>>())
+/// The statistics of each tensor of these shapes, `None` for tensors that multiply nothing. Inputs of convolutions were patches, ordered
+/// tap, channel; their kernels are ordered channel, tap.
+pub(crate) fn finish<'a>(
+    moments: Vec<Option<Accumulator>>,
+    shapes: impl Iterator<Item = &'a [usize]>,
+) -> std::result::Result<Vec<Option<InputStatistics>>, ZooError> {
+    let one = |(moments, shape): (Option<Accumulator>, &[usize])| {
+        let Some(moments) = moments else { return Ok(None) };
+        let statistics = moments.finish()?;
+        Ok(Some(match *shape {
+            [_, channels, height, width] => {
+                let source = patch_column(channels, height * width);
+                statistics.reordered(&(0..statistics.columns()).map(source).collect::<Vec<_>>())
             }
-        };
-        // The diagonal is summed twice, in another order: codecs may rely on its being the mean square.
-        let square = self.square.to_vec1::<f32>()?;
-        let mean_square = match &hessian {
-            Some(hessian) => (0..columns).map(|at| hessian[at * columns + at]).collect(),
-            None => order.iter().map(|&at| mean(square[at])).collect(),
-        };
-        Ok(Calibration {
-            columns,
-            samples: self.count,
-            mean_square,
-            mean_abs: order.iter().map(|&at| mean(magnitude[at])).collect(),
-            hessian,
-        })
-    }
+            _ => statistics,
+        }))
+    };
+    moments.into_iter().zip(shapes).map(one).collect()
 }
 
 /// Which weight column multiplies a patch's column: patches are ordered tap, channel, kernels channel, tap.
@@ -76,42 +48,17 @@ pub(crate) fn patch_column(channels: usize, taps: usize) -> impl Fn(usize) -> us
 }
 
 /// Statistics of each tensor of Silero VAD, `None` for biases.
-pub(crate) fn collect_silero(network: &silero::Network<'_>, recordings: &[Vec<f32>]) -> Vec<Option<Calibration>> {
-    struct Moments {
-        count: u64,
-        /// The lower triangle of the sum of `x x^T`, rows of full length.
-        outer: Vec<f64>,
-        magnitude: Vec<f64>,
-    }
-    let mut slots: Vec<Option<Moments>> = silero::SLOTS.iter().map(|_| None).collect();
+pub(crate) fn collect_silero(
+    network: &silero::Network<'_>,
+    recordings: &[Vec<f32>],
+) -> std::result::Result<Vec<Option<InputStatistics>>, ZooError> {
+    let mut moments: Vec<Option<Accumulator>> = silero::SLOTS.iter().map(|_| None).collect();
     for samples in recordings {
         network.observe(samples, &mut |slot, x| {
-            let columns = x.len();
-            let new = || Moments { count: 0, outer: vec![0.0; columns * columns], magnitude: vec![0.0; columns] };
-            let moments = slots[slot].get_or_insert_with(new);
-            moments.count += 1;
-            for (i, (row, &a)) in moments.outer.chunks_exact_mut(columns).zip(x).enumerate() {
-                // Rectified inputs are often zero.
-                if a != 0.0 {
-                    row[..=i].iter_mut().zip(x).for_each(|(sum, &b)| *sum += f64::from(a) * f64::from(b));
-                }
-            }
-            moments.magnitude.iter_mut().zip(x).for_each(|(sum, &a)| *sum += f64::from(a.abs()));
+            moments[slot].get_or_insert_with(|| Accumulator::new(x.len())).add(x);
         });
     }
-    let finish = |moments: Moments| {
-        let columns = moments.magnitude.len();
-        let mean = |sum: f64| (sum / moments.count as f64) as f32;
-        let entry = |i: usize, j: usize| mean(moments.outer[i.max(j) * columns + i.min(j)]);
-        Calibration {
-            columns,
-            samples: moments.count,
-            mean_square: (0..columns).map(|i| entry(i, i)).collect(),
-            mean_abs: moments.magnitude.iter().map(|&sum| mean(sum)).collect(),
-            hessian: Some((0..columns * columns).map(|at| entry(at / columns, at % columns)).collect()),
-        }
-    };
-    slots.into_iter().map(|moments| moments.map(finish)).collect()
+    moments.into_iter().map(|moments| Ok(moments.map(Accumulator::finish).transpose()?)).collect()
 }
 
 /// Statistics of each tensor of a classifier, `None` for biases.
@@ -119,22 +66,14 @@ pub(crate) fn collect(
     classifier: Classifier,
     weights: &[Tensor],
     images: &Images,
-) -> std::result::Result<Vec<Option<Calibration>>, ZooError> {
-    let mut sums: Vec<Option<Sums>> = weights.iter().map(|_| None).collect();
+) -> std::result::Result<Vec<Option<InputStatistics>>, ZooError> {
+    let mut moments: Vec<Option<Accumulator>> = weights.iter().map(|_| None).collect();
     let indices: Vec<usize> = (0..images.len()).collect();
     for chunk in indices.chunks(256) {
         let input = batch(images, chunk)?;
-        classifier.forward(weights, &input, &mut |slot, inputs| Sums::add(&mut sums[slot], inputs))?;
+        classifier.forward(weights, &input, &mut |slot, inputs| add(&mut moments[slot], inputs))?;
     }
-    let finish = |(sums, weight): (Option<Sums>, &Tensor)| {
-        let Some(sums) = sums else { return Ok(None) };
-        let calibration = match *weight.dims() {
-            [_, channels, height, width] => sums.finish(patch_column(channels, height * width)),
-            _ => sums.finish(|column| column),
-        };
-        Ok(Some(calibration?))
-    };
-    sums.into_iter().zip(weights).map(finish).collect()
+    finish(moments, weights.iter().map(Tensor::dims))
 }
 
 #[cfg(test)]
@@ -160,12 +99,12 @@ mod tests {
         let weights = to_candle(&weights.iter().collect::<Vec<_>>()).unwrap();
         let statistics = collect(Classifier::Cnn, &weights, &images).unwrap();
         let calibration = statistics[2].as_ref().unwrap();
-        assert_eq!((calibration.columns, calibration.samples), (576, 4 * 49));
+        assert_eq!((calibration.columns(), calibration.samples()), (576, 4 * 49));
         assert!(statistics[3].is_none());
 
         // One output row of the second convolution serves as the change.
         let change = weights[2].get(5).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        let hessian = calibration.hessian.as_ref().unwrap();
+        let hessian = calibration.second_moment().unwrap();
         let predicted: f64 = (0..576)
             .flat_map(|i| (0..576).map(move |j| (i, j)))
             .map(|(i, j)| f64::from(change[i]) * f64::from(hessian[i * 576 + j]) * f64::from(change[j]))

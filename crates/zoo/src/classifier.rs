@@ -1,7 +1,7 @@
 //! The two image classifiers: their layers and their forward pass, the same for training, evaluation and calibration.
 
 use candle_core::{Device, Result, Tensor};
-use seedpress_codec::Calibration;
+use seedpress_calibration::InputStatistics;
 
 use crate::architecture::{self, Architecture, Baseline, Probe};
 use crate::behind::Inputs;
@@ -183,7 +183,10 @@ impl Architecture for Classifier {
         Ok(Box::new(HeldOutImages { classifier: *self, held_out, scores }))
     }
 
-    fn calibrate(&self, own: &[&seedpress_codec::Tensor]) -> std::result::Result<Vec<Option<Calibration>>, ZooError> {
+    fn calibrate(
+        &self,
+        own: &[&seedpress_codec::Tensor],
+    ) -> std::result::Result<Vec<Option<InputStatistics>>, ZooError> {
         calibrate::collect(*self, &to_candle(own)?, &Images::calibration()?)
     }
 

@@ -5,11 +5,12 @@
 
 use candle_core::Tensor as Matrix;
 use rayon::prelude::*;
+use seedpress_calibration::{Accumulator, InputStatistics};
 use seedpress_checkpoint::Checkpoint;
-use seedpress_codec::{Calibration, Tensor};
+use seedpress_codec::Tensor;
 
 use crate::architecture::{Architecture, Baseline, Probe, Slot};
-use crate::calibrate::{Sums, patch_column};
+use crate::calibrate;
 use crate::dense::Dense;
 use crate::error::ZooError;
 use crate::metric::Metric;
@@ -102,19 +103,12 @@ impl Architecture for Crepe {
         Ok(Box::new(HeldOutTones { crepe: *self, statistics, tones, heard }))
     }
 
-    fn calibrate(&self, own: &[&Tensor]) -> Result<Vec<Option<Calibration>>, ZooError> {
+    fn calibrate(&self, own: &[&Tensor]) -> Result<Vec<Option<InputStatistics>>, ZooError> {
         let frames: Vec<Frame> = tones(&CALIBRATION_TONES, self.frames()).into_iter().flatten().collect();
-        let mut sums: Vec<Option<Sums>> = own.iter().map(|_| None).collect();
-        let mut tap = |slot: usize, inputs: &Matrix| Sums::add(&mut sums[slot], inputs);
+        let mut moments: Vec<Option<Accumulator>> = own.iter().map(|_| None).collect();
+        let mut tap = |slot: usize, inputs: &Matrix| calibrate::add(&mut moments[slot], inputs);
         probabilities(*self, &Statistics::of(*self)?, own, &frames, &mut tap)?;
-        let finish = |(slot, sums): (usize, Option<Sums>)| -> candle_core::Result<Option<Calibration>> {
-            let Some(sums) = sums else { return Ok(None) };
-            match *own[slot].shape() {
-                [_, channels, taps, 1] => sums.finish(patch_column(channels, taps)).map(Some),
-                _ => sums.finish(|column| column).map(Some),
-            }
-        };
-        Ok(sums.into_iter().enumerate().map(finish).collect::<candle_core::Result<_>>()?)
+        calibrate::finish(moments, own.iter().map(|tensor| tensor.shape()))
     }
 
     fn probe(&self) -> Result<Option<Box<dyn Probe>>, ZooError> {

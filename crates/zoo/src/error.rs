@@ -63,6 +63,9 @@ pub enum ZooError {
     /// A checkpoint could not be read.
     #[error(transparent)]
     Checkpoint(#[from] seedpress_checkpoint::CheckpointError),
+    /// Inputs of a layer are not what statistics can be made of.
+    #[error("input statistics: {0}")]
+    Statistics(#[from] seedpress_calibration::StatisticsError),
     /// A computation failed in the tensor library.
     #[error("computation failed: {0}")]
     Compute(#[from] candle_core::Error),

@@ -7,11 +7,12 @@ use std::path::Path;
 
 use candle_core::Tensor as Matrix;
 use rayon::prelude::*;
-use seedpress_codec::{Calibration, Tensor};
+use seedpress_calibration::{Accumulator, InputStatistics};
+use seedpress_codec::Tensor;
 use tokenizers::Tokenizer;
 
 use crate::architecture::{Architecture, Baseline, Probe, Slot};
-use crate::calibrate::Sums;
+use crate::calibrate;
 use crate::dense::Dense;
 use crate::error::ZooError;
 use crate::fetch;
@@ -80,11 +81,11 @@ impl Architecture for MiniLm {
         Ok(Box::new(HeldOutSentences { tokens, singles: singles.len(), labels, vectors, cosines }))
     }
 
-    fn calibrate(&self, own: &[&Tensor]) -> Result<Vec<Option<Calibration>>, ZooError> {
+    fn calibrate(&self, own: &[&Tensor]) -> Result<Vec<Option<InputStatistics>>, ZooError> {
         let tokens = calibration_tokens()?;
-        let mut sums: Vec<Option<Sums>> = own.iter().map(|_| None).collect();
-        embed(own, &tokens, &mut |slot, inputs| Sums::add(&mut sums[slot], inputs))?;
-        sums.into_iter().map(|sums| Ok(sums.map(|sums| sums.finish(|column| column)).transpose()?)).collect()
+        let mut moments: Vec<Option<Accumulator>> = own.iter().map(|_| None).collect();
+        embed(own, &tokens, &mut |slot, inputs| calibrate::add(&mut moments[slot], inputs))?;
+        calibrate::finish(moments, own.iter().map(|tensor| tensor.shape()))
     }
 
     fn probe(&self) -> Result<Option<Box<dyn Probe>>, ZooError> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use seedpress_checkpoint::Checkpoint;
-use seedpress_codec::{Calibration, Tensor};
+use seedpress_codec::{InputStatistics, Tensor};
 
 use crate::architecture::{self, Baseline, Probe};
 use crate::assets;
@@ -99,7 +99,7 @@ fn read(info: &ModelInfo) -> Result<Vec<NamedTensor>, ZooError> {
 ///
 /// # Errors
 /// [`ZooError::Unsupported`] for models without calibration data, and whatever [`load`] returns.
-pub fn calibration(name: &str) -> Result<Vec<Option<Calibration>>, ZooError> {
+pub fn calibration(name: &str) -> Result<Vec<Option<InputStatistics>>, ZooError> {
     load(name)?.calibrate()
 }
 
@@ -118,7 +118,7 @@ impl Model {
     ///
     /// # Errors
     /// [`ZooError::Unsupported`] for models without calibration data.
-    pub fn calibrate(&self) -> Result<Vec<Option<Calibration>>, ZooError> {
+    pub fn calibrate(&self) -> Result<Vec<Option<InputStatistics>>, ZooError> {
         match architecture::of(&self.name) {
             Some(architecture) => architecture.calibrate(&self.own_tensors()),
             None => Err(ZooError::Unsupported { name: self.name.clone(), what: "calibration data" }),

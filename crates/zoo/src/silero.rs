@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 use seedpress_checkpoint::Checkpoint;
-use seedpress_codec::{Calibration, Tensor};
+use seedpress_codec::{InputStatistics, Tensor};
 
 use crate::architecture::{Architecture, Baseline, Probe, Slot};
 use crate::assets;
@@ -180,9 +180,9 @@ impl Architecture for SileroVad {
         Ok(Box::new(HeldOutSpeech { fourier, recordings, trace }))
     }
 
-    fn calibrate(&self, own: &[&Tensor]) -> Result<Vec<Option<Calibration>>, ZooError> {
+    fn calibrate(&self, own: &[&Tensor]) -> Result<Vec<Option<InputStatistics>>, ZooError> {
         let recordings = recordings(&CALIBRATION_CLIPS)?;
-        Ok(calibrate::collect_silero(&Network::new(&fourier()?, own), &recordings))
+        calibrate::collect_silero(&Network::new(&fourier()?, own), &recordings)
     }
 
     fn inputs(&self) -> Result<Option<Box<dyn Inputs>>, ZooError> {

@@ -1,7 +1,7 @@
 //! WordLlama: 32,000 token vectors whose mean is a text's embedding, and the tokens and sentences that measure them.
 
 use rayon::prelude::*;
-use seedpress_codec::{Calibration, Tensor};
+use seedpress_codec::{InputStatistics, Tensor};
 use tokenizers::Tokenizer;
 
 use crate::architecture::{Architecture, Baseline, Probe, Slot};
@@ -47,7 +47,7 @@ impl Architecture for WordLlama {
     }
 
     /// A table is looked up: it multiplies nothing.
-    fn calibrate(&self, _: &[&Tensor]) -> Result<Vec<Option<Calibration>>, ZooError> {
+    fn calibrate(&self, _: &[&Tensor]) -> Result<Vec<Option<InputStatistics>>, ZooError> {
         Ok(vec![None])
     }
 

@@ -208,7 +208,7 @@ impl<F: BlockFormat> Codec for Gguf<F> {
 
 /// What calibration says of the inputs, where it fits the tensor: the mean square of each, with a little for those it never saw.
 fn columns_of(tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Option<Vec<f32>> {
-    let squares = &context.calibration?.mean_square;
+    let squares = context.calibration?.mean_square();
     let mean = squares.iter().map(|&square| f64::from(square)).sum::<f64>() / squares.len() as f64;
     let fits = squares.len() == tensor.columns() && mean.is_finite() && mean > 0.0 && squares.iter().all(|&s| s >= 0.0);
     // Relative to their mean, so that no magnitude overflows.

@@ -7,7 +7,7 @@ pub(crate) mod kernel;
 pub(crate) mod lstm;
 pub(crate) mod transformer;
 
-use seedpress_codec::{Calibration, Tensor};
+use seedpress_codec::{InputStatistics, Tensor};
 
 use crate::architecture::{Architecture, Baseline, Probe, Slot};
 use crate::behind::Inputs;
@@ -86,7 +86,7 @@ impl Architecture for Language {
         Ok(Box::new(evaluate::HeldOutText::new(*self, own)?))
     }
 
-    fn calibrate(&self, own: &[&Tensor]) -> Result<Vec<Option<Calibration>>, ZooError> {
+    fn calibrate(&self, own: &[&Tensor]) -> Result<Vec<Option<InputStatistics>>, ZooError> {
         let weights: Vec<&[f32]> = own.iter().map(|tensor| tensor.values()).collect();
         calibrate::collect(*self, &weights)
     }
