@@ -7,7 +7,7 @@
 //! | indices | symbols through [`seedpress_entropy::ans::encode`]: for a weight of magnitude `m` 0 where `m = 0`, `2 m - 1` where it is positive, `2 m` where it is negative |
 //!
 //! A weight is `(m + offset / 256) step` in binary64, the offset 0 beyond those sent, with its sign, kept within the finite numbers of
-//! binary32 and rounded to it. Symbol 0 decodes to negative zero.
+//! binary32 and rounded to it. Symbol 0 decodes to zero, in format 1 to negative zero.
 //!
 //! The step is bisected over the bit patterns of `f32` with the true coded size of each trial.
 
@@ -59,7 +59,7 @@ impl Trial {
 
 impl Codec for Ecsq {
     const ID: &'static str = "ecsq";
-    const FORMAT: u32 = 1;
+    const FORMAT: u32 = 2;
     const SUMMARY: &'static str = "entropy-coded scalar quantiser with dead zone, centroids and range-ANS";
     type Config = EcsqConfig;
 
@@ -120,7 +120,12 @@ impl Codec for Ecsq {
         }
         let symbols = ans::decode(indices, out.len(), limits).map_err(|error| error.at(0, 1))?;
         let reach = f64::from(f32::MAX);
+        let nothing = if encoded.format == 1 { -0.0 } else { 0.0 };
         for (value, symbol) in out.iter_mut().zip(symbols) {
+            if symbol == 0 {
+                *value = nothing;
+                continue;
+            }
             let magnitude = usize::from(symbol).div_ceil(2);
             let offset = magnitude.checked_sub(1).and_then(|k| codebook.get(k)).map_or(0, |&byte| byte as i8);
             let size = (magnitude as f64 + f64::from(offset) / 256.0) * step;

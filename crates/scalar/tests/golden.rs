@@ -95,3 +95,18 @@ fn write() {
         std::fs::write(path(name), text).unwrap();
     }
 }
+
+/// Zeros come back as the zero they were; streams of format 1 had negative ones.
+#[test]
+fn zeros_have_no_sign() {
+    let (mut values, shape) = (input(300), [300]);
+    values.iter_mut().step_by(3).for_each(|value| *value = 0.0);
+    let registry = seedpress_scalar::register(Registry::default());
+    let tensor = TensorView::new("t", &shape, &values, DType::F32).unwrap();
+    let encoded = registry.parse("ecsq").unwrap().encode_raw(&tensor, &EncodeContext::default()).unwrap();
+    let signs = |format| {
+        let out = decode("ecsq", &encoded.view(format, &shape));
+        out.iter().step_by(3).filter(|value| value.to_bits() == 0x8000_0000).count()
+    };
+    assert_eq!((signs(1), signs(2)), (100, 0));
+}

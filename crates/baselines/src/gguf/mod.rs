@@ -182,6 +182,9 @@ impl<F: BlockFormat> Codec for Gguf<F> {
         let blocks = out.len().div_ceil(F::WEIGHTS);
         let [bytes] = encoded.single([Role::Blocks])?;
         exact_len(bytes, blocks.saturating_mul(F::BYTES)).map_err(|error| error.at(0, 0))?;
+        if encoded.format == 1 && encoded.params.len() > 2 {
+            return Err(DecodeError::corrupt("a shift of single blocks in format 1").at_offset(2));
+        }
         let shifts = Shifts::read(encoded.params, blocks, limits)?;
         for (index, block) in bytes.chunks_exact(F::BYTES).enumerate() {
             if let Some(at) = F::HALVES.iter().find(|&&at| block[at + 1] & 0x7C == 0x7C) {
