@@ -114,6 +114,12 @@ pub fn write_packed(
             rounded.0, rounded.1
         ));
     }
+    if options.target == Target::CompressedTensors && common.symmetric.contains(&false) {
+        exported.notes.push(
+            "transformers 5.24 with compressed-tensors 0.20 does not load zero points; a symmetric grid loads"
+                .to_owned(),
+        );
+    }
     exported.bytes = shards.finish()?;
     if let Some(files) = files {
         files.copy_companions(folder)?;
