@@ -157,6 +157,10 @@ fn measure_unguarded(
     (row.squared_error, row.energy, row.dot) = (errors.squared_error, errors.energy, errors.dot);
     (row.decoded_energy, row.max_abs_error, row.max_abs) =
         (errors.decoded_energy, errors.max_abs_error, errors.max_abs);
+    let by_row = seedpress_codec::row_errors(&tensor.view(name), decoded.tensor.values());
+    row.rows = Some(by_row.rows as u64);
+    row.rows_worse_than_zeros = Some(by_row.worse_than_zeros as u64);
+    row.median_row_error = by_row.median.is_finite().then_some(by_row.median);
     row.prefixes = prefixes(bench.registry, &written, tensor)?;
     row.peak_memory = memory::peak();
     row.status = Status::Ok;

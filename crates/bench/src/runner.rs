@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -90,6 +90,7 @@ pub fn run(matrix: &Matrix, registry: &Registry, options: &Options, stop: &Atomi
     std::fs::create_dir_all(&options.out).map_err(folder)?;
     // A folder without write permission is found before the work, not after it.
     tempfile::NamedTempFile::new_in(&options.out).map_err(folder)?;
+    let _lock = seedpress_results::lock(&options.out)?;
     let hook = std::panic::take_hook();
     // A cell's panic becomes its row; the default hook would only tear the progress bar.
     std::panic::set_hook(Box::new(|_| {}));
@@ -193,7 +194,8 @@ impl<'a> Runner<'a> {
         let keys = keys(matrix);
         self.outcome.complete = keys.iter().all(|key| self.rows.contains_key(key));
         self.record.failed =
-            keys.iter().filter(|key| self.rows.get(*key).is_some_and(|rows| rows.iter().any(failed))).count() as u64;
+            keys.iter().filter(|key| self.rows.get(*key).is_some_and(|rows| rows.iter().any(Row::failed))).count()
+                as u64;
         self.record.complete = self.outcome.complete;
         self.record.finished = if self.outcome.complete { unix_seconds() } else { 0 };
         seedpress_results::write_run(&self.options.out, &self.record)?;
@@ -231,15 +233,19 @@ impl<'a> Runner<'a> {
         self.outcome.interrupted
     }
 
-    /// Whether a cell needs no work: it has rows and none failed. Failed cells are tried again.
+    /// Whether a cell needs no work: it has all its rows and none failed. Failed and torn cells are tried again.
     fn done(&self, key: &str) -> bool {
-        self.rows.get(key).is_some_and(|rows| !rows.is_empty() && !rows.iter().any(failed))
+        let whole = |rows: &[Row]| match rows.first() {
+            Some(Row::Model(row)) => row.cell_rows <= rows.len(),
+            other => other.is_some(),
+        };
+        self.rows.get(key).is_some_and(|rows| whole(rows) && !rows.iter().any(Row::failed))
     }
 
     fn store(&mut self, key: String, what: &str, rows: Vec<Row>) -> Result<(), RunError> {
         seedpress_results::append(&self.options.out, &rows)?;
         self.outcome.measured += 1;
-        if let Some(error) = rows.iter().find_map(error_of) {
+        if let Some(error) = rows.iter().find_map(Row::error) {
             self.outcome.failed += 1;
             self.progress.note(&format!("failed: {what}: {error}"));
         }
@@ -384,6 +390,7 @@ impl<'a> Runner<'a> {
         }
         let baseline = self.baselines.entry(model.name.clone()).or_insert_with(|| model.evaluate(None)).clone()?;
         let compressed = model.evaluate(Some(decoded))?;
+        let cell_rows = compressed.len();
         let rows = compressed.into_iter().map(|metric| {
             let before = baseline.iter().find(|other| other.name == metric.name);
             ModelRow {
@@ -394,6 +401,7 @@ impl<'a> Runner<'a> {
                 compressed: Some(metric.value),
                 interval: Some(metric.interval),
                 samples: metric.samples,
+                cell_rows,
                 ..done.clone()
             }
         });
@@ -516,9 +524,15 @@ fn stored_rows(matrix: &Matrix, options: &Options) -> Result<HashMap<String, Vec
         return Ok(rows);
     }
     let asked: HashSet<String> = keys(matrix).into_iter().collect();
-    let stored = seedpress_results::read_rows(&options.out)?;
+    let stored = seedpress_results::read_stored(&options.out)?;
+    if let Some(complaint) = stored.complaint() {
+        let aside = options.out.join("unreadable.txt");
+        let text: Vec<u8> = stored.unreadable.iter().flat_map(|(_, line)| line).copied().collect();
+        append_aside(&aside, &text)?;
+        eprintln!("note: {complaint}; they moved to unreadable.txt");
+    }
     let (kept, superseded): (Vec<Row>, Vec<Row>) =
-        stored.into_iter().partition(|row| !options.fresh && asked.contains(key_of(row)));
+        stored.rows.into_iter().partition(|row| !options.fresh && asked.contains(row.key()));
     if !superseded.is_empty() {
         let mut text = Vec::new();
         for row in &superseded {
@@ -526,16 +540,21 @@ fn stored_rows(matrix: &Matrix, options: &Options) -> Result<HashMap<String, Vec
             text.push(b'\n');
         }
         let aside = options.out.join("superseded.jsonl");
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(&aside);
-        file.and_then(|mut file| std::io::Write::write_all(&mut file, &text))
-            .map_err(|source| RunError::Folder { path: aside, source })?;
+        append_aside(&aside, &text)?;
         eprintln!("note: {} rows that this run does not ask for moved to superseded.jsonl", superseded.len());
     }
     seedpress_results::replace_rows(&options.out, &kept)?;
     for row in kept {
-        rows.entry(key_of(&row).to_owned()).or_default().push(row);
+        rows.entry(row.key().to_owned()).or_default().push(row);
     }
     Ok(rows)
+}
+
+/// Keeps what a run moves out of `results.jsonl`.
+fn append_aside(path: &Path, text: &[u8]) -> Result<(), RunError> {
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+    file.and_then(|mut file| std::io::Write::write_all(&mut file, text))
+        .map_err(|source| RunError::Folder { path: path.to_owned(), source })
 }
 
 /// The key of every cell.
@@ -549,25 +568,6 @@ fn keys(matrix: &Matrix) -> Vec<String> {
         cells.chain(absent)
     };
     matrix.codecs.iter().flat_map(of_model).collect()
-}
-
-fn key_of(row: &Row) -> &str {
-    match row {
-        Row::Tensor(row) => &row.key,
-        Row::Model(row) => &row.key,
-    }
-}
-
-fn failed(row: &Row) -> bool {
-    error_of(row).is_some()
-}
-
-fn error_of(row: &Row) -> Option<&str> {
-    let (status, error) = match row {
-        Row::Tensor(row) => (row.status, &row.error),
-        Row::Model(row) => (row.status, &row.error),
-    };
-    (status == Status::Failed).then(|| error.as_deref().unwrap_or("failed"))
 }
 
 fn one_line(text: &str) -> String {

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use seedpress_results::Row;
 
 use crate::failure::{Failure, Outcome};
-use crate::print::{line, text};
+use crate::print::{line, note, text};
 
 /// A folder of results.
 #[derive(Args)]
@@ -63,9 +64,19 @@ pub fn compare(arguments: &CompareArguments) -> Outcome {
     if !(arguments.threshold >= 0.0 && arguments.threshold.is_finite()) {
         return Err(Failure::usage("--threshold must be a number of 0 or more"));
     }
-    let read = |folder: &Path| seedpress_results::read_rows(folder).map_err(Failure::data);
+    let read = |folder: &Path| -> Result<Vec<Row>, Failure> {
+        let stored = seedpress_results::read_stored(folder).map_err(Failure::data)?;
+        if let Some(complaint) = stored.complaint() {
+            note!("note: {}: {complaint}", folder.display());
+        }
+        Ok(stored.rows)
+    };
     let (before, after) = (read(&arguments.before)?, read(&arguments.after)?);
     let comparison = seedpress_bench::compare::compare(&before, &after, arguments.threshold);
+    if comparison.shared == 0 {
+        let (before, after) = (arguments.before.display(), arguments.after.display());
+        return Err(Failure::data(format!("{before} and {after} have no cell in common: there is nothing to compare")));
+    }
     text!("{comparison}");
     if comparison.is_worse() {
         return Err(Failure::data("the second run is worse"));

@@ -11,4 +11,4 @@ mod store;
 
 pub use plan::{AssignmentRow, PlanRow, SensitivityRow, append_plans, read_plans};
 pub use row::{Environment, ModelRow, Prefix, Row, Run, Status, TensorRow};
-pub use store::{ResultsError, append, read_rows, read_run, replace_rows, write_run};
+pub use store::{Lock, ResultsError, Stored, append, lock, read_rows, read_run, read_stored, replace_rows, write_run};

@@ -97,25 +97,22 @@ pub fn append_plans(folder: &Path, rows: &[PlanRow]) -> Result<(), ResultsError>
     append_lines(&folder.join("plans.jsonl"), rows)
 }
 
-/// All rows of `plans.jsonl`, none where there is no such file. A torn last line is dropped; of rows about the same thing the last
-/// one counts, except that a sensitivity without divergence replaces none with it.
+/// All rows of `plans.jsonl`, none where there is no such file. Lines that are no rows (torn ones) are left out: a plan is made again
+/// from what it needs. Of rows about the same thing the last one counts, except that a sensitivity without divergence replaces none
+/// with it.
 ///
 /// # Errors
-/// A complete line that is no row.
+/// A file that cannot be read.
 pub fn read_plans(folder: &Path) -> Result<Vec<PlanRow>, ResultsError> {
     let path = folder.join("plans.jsonl");
-    let text = match std::fs::read_to_string(&path) {
+    let text = match std::fs::read(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.map_err(io(&path))?,
     };
     let mut rows: Vec<PlanRow> = Vec::new();
     let mut places: HashMap<_, usize> = HashMap::new();
-    for (index, line) in text.split_inclusive('\n').enumerate().filter(|(_, line)| line.ends_with('\n')) {
-        let row: PlanRow = serde_json::from_str(line).map_err(|source| ResultsError::Syntax {
-            path: path.clone(),
-            line: index + 1,
-            source,
-        })?;
+    for line in text.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n")) {
+        let Ok(row) = serde_json::from_slice::<PlanRow>(line) else { continue };
         match places.get(&row.identity()) {
             Some(&place) if rows[place].knows_more_than(&row) => {}
             Some(&place) => rows[place] = row,

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// One line of `results.jsonl`.
+// Most rows are of tensors: a box around each would save nothing.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Row {
@@ -12,6 +14,30 @@ pub enum Row {
     Tensor(TensorRow),
     /// One codec on a whole model, with its task metric. A model with several metrics has several rows.
     Model(ModelRow),
+}
+
+impl Row {
+    /// The key of the cell.
+    pub fn key(&self) -> &str {
+        match self {
+            Row::Tensor(row) => &row.key,
+            Row::Model(row) => &row.key,
+        }
+    }
+
+    /// Why the cell failed, `None` where it did not.
+    pub fn error(&self) -> Option<&str> {
+        let (status, error) = match self {
+            Row::Tensor(row) => (row.status, &row.error),
+            Row::Model(row) => (row.status, &row.error),
+        };
+        (status == Status::Failed).then(|| error.as_deref().unwrap_or("failed"))
+    }
+
+    /// Whether the cell failed.
+    pub fn failed(&self) -> bool {
+        self.error().is_some()
+    }
 }
 
 /// How a cell of the matrix ended.
@@ -87,6 +113,12 @@ pub struct TensorRow {
     /// Largest absolute weight.
     #[serde(deserialize_with = "number")]
     pub max_abs: f64,
+    /// Rows of the matrix view whose squared error is above their energy: zeros would have been nearer. `None` in rows of older runs.
+    pub rows_worse_than_zeros: Option<u64>,
+    /// Rows of the matrix view.
+    pub rows: Option<u64>,
+    /// The median of the rows' relative errors.
+    pub median_row_error: Option<f64>,
     /// Every encode run.
     pub encode_seconds: Vec<f64>,
     /// Every decode run.
@@ -143,6 +175,8 @@ pub struct ModelRow {
     pub baseline_interval: Option<[f64; 2]>,
     /// Held-out samples the metric was measured on.
     pub samples: u64,
+    /// Rows that this cell has, one per metric: fewer are there where a crash tore them. 0 in rows of older runs.
+    pub cell_rows: usize,
     /// Tensors that were encoded and decoded.
     pub tensors_ok: u64,
     /// Tensors in the model.

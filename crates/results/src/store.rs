@@ -1,6 +1,7 @@
 //! Reading and writing `results.jsonl` and `run.json`.
 
-use std::fs::{File, OpenOptions};
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,12 @@ pub enum ResultsError {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// Another run writes to this folder.
+    #[error("{folder}: another run is writing here: wait for it, or choose another folder with --out")]
+    Busy {
+        /// The folder.
+        folder: PathBuf,
     },
     /// A line or file that is no row.
     #[error("{path}:{line}: {source}")]
@@ -61,37 +68,105 @@ pub fn append(folder: &Path, rows: &[Row]) -> Result<(), ResultsError> {
     append_lines(&folder.join("results.jsonl"), rows)
 }
 
-/// All rows of `folder`, in file order. A last line without its line feed (a crash while writing) is dropped; of rows with the same
-/// key the last one counts.
+/// What `results.jsonl` holds.
+#[derive(Debug, Default)]
+pub struct Stored {
+    /// The rows that count, in file order.
+    pub rows: Vec<Row>,
+    /// Lines that are no rows, each with its 1-based number: a line that a crash or a full disk cut, or that somebody edited.
+    pub unreadable: Vec<(usize, Vec<u8>)>,
+}
+
+impl Stored {
+    /// Says how many lines could not be read and which is the first; `None` where all could.
+    pub fn complaint(&self) -> Option<String> {
+        let (first, _) = self.unreadable.first()?;
+        Some(format!(
+            "results.jsonl: {} lines are no rows and are left out, the first is line {first}",
+            self.unreadable.len()
+        ))
+    }
+}
+
+/// Every row of `folder` that counts. Of the attempts at one cell (rows with the same key) the last one does: a success replaces a
+/// failure, a failure replaces what was there. Blank lines and a last line without its line feed (a crash while writing) are dropped;
+/// any other line that is no row is set apart and stands in nobody's way.
 ///
 /// # Errors
-/// A missing file, or a complete line that is no row.
-pub fn read_rows(folder: &Path) -> Result<Vec<Row>, ResultsError> {
+/// A missing file, or one that cannot be read.
+pub fn read_stored(folder: &Path) -> Result<Stored, ResultsError> {
     let path = folder.join("results.jsonl");
     let mut reader = BufReader::new(File::open(&path).map_err(io(&path))?);
-    let mut rows: Vec<Row> = Vec::new();
-    let mut places = std::collections::HashMap::new();
-    let mut text = String::new();
+    let mut unreadable = Vec::new();
+    let mut cells: Vec<Vec<Row>> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut text = Vec::new();
     for line in 1.. {
         text.clear();
-        if reader.read_line(&mut text).map_err(io(&path))? == 0 || !text.ends_with('\n') {
+        // Bytes, not characters: a line may be cut inside one.
+        if reader.read_until(b'\n', &mut text).map_err(io(&path))? == 0 || !text.ends_with(b"\n") {
             break;
         }
-        let row: Row =
-            serde_json::from_str(&text).map_err(|source| ResultsError::Syntax { path: path.clone(), line, source })?;
-        let key = match &row {
-            Row::Tensor(row) => ("", row.key.clone()),
-            Row::Model(row) => ("model", format!("{} {}", row.key, row.metric)),
-        };
-        match places.get(&key) {
-            Some(&place) => rows[place] = row,
-            None => {
-                places.insert(key, rows.len());
-                rows.push(row);
-            }
+        if text.trim_ascii().is_empty() {
+            continue;
         }
+        let Ok(row) = serde_json::from_slice::<Row>(&text) else {
+            unreadable.push((line, text.clone()));
+            continue;
+        };
+        let place = *places.entry(row.key().to_owned()).or_insert_with(|| {
+            cells.push(Vec::new());
+            cells.len() - 1
+        });
+        attempt(&mut cells[place], row);
     }
-    Ok(rows)
+    Ok(Stored { rows: cells.into_iter().flatten().collect(), unreadable })
+}
+
+/// Takes a later row into the rows of its cell.
+fn attempt(cell: &mut Vec<Row>, row: Row) {
+    let metric = |row: &Row| match row {
+        Row::Tensor(_) => None,
+        Row::Model(row) => Some(row.metric.clone()),
+    };
+    if row.failed() {
+        cell.clear();
+    }
+    cell.retain(|earlier| !earlier.failed());
+    match cell.iter_mut().find(|earlier| metric(earlier) == metric(&row)) {
+        Some(earlier) => *earlier = row,
+        None => cell.push(row),
+    }
+}
+
+/// The rows of [`read_stored`].
+///
+/// # Errors
+/// As [`read_stored`].
+pub fn read_rows(folder: &Path) -> Result<Vec<Row>, ResultsError> {
+    read_stored(folder).map(|stored| stored.rows)
+}
+
+/// Exclusive use of a results folder, until it is dropped or the process ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Takes a folder for one run: two would write between each other's rows.
+///
+/// # Errors
+/// [`ResultsError::Busy`] where another run holds it; the operating system's.
+pub fn lock(folder: &Path) -> Result<Lock, ResultsError> {
+    let path = folder.join(".lock");
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Lock { _file: file }),
+        Err(TryLockError::WouldBlock) => Err(ResultsError::Busy { folder: folder.to_owned() }),
+        // A file system without locks guards nothing, and is no reason not to measure.
+        Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Unsupported => Ok(Lock { _file: file }),
+        Err(TryLockError::Error(error)) => Err(io(&path)(error)),
+    }
 }
 
 /// Replaces `results.jsonl` through a temporary file: drops torn lines and superseded rows.
@@ -129,4 +204,77 @@ pub fn read_run(folder: &Path) -> Result<Run, ResultsError> {
     let path = folder.join("run.json");
     let text = std::fs::read(&path).map_err(io(&path))?;
     serde_json::from_slice(&text).map_err(|source| ResultsError::Syntax { path, line: source.line(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::row::{ModelRow, Status, TensorRow};
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("seedpress-store-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    fn tensor(key: &str) -> Row {
+        Row::Tensor(TensorRow { key: key.into(), ..TensorRow::default() })
+    }
+
+    fn model(key: &str, metric: &str, status: Status) -> Row {
+        Row::Model(ModelRow { key: key.into(), metric: metric.into(), status, ..ModelRow::default() })
+    }
+
+    #[test]
+    fn lines_that_are_no_rows_stand_in_nobodys_way() {
+        let folder = folder("lines");
+        let path = folder.join("results.jsonl");
+        let good = lines(&path, &[tensor("a"), tensor("b")]).unwrap();
+        let cut = good.iter().position(|&byte| byte == b'\n').unwrap();
+        let tails: [&[u8]; 5] =
+            [b"\n", b"   \n", "{\"kind\": \"\u{e9}".as_bytes().split_last().unwrap().1, &good[..20], b"\r\n"];
+        for tail in tails {
+            std::fs::write(&path, [&good[..], tail].concat()).unwrap();
+            let stored = read_stored(&folder).unwrap();
+            assert_eq!(stored.rows, [tensor("a"), tensor("b")], "{tail:?}");
+            assert!(stored.complaint().is_none());
+        }
+        // A cut line that has its line feed, bytes that are no text, and JSON that is no row: before, between and after rows.
+        let bad: [&[u8]; 3] = [&good[..20], b"\xFF\xFE", b"{\"kind\":\"other\"}"];
+        let mut text = Vec::new();
+        for (bad, row) in bad.iter().zip([&good[..=cut], &good[cut + 1..], b""]) {
+            text.extend([bad, &b"\n"[..], row].concat());
+        }
+        std::fs::write(&path, text).unwrap();
+        let stored = read_stored(&folder).unwrap();
+        assert_eq!(stored.rows, [tensor("a"), tensor("b")]);
+        assert_eq!(stored.unreadable.iter().map(|bad| bad.0).collect::<Vec<_>>(), [1, 3, 5]);
+        assert!(stored.complaint().unwrap().contains("3 lines"));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn the_last_attempt_at_a_cell_counts() {
+        let folder = folder("attempts");
+        let (ok, failed) = (Status::Ok, Status::Failed);
+        append(&folder, &[model("m", "", failed), tensor("t")]).unwrap();
+        append(&folder, &[model("m", "accuracy", ok), model("m", "divergence", ok)]).unwrap();
+        let wanted = [model("m", "accuracy", ok), model("m", "divergence", ok), tensor("t")];
+        assert_eq!(read_rows(&folder).unwrap(), wanted);
+        append(&folder, &[model("m", "", failed)]).unwrap();
+        assert_eq!(read_rows(&folder).unwrap(), [model("m", "", failed), tensor("t")]);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_folder_is_for_one_run() {
+        let folder = folder("lock");
+        let held = lock(&folder).unwrap();
+        assert!(matches!(lock(&folder), Err(ResultsError::Busy { .. })));
+        drop(held);
+        lock(&folder).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 }

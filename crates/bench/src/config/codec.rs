@@ -5,7 +5,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::problems::{Collector, Location, did_you_mean};
-use super::table::{alternatives, entries, just, plain, property_names, unknown_key};
+use super::table::{Entry, alternatives, entries, just, plain, property_names, unknown_key};
 use crate::planning;
 
 /// One row of the matrix.
@@ -44,6 +44,9 @@ type Choice<'e, 'i> = (&'e Spanned<DeString<'i>>, Vec<&'e Spanned<DeValue<'i>>>)
 /// Keys of a `[[codec]]` table that are not options of the codec.
 const RESERVED: [&str; 4] = ["codec", "then", "name", "sequential"];
 
+/// Rows of a run: more are a mistake in a list, and would take weeks.
+const MOST_ROWS: usize = 4096;
+
 /// Reads one `[[codec]]` table; lists expand to their cartesian product, the first key of the file varying slowest.
 pub(super) fn read(
     table: &Spanned<DeTable<'_>>,
@@ -70,6 +73,7 @@ pub(super) fn read(
     let stages = fields.get("then").map_or_else(|| vec![None], |value| read_stages(value, registry, problems));
 
     let mut built = Vec::new();
+    let others = stages.len() * sequential.len();
     for id in alternatives(id_value) {
         let Some(id_text) = id.get_ref().as_str() else {
             problems.add(&id.span(), "`codec` in [[codec]] must be a string");
@@ -78,6 +82,17 @@ pub(super) fn read(
         if let Err(error) = registry.codec(id_text) {
             let hint = did_you_mean(id_text, codec_ids(registry));
             problems.add(&id.span(), format!("`codec` in [[codec]]: {}{hint}", error.message));
+            continue;
+        }
+        let values = |(key, value): &Entry<'_, '_>| match RESERVED.contains(&key.get_ref().as_ref()) {
+            true => 1,
+            false => alternatives(value).len(),
+        };
+        let count = entries(fields).iter().map(values).fold(others, usize::saturating_mul);
+        if count.saturating_add(rows.len()).saturating_add(built.len()) > MOST_ROWS {
+            let what =
+                format!("the lists of this [[codec]] make {count} rows of `{id_text}`: a run has at most {MOST_ROWS}");
+            problems.add(&id.span(), what);
             continue;
         }
         let choices = read_options(fields, id_text, registry, problems);

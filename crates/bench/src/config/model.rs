@@ -132,6 +132,12 @@ pub(super) fn read(
             }
         }
         let seeds = fields.seed.map_or_else(|| vec![0], Several::into_vec);
+        let count = shapes.len().saturating_mul(seeds.len());
+        if count > MOST_MODELS {
+            let what = format!("the lists of this [[model]] make {count} models: a run has at most {MOST_MODELS}");
+            problems.add(&table.span(), what);
+            return;
+        }
         for word in sources.into_vec() {
             let Some(source) = Source::from_name(&word) else {
                 let legal = [Source::Gaussian, Source::Laplace, Source::StudentT].map(Source::name);
@@ -191,6 +197,9 @@ pub(super) fn read(
         });
     }
 }
+
+/// Synthetic models of one table: more are a mistake in a list.
+const MOST_MODELS: usize = 1024;
 
 const MAX_SYNTHETIC: usize = 1 << 30;
 
