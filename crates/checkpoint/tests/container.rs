@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use seedpress_checkpoint::{Container, ContainerView, Entry, Order};
+use seedpress_checkpoint::{
+    Container, ContainerFile, ContainerView, ContainerWriter, Entry, Index, Order, Output, Overwrite, SourceForm,
+};
 use seedpress_codec::{
     AnyCodec, Capabilities, Codec, DType, DecodeError, EncodeContext, EncodeError, Encoded, EncodedView, Layer, Limits,
     Registry, Role, Segment, Symbols, Tensor, TensorView,
@@ -115,6 +117,107 @@ fn every_prefix_decodes_what_is_complete() {
     }
     // The last layer of the last tensor is never whole here.
     assert_eq!(best, 5);
+}
+
+/// A file that needs version 2: filler, a tensor stored once, weights in few bits.
+fn second_version() -> (Container, Registry) {
+    let (mut container, _, registry) = sample(Order::QualityMajor);
+    let Entry::Record(record) = container.entries[0].1.clone() else { unreachable!() };
+    let form = SourceForm { dtype: "F8_E4M3".into(), scale: Some(3), block: vec![2], applied: true };
+    container.entries.push(("tied".into(), Entry::Alias(1)));
+    container.entries.push(("kept twice".into(), Entry::Alias(3)));
+    container.entries.push(("narrow".into(), Entry::Narrow { record, form }));
+    let zeros = Tensor::new(vec![17 << 18], vec![0.0; 17 << 18], DType::F32).unwrap();
+    let record = AnyCodec::new(Nothing).encode(&zeros.view("zeros"), &EncodeContext::default()).unwrap();
+    container.entries.push(("zeros".into(), Entry::Record(record)));
+    (container, registry.with::<Nothing>())
+}
+
+/// Decodes to zeros from nothing.
+struct Nothing;
+
+impl Codec for Nothing {
+    const ID: &'static str = "nothing";
+    const FORMAT: u32 = 1;
+    const SUMMARY: &'static str = "test codec";
+    type Config = NoOptions;
+
+    fn new(_: NoOptions) -> Self {
+        Self
+    }
+
+    fn config(&self) -> &NoOptions {
+        &NoOptions {}
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    fn encode(&self, _: &TensorView<'_>, _: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
+        Ok(Encoded::single(Vec::new(), Vec::new()))
+    }
+
+    fn decode(_: &EncodedView<'_>, _: &mut [f32], _: &mut Limits) -> Result<(), DecodeError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_second_version_is_written_where_it_is_needed() {
+    assert_eq!(sample(Order::TensorMajor).0.to_bytes()[4], 1);
+    let (container, registry) = second_version();
+    let bytes = container.to_bytes();
+    assert_eq!(bytes[4], 2);
+    let index = Index::parse(&bytes).unwrap();
+    index.check_declared(bytes.len() as u64).unwrap();
+    assert!(index.check_declared(bytes.len() as u64 - 64).is_err(), "no more filler than is needed");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.sdp");
+    let output = Output::create(&path, Overwrite::Refuse, &[]).unwrap();
+    let mut writer = ContainerWriter::new(output, container.order, container.metadata.clone(), 1).unwrap();
+    for (name, entry) in &container.entries {
+        writer.push(name, entry, 0, 0).unwrap();
+    }
+    writer.finish(&|| true).unwrap();
+    assert!(std::fs::read(&path).unwrap() == bytes, "the same file, tensor by tensor");
+    let view = ContainerView::parse(&bytes).unwrap();
+    let file = ContainerFile::open(&path, None).unwrap();
+    for (place, entry) in view.entries.iter().enumerate() {
+        let limits = || Limits::for_input(bytes.len());
+        match entry.stored.record() {
+            Some(_) => {
+                let decoded = entry.decode(&registry, None, &mut limits()).unwrap().tensor;
+                assert_eq!(file.decode(place, &registry, None, &mut limits()).unwrap().tensor, decoded);
+            }
+            None => assert_eq!(file.opaque_bytes(place).unwrap(), entry.opaque_bytes().unwrap()),
+        }
+    }
+    assert_eq!(view.entries[4].stored, view.entries[1].stored);
+    assert_eq!(view.entries[5].opaque_bytes().unwrap(), 7i64.to_le_bytes());
+}
+
+type Entries = Vec<(String, Entry)>;
+
+#[test]
+fn references_that_lead_nowhere_are_corrupt() {
+    let with = |change: &dyn Fn(&mut Entries)| {
+        let (mut container, _) = second_version();
+        change(&mut container.entries);
+        Index::parse(&container.to_bytes()).map(|_| ()).map_err(|error| error.to_string())
+    };
+    assert_eq!(with(&|_| {}), Ok(()));
+    assert!(with(&|entries| entries[4].1 = Entry::Alias(5)).unwrap_err().contains("alias of no stored tensor"));
+    assert!(with(&|entries| entries[4].1 = Entry::Alias(4)).is_err());
+    assert!(with(&|entries| entries[4].0 = "narrow".into()).unwrap_err().contains("same name"));
+    let scale = |place: usize| {
+        move |entries: &mut Entries| {
+            let Entry::Narrow { form, .. } = &mut entries[6].1 else { unreachable!() };
+            form.scale = Some(place);
+        }
+    };
+    assert!(with(&scale(6)).unwrap_err().contains("scales are no stored tensor"));
+    assert!(with(&scale(99)).is_err() && with(&scale(4)).is_err() && with(&scale(2)).is_ok());
 }
 
 #[test]

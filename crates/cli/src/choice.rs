@@ -82,9 +82,12 @@ impl Choice {
         self
     }
 
-    /// Every pattern must match a tensor.
+    /// Every pattern must match a tensor, and a plan must have a codec for every tensor: known before any work is done.
     pub fn check(&self, tensors: &[TensorInfo]) -> Result<(), PressError> {
         self.patterns.check(tensors.iter().map(|info| info.name.as_str()))?;
+        for info in tensors.iter().filter(|info| info.float().is_some()) {
+            self.treat(info)?;
+        }
         if let Rule::Plan(plan, path) = &self.rule {
             let unused = plan.unused(tensors.iter().map(|info| info.name.as_str()));
             if let Some(pattern) = unused {

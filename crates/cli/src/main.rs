@@ -10,6 +10,7 @@ mod export;
 mod failure;
 mod foreign;
 mod inspect;
+mod manual;
 mod plan;
 mod print;
 mod progress;
@@ -20,7 +21,7 @@ mod zoo;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use seedpress::codec::text::printable;
 
 /// Compress neural-network weights, and measure how well it went.
@@ -65,6 +66,10 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Decode an .sdp file and check every checksum
     Verify(verify::Arguments),
+    /// Print the completions of a shell
+    Completions(manual::CompletionsArguments),
+    /// Print the manual page, or write the pages of all commands to a folder
+    Man(manual::ManArguments),
 }
 
 fn main() -> ExitCode {
@@ -80,6 +85,8 @@ fn main() -> ExitCode {
         Command::Export(arguments) => export::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Completions(arguments) => manual::completions(&arguments, Arguments::command()),
+        Command::Man(arguments) => manual::man(&arguments, Arguments::command()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -68,7 +68,7 @@ impl DType {
                         halves.convert_from_f32_slice(block);
                         halves.convert_to_f32_slice(block);
                     }
-                    DType::BF16 => block.iter_mut().for_each(|value| *value = self.round(*value)),
+                    DType::BF16 => block.iter_mut().for_each(|value| *value = f32::from_bits(round_bf16(*value))),
                 }
             }
             finite
@@ -101,10 +101,16 @@ impl DType {
                 let special = || ((wide(v) >> 16) & 0x8000) as u16 | 0x7C00 | ((wide(v) >> 13) & 0x03FF) as u16;
                 bytes.extend_from_slice(&narrow_f16(v).map_or_else(special, f16::to_bits).to_le_bytes());
             }),
-            DType::BF16 => values.iter().for_each(|&v| {
-                let bits = narrow_bf16(v).map_or((wide(v) >> 16) as u16, bf16::to_bits);
-                bytes.extend_from_slice(&bits.to_le_bytes());
-            }),
+            DType::BF16 => {
+                let start = bytes.len();
+                bytes.resize(start + 2 * values.len(), 0);
+                // Chosen without a branch: a few vector instructions.
+                for (pair, &value) in bytes[start..].chunks_exact_mut(2).zip(values) {
+                    let finite = value.to_bits() & 0x7F80_0000 != 0x7F80_0000;
+                    let bits = if finite { round_bf16(value) } else { value.to_bits() };
+                    pair.copy_from_slice(&((bits >> 16) as u16).to_le_bytes());
+                }
+            }
         }
     }
 }
@@ -118,6 +124,14 @@ fn narrow_bf16(value: f32) -> Option<bf16> {
         let narrow = bf16::from_f32(value);
         if narrow.is_finite() { narrow } else { bf16::from_bits(bf16::MAX.to_bits() | (narrow.to_bits() & 0x8000)) }
     })
+}
+
+/// The bits of a finite value rounded to bfloat16: to nearest, ties to even, the largest finite one beyond it.
+#[inline]
+fn round_bf16(value: f32) -> u32 {
+    let bits = value.to_bits();
+    let rounded = bits.wrapping_add(0x7FFF + (bits >> 16 & 1)) & 0xFFFF_0000;
+    if rounded & 0x7FFF_FFFF < 0x7F80_0000 { rounded } else { bits & 0x8000_0000 | 0x7F7F_0000 }
 }
 
 /// Widens binary16 without quieting NaNs, so that the payload survives a round trip.

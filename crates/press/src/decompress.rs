@@ -106,7 +106,10 @@ fn check_reach(file: &ContainerFile, chosen: &[usize]) -> Result<(), PressError>
     let index = file.index();
     let base = |&entry: &usize| index.parts[index.target(entry)].first().map_or(0, |part| part.offset + part.len);
     let (have, needed) = (file.at_hand(), chosen.iter().map(base).max().unwrap_or(0));
-    if needed > have { Err(PressError::TooShort { have, needed, whole: index.whole_len }) } else { Ok(()) }
+    if needed <= have {
+        return Ok(());
+    }
+    Err(PressError::TooShort { path: file.path().to_owned(), have, needed, whole: index.whole_len })
 }
 
 fn declare(file: &ContainerFile, entry: usize, dtype: Option<DType>) -> Declared {

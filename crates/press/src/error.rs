@@ -40,8 +40,10 @@ pub enum PressError {
         why: String,
     },
     /// The beginning of a file that ends before every base layer is there.
-    #[error("{have} bytes are too few: the first {needed} of {whole} hold a base layer of every tensor")]
+    #[error("{path}: {have} bytes are too few: the first {needed} of {whole} hold a base layer of every tensor")]
     TooShort {
+        /// The file.
+        path: std::path::PathBuf,
         /// Bytes at hand.
         have: u64,
         /// Bytes that would do.

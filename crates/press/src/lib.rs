@@ -57,6 +57,7 @@ pub mod narrow;
 pub mod source;
 pub mod summary;
 pub mod verify;
+mod worker;
 
 pub use assign::{Assign, Kept, Patterns, SmallTensors, Treatment, Uniform};
 pub use compress::{Compressed, Sink, compress};

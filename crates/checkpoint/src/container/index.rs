@@ -118,9 +118,12 @@ impl Index {
         };
         let filler = if version > 1 { reader.length()? } else { 0 };
         let index_len = end.checked_add(filler).ok_or(DecodeError::corrupt("the filler is too long"))?;
-        let mut metadata = BTreeMap::new();
+        let mut metadata: BTreeMap<String, String> = BTreeMap::new();
         for _ in 0..counted(&mut reader, 2)? {
             let key = text(&mut reader)?;
+            if metadata.last_key_value().is_some_and(|(last, _)| *last >= key) {
+                return Err(DecodeError::corrupt("metadata is not in order"));
+            }
             metadata.insert(key, text(&mut reader)?);
         }
         let count = counted(&mut reader, 3)?;
