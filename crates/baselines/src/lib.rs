@@ -14,6 +14,7 @@
 
 mod cast;
 mod codes;
+mod feedback;
 pub mod gguf;
 mod nf4;
 mod raw;
@@ -22,6 +23,7 @@ mod units;
 mod zeros;
 
 pub use cast::{Bf16, F16};
+pub use feedback::Hessian;
 pub use nf4::{Nf4, Nf4Options};
 pub use raw::Raw;
 pub use rtn::{Rtn, RtnOptions};

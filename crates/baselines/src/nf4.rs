@@ -22,6 +22,7 @@ use seedpress_codec::{
 use serde::{Deserialize, Serialize};
 
 use crate::codes::{TASK, largest, pack};
+use crate::feedback::{Hessian, choose};
 use crate::units::Units;
 
 /// The levels, ascending (QLoRA, appendix E).
@@ -66,11 +67,13 @@ pub struct Nf4Options {
     pub block: Int<8, 4096>,
     /// Stores the maxima in 8 bits: 4.127 instead of 4.5 bits a weight at the default block.
     pub double_quant: bool,
+    /// `full` feeds errors forward by the second moment of the inputs, with calibration data: same maxima, other codes.
+    pub hessian: Hessian,
 }
 
 impl Default for Nf4Options {
     fn default() -> Self {
-        Self { block: Int::of(64), double_quant: false }
+        Self { block: Int::of(64), double_quant: false, hessian: Hessian::None }
     }
 }
 
@@ -129,7 +132,8 @@ impl Codec for Nf4 {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { keeps_zeros: true, ..Capabilities::default() }
+        let uses_calibration = self.0.hessian != Hessian::None;
+        Capabilities { keeps_zeros: true, uses_calibration, ..Capabilities::default() }
     }
 
     fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
@@ -157,6 +161,13 @@ impl Codec for Nf4 {
                 }
             },
         );
+        if let Some(factor) = self.0.hessian.factor(tensor, context) {
+            choose(&factor, values, &mut codes, |index, aim| {
+                let maximum = maxima[index / block];
+                let code = nearest(aim / if maximum > 0.0 { maximum } else { 1.0 });
+                (code, LEVELS[usize::from(code)] * maximum)
+            });
+        }
         context.advance(values.len());
         let scale_bytes = scales.iter().flat_map(|scale| scale.to_le_bytes()).collect();
         Ok(Encoded::single(

@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::codes::{
     TASK, check_f16, down_all, extremes, f16_at, largest_of_all, pack, round, round_to_u8, to_f16, unpack, within,
 };
+use crate::feedback::{Hessian, choose};
 use crate::units::Units;
 
 /// Options of [`Rtn`].
@@ -40,11 +41,13 @@ pub struct RtnOptions {
     pub group: Int<0, 65536>,
     /// A grid symmetric about zero; otherwise one between the group's extremes, with a zero point.
     pub symmetric: bool,
+    /// `full` feeds errors forward by the second moment of the inputs, with calibration data: same grids, other codes.
+    pub hessian: Hessian,
 }
 
 impl Default for RtnOptions {
     fn default() -> Self {
-        Self { bits: Int::of(4), group: Int::of(64), symmetric: true }
+        Self { bits: Int::of(4), group: Int::of(64), symmetric: true, hessian: Hessian::None }
     }
 }
 
@@ -68,7 +71,9 @@ impl Codec for Rtn {
 
     fn capabilities(&self) -> Capabilities {
         // `bits` is the width of an index, not a rate to hit: the scales come on top.
-        Capabilities { keeps_zeros: true, ..Capabilities::default() }
+        // A row of zeros has no errors to feed.
+        let uses_calibration = self.0.hessian != Hessian::None;
+        Capabilities { keeps_zeros: true, uses_calibration, ..Capabilities::default() }
     }
 
     fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
@@ -105,6 +110,16 @@ impl Codec for Rtn {
                     }
                 }
             });
+        if let Some(factor) = self.0.hessian.factor(tensor, context) {
+            choose(&factor, &values, &mut codes, |index, aim| {
+                let unit = index / groups.columns * groups.per_row + index % groups.columns / groups.unit;
+                let step = f16_at(&scales, 2 * unit);
+                let point = if symmetric { (top + 1.0) / 2.0 } else { f32::from(zeros[unit]) };
+                let inverse = if step > 0.0 { 1.0 / step } else { 0.0 };
+                let code = round_to_u8(within(aim * inverse + point, 0.0, top));
+                (code, (f32::from(code) - point) * step)
+            });
+        }
         context.advance(tensor.len());
 
         let mut params = vec![bits, u8::from(symmetric)];

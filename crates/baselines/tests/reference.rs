@@ -263,3 +263,32 @@ fn odd_tensors_and_damage() {
         }
     }
 }
+
+/// With the second moment of the inputs the output error falls, at the same bytes; without statistics the option changes nothing.
+#[test]
+fn feedback_lowers_the_error_of_outputs() {
+    // No multiple of a group, nor of the rows swept together.
+    let (rows, columns) = (70, 200);
+    let values = gaussian(rows * columns);
+    let deviation = |column: usize| 0.2 + (column % 7) as f32;
+    let entry = |i: usize, j: usize| 0.9f32.powi(i.abs_diff(j) as i32) * deviation(i) * deviation(j);
+    let moment = (0..columns * columns).map(|at| entry(at / columns, at % columns)).collect();
+    let calibration = InputStatistics::from_second_moment(1000, columns, moment).unwrap();
+    let shape = [rows, columns];
+    let view = TensorView::new("w", &shape, &values, DType::F32).unwrap();
+    for plain in ["rtn:bits=2", "rtn:bits=3,symmetric=false", "rtn:bits=4,group=0", "nf4", "nf4:double_quant=true"] {
+        let swept = if plain.contains(':') { format!("{plain},hessian=full") } else { format!("{plain}:hessian=full") };
+        let measure = |name: &str, calibration: Option<&InputStatistics>| {
+            let context = EncodeContext { calibration, ..EncodeContext::default() };
+            let encoded = registry().parse(name).unwrap().encode_raw(&view, &context).unwrap();
+            let out = decode(name.split(':').next().unwrap(), &shape, &encoded, values.len()).unwrap();
+            let bytes = |encoded: &Encoded| encoded.layers[0].segments.iter().map(|s| s.bytes.len()).sum::<usize>();
+            (bytes(&encoded), out)
+        };
+        let error = |out: &[f32]| seedpress_calibration::output_error(&values, out, &calibration).unwrap().relative();
+        let (off, on) = (measure(plain, Some(&calibration)), measure(&swept, Some(&calibration)));
+        assert_eq!(off.0, on.0, "{plain}");
+        assert!(error(&on.1) < 0.6 * error(&off.1), "{plain}: {} {}", error(&off.1), error(&on.1));
+        assert_eq!(measure(&swept, None), off, "{plain}");
+    }
+}
