@@ -274,7 +274,12 @@ mod tests {
         let silent = Factor::new(&statistics(moment, 5), DAMPING, Order::Natural).unwrap();
         assert!((0..2).all(|j| silent.entry(2, j) == 0.0) && (3..5).all(|i| silent.entry(i, 2) == 0.0));
         // Not positive semidefinite: defined all the same.
-        let broken = Factor::new(&statistics(vec![1.0, 5.0, 5.0, 1.0], 2), DAMPING, Order::Natural).unwrap();
+        let broken = Factor::new(
+            &statistics(vec![1.0, -1.0, -1.0, -1.0, 1.0, -1.0, -1.0, -1.0, 1.0], 3),
+            DAMPING,
+            Order::Natural,
+        )
+        .unwrap();
         assert!(broken.diagonal().iter().all(|&d| d > 0.0));
         // One column, and statistics without a second moment.
         assert_eq!(Factor::new(&statistics(vec![4.0], 1), DAMPING, Order::Activation).unwrap().diagonal(), [4.04]);

@@ -44,6 +44,14 @@ pub enum StatisticsError {
         /// The column.
         column: usize,
     },
+    /// Two inputs have more in common than each has by itself (`h_ij^2 > h_ii h_jj`).
+    #[error("the second moment at row {row}, column {column} is larger than both mean squares allow")]
+    NotPositive {
+        /// The row below the diagonal.
+        row: usize,
+        /// The column.
+        column: usize,
+    },
 }
 
 /// How far the halves of a second moment may differ, in parts of the larger of the two mean squares: what rounding in `f32` does.
@@ -80,7 +88,8 @@ impl InputStatistics {
     /// From the mean of `x x^T`, row-major `columns x columns`. Where rounding left its halves different the lower one counts.
     ///
     /// # Errors
-    /// As [`from_mean_square`](Self::from_mean_square), another length, or halves that differ by more than rounding.
+    /// As [`from_mean_square`](Self::from_mean_square), another length, halves that differ by more than rounding, or entries that exceed
+    /// what their mean squares allow.
     pub fn from_second_moment(
         samples: u64,
         columns: usize,
@@ -100,6 +109,11 @@ impl InputStatistics {
                 let (below, above) = (second_moment[row * columns + column], second_moment[column * columns + row]);
                 if (below - above).abs() > ASYMMETRY * diagonal[row].max(diagonal[column]) {
                     return Err(StatisticsError::NotSymmetric { row, column });
+                }
+                let most = (f64::from(diagonal[row]) * f64::from(diagonal[column])).max(0.0).sqrt();
+                let rounding = f64::from(ASYMMETRY * diagonal[row].max(diagonal[column]));
+                if f64::from(below.abs()) > most + rounding {
+                    return Err(StatisticsError::NotPositive { row, column });
                 }
                 second_moment[column * columns + row] = below;
             }
@@ -206,6 +220,7 @@ mod tests {
         assert!(matches!(full(1, usize::MAX, vec![1.0; 3]), Err(E::Length { .. })));
         assert!(matches!(full(1, 2, vec![1.0, 0.5, f32::INFINITY, 1.0]), Err(E::NotFinite { column: 0, .. })));
         assert_eq!(full(1, 2, vec![1.0, 0.5, 0.6, 1.0]), Err(E::NotSymmetric { row: 1, column: 0 }));
+        assert_eq!(full(1, 2, vec![1.0, 3.0, 3.0, 4.0]), Err(E::NotPositive { row: 1, column: 0 }));
         assert!(matches!(full(1, 2, vec![1.0, 0.0, 0.0, -1.0]), Err(E::Negative { column: 1, .. })));
         let good = squares(1, vec![1.0, 2.0]).unwrap();
         assert!(matches!(good.clone().with_mean_abs(vec![1.0]), Err(E::Length { .. })));
@@ -222,12 +237,12 @@ mod tests {
     #[test]
     fn reordering_moves_rows_and_columns() {
         let full =
-            InputStatistics::from_second_moment(1, 3, vec![1.0, 2.0, 3.0, 2.0, 4.0, 5.0, 3.0, 5.0, 6.0]).unwrap();
+            InputStatistics::from_second_moment(1, 3, vec![9.0, 2.0, 3.0, 2.0, 4.0, 4.5, 3.0, 4.5, 6.0]).unwrap();
         let full = full.with_mean_abs(vec![7.0, 8.0, 9.0]).unwrap().reordered(&[2, 0, 1]);
-        assert_eq!(full.second_moment(), Some([6.0, 3.0, 5.0, 3.0, 1.0, 2.0, 5.0, 2.0, 4.0].as_slice()));
+        assert_eq!(full.second_moment(), Some([6.0, 3.0, 4.5, 3.0, 9.0, 2.0, 4.5, 2.0, 4.0].as_slice()));
         assert_eq!(
             (full.mean_square(), full.mean_abs()),
-            ([6.0, 1.0, 4.0].as_slice(), Some([9.0, 7.0, 8.0].as_slice()))
+            ([6.0, 9.0, 4.0].as_slice(), Some([9.0, 7.0, 8.0].as_slice()))
         );
     }
 

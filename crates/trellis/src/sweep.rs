@@ -22,6 +22,10 @@ use crate::stream::CHUNK;
 use crate::viterbi::{Scratch, Start, Tables, search};
 use crate::weights::Weights;
 
+/// Aims are cut to this many steps, far beyond every index, so that squares stay finite: matrices that no inputs have may drive them
+/// anywhere.
+const LARGEST_AIM: f32 = 1e9;
+
 /// Some rows of a matrix, column-major.
 struct Part {
     height: usize,
@@ -193,7 +197,7 @@ impl Walk<'_> {
         let base = i * height;
         let scale = self.sweep.scales[i] / f64::from(self.step);
         for (u, &aim) in self.u[base..].iter_mut().zip(aims) {
-            *u = (f64::from(aim.abs()) * scale) as f32;
+            *u = ((f64::from(aim.abs()) * scale) as f32).min(LARGEST_AIM);
         }
         for (negative, &aim) in self.negative[base..].iter_mut().zip(aims) {
             *negative = aim < 0.0;

@@ -282,7 +282,8 @@ mod avx2 {
             let floors = [(u * 0.5) as usize, ((u + 1.0) * 0.5) as usize];
             let rows = 2 * usize::from(class) * stride;
             let Some(rates) = tables.rates.get(rows..rows + 2 * stride) else { return [f32::INFINITY; 4] };
-            if floors[1] + 3 >= tables.reach {
+            // Of an infinite aim the floor is the largest number there is.
+            if floors[1] >= tables.reach - 3 {
                 return tables.branches(u, weight, usize::from(class));
             }
             let rates = [rates.as_ptr(), rates[stride..].as_ptr()];
