@@ -39,6 +39,19 @@ impl Matrix {
     /// Models that cannot be opened, each with its place in the config; those whose weights are not on this machine only where no
     /// model is left without them.
     pub fn new(config: Config, registry: &Registry) -> Result<Self, Problems> {
+        Self::with_models(config, registry, &|_| None)
+    }
+
+    /// The same with models of one's own: `own` is asked for every name before the zoo is. A network that implements
+    /// [`Network`](seedpress_model::Network) has every kind of row, without a line elsewhere.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_models(
+        config: Config,
+        registry: &Registry,
+        own: &dyn Fn(&str) -> Option<seedpress_model::Model>,
+    ) -> Result<Self, Problems> {
         let mut problems = Vec::new();
         let (mut models, mut absent, mut unfetched) = (Vec::new(), Vec::new(), Vec::new());
         for spec in &config.models {
@@ -47,7 +60,7 @@ impl Matrix {
             let said =
                 |message: String| if message.starts_with(&named) { message } else { format!("{named}: {message}") };
             let problem = |message: String| Problem { at: spec.at.clone(), message };
-            match Source::open(spec) {
+            match Source::open_with(spec, own) {
                 Ok(model) => models.push(model),
                 Err(OpenError::Absent(message)) => {
                     let message = said(message);

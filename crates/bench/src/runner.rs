@@ -11,8 +11,8 @@ use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use seedpress_checkpoint::{Container, ContainerView, Entry, Order};
 use seedpress_codec::{AnyCodec, EncodeContext, InputStatistics, Limits, Record, Registry, Tensor};
+use seedpress_model::Metric;
 use seedpress_results::{ModelRow, ResultsError, Row, Run, Status, TensorRow};
-use seedpress_zoo::Metric;
 
 use crate::cache::Cache;
 use crate::config::CodecRow;
@@ -478,7 +478,7 @@ impl<'a> Runner<'a> {
         self.decode_before(model, row, info)?;
         let Some(behind) = self.encode_pool.install(|| model.behind(info, &self.decoded.1))? else { return once() };
         let corrected = behind.corrected(&model.load(info)?).map_err(|error| error.to_string())?;
-        Ok(Prepared { corrected: Some(corrected), calibration: Some(Cow::Owned(behind.calibration().clone())) })
+        Ok(Prepared { corrected, calibration: Some(Cow::Owned(behind.inputs().clone())) })
     }
 
     /// Decodes all tensors before one in a sequential row, in order, from their records.

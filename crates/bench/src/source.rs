@@ -1,10 +1,11 @@
 //! The models of a run: names, shapes and hashes up front, weights one tensor at a time.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use seedpress_checkpoint::{Checkpoint, Container, Content, Entry, Order};
 use seedpress_codec::{DType, InputStatistics, Record, Tensor};
-use seedpress_zoo::{Behind, Metric, ZooError};
+use seedpress_model::{Metric, Mode, Model, Statistics, Walk, guess_layer_type};
+use seedpress_zoo::ZooError;
 use wildmatch::WildMatch;
 
 use crate::config::{ModelSpec, Origin};
@@ -43,11 +44,26 @@ pub struct Source {
     weights: Weights,
     /// Input statistics of every tensor in the listing, collected when a codec first asks for them.
     calibrations: OnceLock<Result<Vec<Option<InputStatistics>>, String>>,
+    /// The walk of the sequential row at work.
+    following: Mutex<Option<Following>>,
+}
+
+/// A walk through a model behind compressed tensors.
+struct Following {
+    walk: Walk,
+    /// Hashes of the tensors that were handed to it.
+    taken: Vec<String>,
+}
+
+impl std::fmt::Debug for Following {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Following(behind {} tensors)", self.taken.len())
+    }
 }
 
 #[derive(Debug)]
 enum Weights {
-    Zoo(seedpress_zoo::Model),
+    Model(Box<Model>),
     File(Checkpoint),
     One(Tensor),
 }
@@ -73,15 +89,27 @@ impl Source {
     /// # Errors
     /// What is wrong with it.
     pub fn open(spec: &ModelSpec) -> Result<Self, OpenError> {
+        Self::open_with(spec, &|_| None)
+    }
+
+    /// The same, with models of one's own: asked for by name before the zoo is.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn open_with(spec: &ModelSpec, own: &dyn Fn(&str) -> Option<Model>) -> Result<Self, OpenError> {
         let mut synthetic = false;
         let weights = match &spec.origin {
-            Origin::Zoo(name) => {
-                synthetic = seedpress_zoo::info(name).is_some_and(|info| info.synthetic);
-                Weights::Zoo(seedpress_zoo::load(name).map_err(|error| match error {
-                    ZooError::NotFetched { .. } => OpenError::Absent(error.to_string()),
-                    _ => OpenError::Wrong(error.to_string()),
-                })?)
-            }
+            Origin::Zoo(name) => match own(name) {
+                Some(model) => Weights::Model(Box::new(model)),
+                None => {
+                    synthetic = seedpress_zoo::info(name).is_some_and(|info| info.synthetic);
+                    let model = seedpress_zoo::load(name).map_err(|error| match error {
+                        ZooError::NotFetched { .. } => OpenError::Absent(error.to_string()),
+                        _ => OpenError::Wrong(error.to_string()),
+                    })?;
+                    Weights::Model(Box::new(model))
+                }
+            },
             Origin::File(path) => Weights::File(Checkpoint::open(path).map_err(|error| error.to_string())?),
             Origin::Synthetic { source, shape, seed } => {
                 synthetic = true;
@@ -95,6 +123,7 @@ impl Source {
             opaque: Vec::new(),
             weights,
             calibrations: OnceLock::new(),
+            following: Mutex::new(None),
         };
         let patterns = |texts: &[String]| texts.iter().map(|text| WildMatch::new(text)).collect::<Vec<_>>();
         let (include, exclude) = (patterns(&spec.include), patterns(&spec.exclude));
@@ -131,8 +160,8 @@ impl Source {
 
     fn listing(&self) -> Vec<(String, Option<String>)> {
         match &self.weights {
-            Weights::Zoo(model) => {
-                model.tensors.iter().map(|t| (t.name.clone(), Some(t.layer_type.to_owned()))).collect()
+            Weights::Model(model) => {
+                model.tensors().iter().map(|info| (info.name.clone(), Some(info.layer_type.clone()))).collect()
             }
             Weights::File(file) => file.tensors().iter().map(|info| (info.name.clone(), None)).collect(),
             Weights::One(_) => vec![("weight".to_owned(), None)],
@@ -141,7 +170,7 @@ impl Source {
 
     fn read(&self, place: usize) -> Result<Tensor, String> {
         match &self.weights {
-            Weights::Zoo(model) => Ok(model.tensors[place].tensor.clone()),
+            Weights::Model(model) => model.load(place).map_err(|error| error.to_string()),
             Weights::File(file) => match file.load(place).map_err(|error| error.to_string())? {
                 Content::Float(tensor) => Ok(tensor),
                 Content::Opaque(_) => Err(format!("`{}` holds no weights", file.tensors()[place].name)),
@@ -164,29 +193,57 @@ impl Source {
     /// # Errors
     /// Calibration data that cannot be read.
     pub fn calibration(&self, info: &TensorInfo) -> Result<Option<&InputStatistics>, String> {
-        let Weights::Zoo(model) = &self.weights else { return Ok(None) };
-        let collected = self.calibrations.get_or_init(|| match seedpress_zoo::calibration(&model.name) {
-            Err(ZooError::Unsupported { .. }) => Ok(Vec::new()),
-            other => other.map_err(|error| error.to_string()),
-        });
-        let collected = collected.as_ref().map_err(String::clone)?;
+        let Weights::Model(model) = &self.weights else { return Ok(None) };
+        let collect = || -> Result<Vec<Option<InputStatistics>>, String> {
+            if !model.can_be_calibrated().map_err(|error| error.to_string())? {
+                return Ok(Vec::new());
+            }
+            let statistics = model.statistics().map_err(|error| error.to_string())?;
+            Ok(statistics.into_iter().map(|statistics| statistics.map(|found| found.inputs().clone())).collect())
+        };
+        let collected = self.calibrations.get_or_init(collect).as_ref().map_err(String::clone)?;
         Ok(collected.get(info.place).and_then(Option::as_ref))
     }
 
-    /// What a tensor multiplies where `before` stand in place of the first tensors; `None` where [`calibration`](Self::calibration) has
-    /// nothing to say, or the model's data cannot be followed layer by layer.
+    /// Whether the model's data can be followed through its layers: without that there are no sequential rows.
     ///
     /// # Errors
     /// Calibration data that cannot be read.
-    pub fn behind(&self, info: &TensorInfo, before: &[Tensor]) -> Result<Option<Behind>, String> {
-        let Weights::Zoo(model) = &self.weights else { return Ok(None) };
-        let mut given: Vec<&Tensor> = model.tensors[..info.place].iter().map(|named| &named.tensor).collect();
-        for (info, tensor) in self.tensors.iter().zip(before) {
-            if let Some(given) = given.get_mut(info.place) {
-                *given = tensor;
-            }
+    pub fn can_be_followed(&self) -> Result<bool, String> {
+        match &self.weights {
+            Weights::Model(model) => model.can_be_calibrated().map_err(|error| error.to_string()),
+            _ => Ok(false),
         }
-        model.behind(&given).map_err(|error| error.to_string())
+    }
+
+    /// Statistics of what a tensor multiplies where `before` stand in place of the first tensors; `None` for a tensor that multiplies
+    /// nothing and where the model cannot [be followed](Self::can_be_followed).
+    ///
+    /// One walk serves a row: asked for tensor after tensor, in order, each block is run a few times, whatever is before it.
+    ///
+    /// # Errors
+    /// Calibration data that cannot be read.
+    pub fn behind(&self, info: &TensorInfo, before: &[Tensor]) -> Result<Option<Statistics>, String> {
+        let Weights::Model(model) = &self.weights else { return Ok(None) };
+        if !self.can_be_followed()? {
+            return Ok(None);
+        }
+        let said = |error: seedpress_model::ModelError| error.to_string();
+        let hashes: Vec<String> = before.iter().map(key::content).collect();
+        let mut following = self.following.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // Another row, or an earlier tensor of this one: from the start.
+        let fits = |known: &Following| hashes.starts_with(&known.taken);
+        let mut known = match following.take().filter(fits) {
+            Some(known) => known,
+            None => Following { walk: model.walk(Mode::Sequential).map_err(said)?, taken: Vec::new() },
+        };
+        for (tensor, info) in before.iter().zip(&self.tensors).skip(known.taken.len()) {
+            known.walk.compressed(info.place, tensor).map_err(said)?;
+        }
+        known.taken = hashes;
+        let found = known.walk.statistics(info.place).map_err(said)?;
+        *following = Some(known);
+        Ok(found)
     }
 
     /// The tensors without weights, as a container keeps them.
@@ -232,7 +289,7 @@ impl Source {
     /// Calibration data that cannot be read.
     pub fn has_divergence(&self) -> Result<bool, String> {
         match &self.weights {
-            Weights::Zoo(model) => model.has_divergence().map_err(|error| error.to_string()),
+            Weights::Model(model) => model.has_divergence().map_err(|error| error.to_string()),
             _ => Ok(false),
         }
     }
@@ -242,12 +299,9 @@ impl Source {
     /// # Errors
     /// Whatever the model says.
     pub fn divergence(&self, tensors: &[Tensor]) -> Result<f64, String> {
-        let Weights::Zoo(model) = &self.weights else { return Err(format!("`{}` is no model that runs", self.name)) };
-        let mut all: Vec<Tensor> = model.tensors.iter().map(|named| named.tensor.clone()).collect();
-        for (info, tensor) in self.tensors.iter().zip(tensors) {
-            all[info.place] = tensor.clone();
-        }
-        model.divergence(&all).map_err(|error| error.to_string())
+        let Weights::Model(model) = &self.weights else { return Err(format!("`{}` is no model that runs", self.name)) };
+        let given = self.tensors.iter().map(|info| info.place).zip(tensors);
+        model.divergence(given).map_err(|error| error.to_string())
     }
 
     /// Weights of all tensors.
@@ -262,7 +316,8 @@ impl Source {
 
     /// Whether there is a task to evaluate on.
     pub fn has_metric(&self) -> bool {
-        matches!(&self.weights, Weights::Zoo(model) if model.has_metric())
+        // Data that cannot be read is said when it is evaluated.
+        matches!(&self.weights, Weights::Model(model) if model.has_task().unwrap_or(true))
     }
 
     /// The task metrics with `tensors` in place of the measured ones (in their order); `None` takes the model as it is.
@@ -270,27 +325,9 @@ impl Source {
     /// # Errors
     /// Whatever the model says.
     pub fn evaluate(&self, tensors: Option<Vec<Tensor>>) -> Result<Vec<Metric>, String> {
-        let Weights::Zoo(model) = &self.weights else { return Ok(Vec::new()) };
-        let mut all: Vec<Tensor> = model.tensors.iter().map(|named| named.tensor.clone()).collect();
-        for (info, tensor) in self.tensors.iter().zip(tensors.into_iter().flatten()) {
-            all[info.place] = tensor;
-        }
-        model.evaluate(&all).map_err(|error| error.to_string())
-    }
-}
-
-/// The kind of layer a tensor of a user's checkpoint most likely belongs to, from its name and shape.
-fn guess_layer_type(name: &str, shape: &[usize]) -> &'static str {
-    let name = name.to_ascii_lowercase();
-    match shape {
-        _ if name.contains("norm") || name.contains(".bn") || name.contains("ln_") => "norm",
-        [] | [_] if name.contains("bias") => "bias",
-        [] | [_] => "other",
-        _ if name.contains("embed") || name.contains("wte") || name.contains("wpe") => "embedding",
-        _ if name.contains("lstm") || name.contains("rnn") || name.contains("gru") => "recurrent",
-        [_, _] => "linear",
-        [_, _, 1, 1] | [_, _, 1] => "conv1x1",
-        [_, _, 3, 3] => "conv3x3",
-        [_, _, ..] => "conv",
+        let Weights::Model(model) = &self.weights else { return Ok(Vec::new()) };
+        let tensors = tensors.unwrap_or_default();
+        let given = self.tensors.iter().map(|info| info.place).zip(&tensors);
+        model.evaluate(given).map_err(|error| error.to_string())
     }
 }

@@ -1,9 +1,9 @@
 //! `seedpress codecs` and `seedpress models`.
 
 use clap::{Args, Subcommand};
+use seedpress_training::{TrainOptions, train};
 use seedpress_zoo::ZooError;
 use seedpress_zoo::fetch::{self, Fetched};
-use seedpress_zoo::train::{TrainOptions, train};
 
 use crate::failure::{Failure, Outcome};
 use crate::print::{line, note};

@@ -1,6 +1,6 @@
 //! A network with its weights and its data.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use seedpress_codec::Tensor;
 
@@ -11,7 +11,7 @@ use crate::network::Network;
 use crate::outputs::Outputs;
 use crate::run::run;
 use crate::tensor::TensorInfo;
-use crate::walk::{Mode, Walk};
+use crate::walk::{Mode, Statistics, Walk};
 use crate::weights::{Replaced, Weights};
 
 /// The data of a model: read when it is first asked for.
@@ -57,8 +57,9 @@ type Once<T> = OnceLock<Result<Option<T>, String>>;
 /// A model that runs.
 pub struct Model {
     name: String,
-    network: Box<dyn Network>,
-    weights: Box<dyn Weights>,
+    tensors: Vec<TensorInfo>,
+    network: Arc<dyn Network>,
+    weights: Arc<dyn Weights>,
     data: Box<dyn DataSets>,
     calibration: Once<Box<dyn Samples>>,
     /// With the uncompressed model's answers.
@@ -84,10 +85,15 @@ impl Model {
         weights: Box<dyn Weights>,
         data: Box<dyn DataSets>,
     ) -> Self {
+        let mut tensors = network.tensors().to_vec();
+        for (tensor, info) in tensors.iter_mut().enumerate() {
+            info.dtype = weights.dtype(tensor).unwrap_or(info.dtype);
+        }
         Self {
             name: name.into(),
-            network,
-            weights,
+            tensors,
+            network: network.into(),
+            weights: weights.into(),
             data,
             calibration: OnceLock::new(),
             probe: OnceLock::new(),
@@ -102,9 +108,9 @@ impl Model {
         &self.name
     }
 
-    /// Its tensors in the order of the network.
+    /// Its tensors in the order of the network, with the types that the weights have at their source.
     pub fn tensors(&self) -> &[TensorInfo] {
-        self.network.tensors()
+        &self.tensors
     }
 
     /// Number of weights in all tensors.
@@ -142,9 +148,23 @@ impl Model {
     ///
     /// # Errors
     /// [`ModelError::Unsupported`] without such data.
-    pub fn walk(&self, mode: Mode) -> Result<Walk<'_>, ModelError> {
+    pub fn walk(&self, mode: Mode) -> Result<Walk, ModelError> {
         let samples = self.calibration()?.ok_or_else(|| self.lacks("calibration data"))?;
-        Walk::new(self.network(), self.weights(), samples, mode)
+        Walk::new(self.network.clone(), self.weights.clone(), samples, mode)
+    }
+
+    /// Statistics of every tensor's inputs in the model as it is, `None` for tensors that multiply nothing: a plain [`walk`](Self::walk)
+    /// to its end, all kept.
+    ///
+    /// # Errors
+    /// As [`walk`](Self::walk).
+    pub fn statistics(&self) -> Result<Vec<Option<Statistics>>, ModelError> {
+        let mut walk = self.walk(Mode::Plain)?;
+        let mut found = vec![None; self.tensors().len()];
+        for tensor in Walk::order(self.network()) {
+            found[tensor] = walk.statistics(tensor)?;
+        }
+        Ok(found)
     }
 
     /// Whether [`divergence`](Self::divergence) can be measured.

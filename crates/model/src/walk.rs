@@ -71,9 +71,9 @@ impl Statistics {
 }
 
 /// A walk through a network, see the [module](self).
-pub struct Walk<'a> {
-    network: &'a dyn Network,
-    weights: &'a dyn Weights,
+pub struct Walk {
+    network: Arc<dyn Network>,
+    weights: Arc<dyn Weights>,
     mode: Mode,
     /// The first and the last block that read each tensor.
     spans: Vec<Option<(usize, usize)>>,
@@ -90,14 +90,14 @@ pub struct Walk<'a> {
     tied: HashMap<usize, Statistics>,
 }
 
-impl<'a> Walk<'a> {
+impl Walk {
     /// Reads the data and stands before the first block.
     ///
     /// # Errors
     /// Data that cannot be read or does not fit.
     pub fn new(
-        network: &'a dyn Network,
-        weights: &'a dyn Weights,
+        network: Arc<dyn Network>,
+        weights: Arc<dyn Weights>,
         samples: &dyn Samples,
         mode: Mode,
     ) -> Result<Self, ModelError> {
@@ -187,19 +187,20 @@ impl<'a> Walk<'a> {
 
     /// Moves the states behind the block at work.
     fn advance(&mut self) -> Result<(), ModelError> {
-        let (network, block) = (self.network, self.block);
-        let weights = BlockWeights::load(network, block, self.weights)?;
+        let (network, block) = (self.network.clone(), self.block);
+        let own = self.weights.clone();
+        let weights = BlockWeights::load(network.as_ref(), block, own.as_ref())?;
         let mut compressed = self.compressed.take();
         let given = self.given(&weights);
         if given.is_some() && compressed.is_none() {
             compressed = Some(self.original.clone());
         }
         if let Some(states) = &mut compressed {
-            step_all(network, block, given.as_ref().unwrap_or(&weights), states)?;
+            step_all(network.as_ref(), block, given.as_ref().unwrap_or(&weights), states)?;
         }
         drop(given);
         self.compressed = compressed;
-        step_all(network, block, &weights, &mut self.original)?;
+        step_all(network.as_ref(), block, &weights, &mut self.original)?;
         self.known.clear();
         self.decoded.retain(|&tensor, _| self.spans[tensor].is_some_and(|(_, last)| last > block));
         self.block += 1;
@@ -218,10 +219,10 @@ impl<'a> Walk<'a> {
 
     /// Statistics of several tensors of the block at work in the original model.
     fn plain(&self, wanted: &[usize]) -> Result<HashMap<usize, Statistics>, ModelError> {
-        let weights = BlockWeights::load(self.network, self.block, self.weights)?;
+        let weights = BlockWeights::load(self.network.as_ref(), self.block, self.weights.as_ref())?;
         let mut sums: HashMap<usize, Accumulator> = HashMap::new();
         for states in self.original.chunks(together()) {
-            let gather = |state: &Hidden| gather(self.network, self.block, &weights, state, wanted);
+            let gather = |state: &Hidden| gather(self.network.as_ref(), self.block, &weights, state, wanted);
             for (tensor, rows) in states.par_iter().map(gather).collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
                 sums.entry(tensor).or_insert_with(|| accumulator(self.columns(tensor))).add(&rows);
             }
@@ -234,13 +235,13 @@ impl<'a> Walk<'a> {
 
     /// Statistics of a tensor of the block at work behind compressed ones.
     fn asymmetric(&self, tensor: usize) -> Result<Option<Statistics>, ModelError> {
-        let weights = BlockWeights::load(self.network, self.block, self.weights)?;
+        let weights = BlockWeights::load(self.network.as_ref(), self.block, self.weights.as_ref())?;
         let given = self.given(&weights);
         let differs = given.is_some() || self.compressed.is_some();
         let given = given.as_ref().unwrap_or(&weights);
         let behind = self.compressed.as_ref().unwrap_or(&self.original);
         let inputs = |weights: &BlockWeights<'_>, state: &Hidden| -> Result<Vec<f32>, ModelError> {
-            let found = gather(self.network, self.block, weights, state, &[tensor])?;
+            let found = gather(self.network.as_ref(), self.block, weights, state, &[tensor])?;
             Ok(found.into_iter().next().map(|(_, rows)| rows).unwrap_or_default())
         };
         if self.columns(tensor) > LARGEST_SECOND_MOMENT {
@@ -275,7 +276,7 @@ impl<'a> Walk<'a> {
     ) -> Result<Option<Statistics>, ModelError> {
         let mut sums = accumulator(self.columns(tensor));
         for states in states.chunks(together()) {
-            let gather = |state: &Hidden| gather(self.network, self.block, weights, state, &[tensor]);
+            let gather = |state: &Hidden| gather(self.network.as_ref(), self.block, weights, state, &[tensor]);
             let found = states.par_iter().map(gather).collect::<Result<Vec<_>, _>>()?;
             found.iter().flatten().for_each(|(_, rows)| sums.add(rows));
         }
@@ -305,8 +306,8 @@ impl<'a> Walk<'a> {
     /// A plain walk through the same network, without states.
     fn bare(&self) -> Self {
         Self {
-            network: self.network,
-            weights: self.weights,
+            network: self.network.clone(),
+            weights: self.weights.clone(),
             mode: Mode::Plain,
             spans: self.spans.clone(),
             block: 0,

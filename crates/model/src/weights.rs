@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use seedpress_checkpoint::Checkpoint;
-use seedpress_codec::Tensor;
+use seedpress_codec::{DType, Tensor};
 
 use crate::error::ModelError;
 use crate::network::Network;
@@ -17,6 +17,12 @@ pub trait Weights: Send + Sync {
     /// # Errors
     /// A tensor that is not there or cannot be read.
     fn load(&self, tensor: usize) -> Result<Cow<'_, Tensor>, ModelError>;
+
+    /// The type of a tensor at its source, where it is known.
+    fn dtype(&self, tensor: usize) -> Option<DType> {
+        let _ = tensor;
+        None
+    }
 
     /// Whether loading costs nothing. Where it does not, a network is run block by block over all of its data, so that every tensor is
     /// read once; where it does, a few batches at a time go through all blocks, so that few hidden states are held.
@@ -34,6 +40,10 @@ impl Weights for &[Tensor] {
         self.get(tensor).map(Cow::Borrowed).ok_or_else(|| absent(tensor))
     }
 
+    fn dtype(&self, tensor: usize) -> Option<DType> {
+        self.get(tensor).map(Tensor::dtype)
+    }
+
     fn resident(&self) -> bool {
         true
     }
@@ -42,6 +52,10 @@ impl Weights for &[Tensor] {
 impl Weights for Vec<Tensor> {
     fn load(&self, tensor: usize) -> Result<Cow<'_, Tensor>, ModelError> {
         self.get(tensor).map(Cow::Borrowed).ok_or_else(|| absent(tensor))
+    }
+
+    fn dtype(&self, tensor: usize) -> Option<DType> {
+        self.get(tensor).map(Tensor::dtype)
     }
 
     fn resident(&self) -> bool {
@@ -70,6 +84,11 @@ impl Weights for CheckpointWeights {
         fits(info, &loaded)?;
         Ok(Cow::Owned(loaded))
     }
+
+    fn dtype(&self, tensor: usize) -> Option<DType> {
+        let name = &self.infos.get(tensor)?.name;
+        self.checkpoint.tensors().iter().find(|info| info.name == *name)?.float()
+    }
 }
 
 /// Other weights with some tensors replaced.
@@ -91,6 +110,10 @@ impl Weights for Replaced<'_> {
             Some(given) => Ok(Cow::Borrowed(given)),
             None => self.base.load(tensor),
         }
+    }
+
+    fn dtype(&self, tensor: usize) -> Option<DType> {
+        self.given.get(&tensor).map(|given| given.dtype()).or_else(|| self.base.dtype(tensor))
     }
 
     fn resident(&self) -> bool {

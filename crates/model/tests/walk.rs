@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use seedpress_calibration::{Accumulator, AsymmetricAccumulator};
@@ -140,13 +141,13 @@ fn rounded(tensor: &Tensor) -> Tensor {
 
 #[test]
 fn statistics_are_those_of_running_the_whole_network_for_every_tensor() {
-    let toy = Toy::new(4);
+    let toy = Arc::new(Toy::new(4));
     let weights = toy.weights();
     let samples = toy.samples();
-    let mut plain = Walk::new(&toy, &weights, &samples, Mode::Plain).unwrap();
-    let mut sequential = Walk::new(&toy, &weights, &samples, Mode::Sequential).unwrap();
+    let walk = |mode| Walk::new(toy.clone(), Arc::new(weights.clone()), &samples, mode).unwrap();
+    let (mut plain, mut sequential) = (walk(Mode::Plain), walk(Mode::Sequential));
     let mut given = weights.clone();
-    for tensor in Walk::order(&toy) {
+    for tensor in Walk::order(toy.as_ref()) {
         let home = if tensor == 0 { toy.blocks() - 1 } else { (tensor - 1) / 4 + 1 };
         let (plain, behind) = (plain.statistics(tensor).unwrap(), sequential.statistics(tensor).unwrap());
         let Some(leader) = leader(&toy, home, tensor) else {
@@ -178,10 +179,10 @@ fn statistics_are_those_of_running_the_whole_network_for_every_tensor() {
 #[test]
 fn the_cost_grows_with_the_depth_alone() {
     let steps = |layers: usize| {
-        let toy = Toy::new(layers);
+        let toy = Arc::new(Toy::new(layers));
         let (weights, samples) = (toy.weights(), toy.samples());
-        let mut walk = Walk::new(&toy, &weights, &samples, Mode::Sequential).unwrap();
-        for tensor in Walk::order(&toy) {
+        let mut walk = Walk::new(toy.clone(), Arc::new(weights.clone()), &samples, Mode::Sequential).unwrap();
+        for tensor in Walk::order(toy.as_ref()) {
             walk.statistics(tensor).unwrap();
             walk.compressed(tensor, &rounded(&weights[tensor])).unwrap();
         }
@@ -195,16 +196,16 @@ fn the_cost_grows_with_the_depth_alone() {
 
 #[test]
 fn what_does_not_fit_or_comes_too_late_is_refused() {
-    let toy = Toy::new(2);
+    let toy = Arc::new(Toy::new(2));
     let (weights, samples) = (toy.weights(), toy.samples());
-    let mut walk = Walk::new(&toy, &weights, &samples, Mode::Sequential).unwrap();
+    let mut walk = Walk::new(toy.clone(), Arc::new(weights.clone()), &samples, Mode::Sequential).unwrap();
     walk.statistics(5).unwrap();
     assert!(matches!(walk.statistics(1), Err(ModelError::Passed(_))));
     assert!(matches!(walk.compressed(1, &weights[1]), Err(ModelError::Passed(_))));
     assert!(matches!(walk.compressed(5, &weights[0]), Err(ModelError::Weights { .. })));
     let short = &weights[..3];
-    assert!(matches!(BlockWeights::load(&toy, 2, &short), Err(ModelError::Weights { .. })));
+    assert!(matches!(BlockWeights::load(toy.as_ref(), 2, &short), Err(ModelError::Weights { .. })));
     assert!(short.load(7).is_err() && Hidden::new(vec![0.0; 5], 2, vec![2]).is_err());
-    let hidden = toy.step(0, &BlockWeights::load(&toy, 0, &weights).unwrap(), &samples[0], &mut NoTap).unwrap();
+    let hidden = toy.step(0, &BlockWeights::load(toy.as_ref(), 0, &weights).unwrap(), &samples[0], &mut NoTap).unwrap();
     assert_eq!((hidden.width, hidden.rows()), (WIDTH, 40));
 }

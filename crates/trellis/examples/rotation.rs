@@ -20,8 +20,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let calibrations = if options.contains("hessian") { seedpress_zoo::calibration(name)? } else { Vec::new() };
         for bits in rates.split(',') {
             let mut changes: Vec<(f64, String)> = Vec::new();
-            for (place, own) in model.tensors.iter().enumerate() {
-                if own.tensor.shape().len() < 2 || own.tensor.values().len() < 1 << 14 {
+            for (place, info) in model.tensors().iter().enumerate() {
+                let own = model.load(place)?;
+                if own.shape().len() < 2 || own.values().len() < 1 << 14 {
                     continue;
                 }
                 let calibration = calibrations.get(place).and_then(Option::as_ref);
@@ -29,13 +30,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 let mut outcome = [(0, 0.0); 2];
                 for (rotation, outcome) in ["none", "hadamard"].into_iter().zip(&mut outcome) {
                     let codec = registry.parse(&format!("trellis:{options}bits={bits},rotation={rotation}"))?;
-                    let bytes = codec.encode(&own.tensor.view(&own.name), &context)?.to_bytes();
+                    let bytes = codec.encode(&own.view(&info.name), &context)?.to_bytes();
                     let back = registry.decode_bytes(&bytes)?.tensor;
-                    *outcome = (bytes.len(), error(calibration, own.tensor.values(), back.values()));
+                    *outcome = (bytes.len(), error(calibration, own.values(), back.values()));
                 }
                 // Targets are met to within thousandths of a bit; what is left is put right at 6.02 dB a bit.
-                let more = (outcome[1].0 as f64 - outcome[0].0 as f64) * 8.0 / own.tensor.values().len() as f64;
-                changes.push((10.0 * (outcome[1].1 / outcome[0].1).log10() + 6.02 * more, own.name.clone()));
+                let more = (outcome[1].0 as f64 - outcome[0].0 as f64) * 8.0 / own.values().len() as f64;
+                changes.push((10.0 * (outcome[1].1 / outcome[0].1).log10() + 6.02 * more, info.name.clone()));
             }
             changes.sort_by(|a, b| a.0.total_cmp(&b.0));
             let gain = changes.iter().filter(|change| change.0 < -0.043).count();

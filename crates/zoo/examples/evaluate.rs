@@ -21,9 +21,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let model = load(&name)?;
     for bits in [8, 4, 3, 2] {
         let matrix = |tensor: &Tensor| if tensor.shape().len() > 1 { rounded(tensor, bits) } else { tensor.clone() };
-        let tensors: Vec<Tensor> = model.tensors.iter().map(|named| matrix(&named.tensor)).collect();
+        let tensors = (0..model.tensors().len()).map(|at| Ok(matrix(&model.load(at)?)));
+        let tensors = tensors.collect::<Result<Vec<Tensor>, seedpress_model::ModelError>>()?;
         let start = std::time::Instant::now();
-        let metrics = model.evaluate(&tensors)?;
+        let metrics = model.evaluate(tensors.iter().enumerate())?;
         print!("{bits} bits ({:.2} s):", start.elapsed().as_secs_f64());
         for metric in metrics {
             let [low, high] = metric.interval;

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
-use seedpress_zoo::language::{data, whole};
 use seedpress_zoo::load;
+use seedpress_zoo::sotu::{data, whole};
 
 /// A context model of order three: what followed the last three bytes, blended with what followed the last two, one and none by
 /// Witten and Bell's (1991) method C: a context in which `n` bytes were seen, `d` of them different, leaves `d / (n + d)` to the

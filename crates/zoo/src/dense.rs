@@ -1,6 +1,18 @@
 //! Matrix products over rows of plain numbers: what dense layers and convolutions over time come down to.
 
 use candle_core::{Device, Result, Tensor};
+use seedpress_model::ModelError;
+
+/// What the tensor library said, as a model says it.
+pub(crate) fn compute(error: candle_core::Error) -> ModelError {
+    ModelError::Compute(error.to_string())
+}
+
+/// Rows of patches, whose columns are ordered tap, channel, in the order of a kernel's columns: channel, tap.
+pub(crate) fn reorder_patches(rows: &[f32], channels: usize, taps: usize) -> Vec<f32> {
+    let order: Vec<usize> = (0..channels * taps).map(|column| column % taps * channels + column / taps).collect();
+    rows.chunks_exact(order.len()).flat_map(|row| order.iter().map(|&at| row[at])).collect()
+}
 
 /// A weight `[outputs, inputs]`, ready to be multiplied many times.
 pub(crate) struct Dense {

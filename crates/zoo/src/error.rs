@@ -36,21 +36,13 @@ pub enum ZooError {
         /// The model.
         name: String,
     },
-    /// The model has no task metric, no training recipe or no calibration data.
+    /// The model has no training recipe, package or text.
     #[error("model `{name}` has no {what}")]
     Unsupported {
         /// The model.
         name: String,
         /// What it lacks.
         what: &'static str,
-    },
-    /// The tensors handed to `evaluate` do not fit the model.
-    #[error("model `{name}`: {what}")]
-    TensorMismatch {
-        /// The model.
-        name: String,
-        /// What does not fit.
-        what: String,
     },
     /// An outside command failed.
     #[error("`{command}` failed: {what}")]
@@ -62,17 +54,45 @@ pub enum ZooError {
     },
     /// A checkpoint could not be read.
     #[error(transparent)]
-    Checkpoint(#[from] seedpress_checkpoint::CheckpointError),
-    /// Inputs of a layer are not what statistics can be made of.
-    #[error("input statistics: {0}")]
-    Statistics(#[from] seedpress_calibration::StatisticsError),
+    Checkpoint(Box<seedpress_checkpoint::CheckpointError>),
+    /// The model could not be run.
+    #[error(transparent)]
+    Model(Box<seedpress_model::ModelError>),
     /// A computation failed in the tensor library.
     #[error("computation failed: {0}")]
-    Compute(#[from] candle_core::Error),
+    Compute(Box<candle_core::Error>),
+}
+
+impl From<seedpress_checkpoint::CheckpointError> for ZooError {
+    fn from(error: seedpress_checkpoint::CheckpointError) -> Self {
+        Self::Checkpoint(Box::new(error))
+    }
+}
+
+impl From<candle_core::Error> for ZooError {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Compute(Box::new(error))
+    }
+}
+
+impl From<seedpress_model::ModelError> for ZooError {
+    fn from(error: seedpress_model::ModelError) -> Self {
+        Self::Model(Box::new(error))
+    }
+}
+
+impl From<ZooError> for seedpress_model::ModelError {
+    fn from(error: ZooError) -> Self {
+        match error {
+            ZooError::Model(error) => *error,
+            error => Self::Data(error.to_string()),
+        }
+    }
 }
 
 impl ZooError {
-    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+    /// What the system said of a file.
+    pub fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
         move |source| Self::Io { path, source }
     }

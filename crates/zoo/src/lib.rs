@@ -1,58 +1,49 @@
-//! Models with their real task metric: train, load, evaluate.
+//! Models with their real task metric: load, evaluate, calibrate.
 //!
 //! Weight error does not rank codecs by what a model still does. The zoo holds small models that were trained for real, the held-out
 //! data that measures them, and calibration data that never overlaps with it.
 //!
 //! ```no_run
 //! let model = seedpress_zoo::load("fashion-mlp")?;
-//! let tensors: Vec<_> = model.tensors.iter().map(|named| named.tensor.clone()).collect();
-//! for metric in model.evaluate(&tensors)? {
+//! let coarse = model.load(0)?;
+//! for metric in model.evaluate([(0, &coarse)])? {
 //!     println!("{}: {:.4} {:?}", metric.name, metric.value, metric.interval);
 //! }
-//! # Ok::<(), seedpress_zoo::ZooError>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! | module | idea |
+//! A folder a model (or a pair of models on the same data): its network, its data, its metrics.
+//!
+//! | module | holds |
 //! | --- | --- |
+//! | [`model`] | the models by name: network, weights and data put together |
 //! | [`catalogue`] | what there is: summaries, licences, metrics, hashes |
-//! | `architecture` | what a kind of model must say of itself: tensors, task, inputs; a new kind is one module and one line there |
-//! | [`assets`] | where the files are, and that they are the files we mean |
-//! | [`model`] | named tensors that can be evaluated and calibrated |
-//! | [`synthetic`] | seeded sources with the same bits on every machine |
-//! | [`classifier`], [`convolution`] | the image classifiers' forward pass |
-//! | [`fashion`] | Fashion-MNIST |
-//! | [`language`] | the language models: text, networks forward and backward, evaluation, calibration |
-//! | [`silero`] | Silero VAD's forward pass and recordings |
-//! | [`fetch`] | weights that are not committed: brought by name, checked, kept |
-//! | [`sentences`], [`crepe`], [`textgenrnn`] | what measures fetched models: sentences, tones, text |
-//! | [`train`] | how the committed weights were made |
+//! | [`fashion`] | two image classifiers, Fashion-MNIST |
+//! | [`sotu`] | two language models over bytes, State of the Union addresses |
+//! | [`silero`] | Silero VAD, recordings of speech |
+//! | `minilm`, [`crepe`], `wordllama`, [`textgenrnn`] | fetched models: sentences, tones, tokens, characters |
+//! | [`assets`], [`fetch`] | where files are and that they are the ones we mean; weights that are not committed |
+//! | [`synthetic`] | seeded distributions with the same bits on every machine |
+//! | [`sentences`], `rank` | English sentences, rank correlation |
 
-mod architecture;
 pub mod assets;
-mod behind;
-mod calibrate;
 pub mod catalogue;
-pub mod classifier;
-pub mod convolution;
 pub mod crepe;
 mod dense;
 pub mod error;
 pub mod fashion;
 pub mod fetch;
-pub mod language;
 mod minilm;
 pub mod model;
 mod rank;
 pub mod sentences;
 pub mod silero;
+pub mod sotu;
 pub mod synthetic;
 pub mod textgenrnn;
-pub mod train;
 mod wordllama;
 
-pub use behind::Behind;
 pub use catalogue::{ModelInfo, info, models};
 pub use error::ZooError;
-pub use model::{Model, NamedTensor, calibration, load};
-pub use seedpress_model::{Metric, Outputs, metric, outputs, random};
-pub use synthetic::{Source, report_shapes, synthetic};
+pub use model::{calibration, load, load_from};
+pub use synthetic::{Distribution, report_shapes, synthetic};

@@ -1,51 +1,53 @@
-//! Named tensors that can be evaluated and calibrated.
+//! The models by name: network, weights and data put together.
 
-use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::path::{Path, PathBuf};
 
+use seedpress_calibration::InputStatistics;
 use seedpress_checkpoint::Checkpoint;
-use seedpress_codec::{InputStatistics, Tensor};
+use seedpress_codec::Tensor;
+use seedpress_model::{BlockWeights, DataSets, Hidden, Model, ModelError, Network, NoData, Outputs, Tap, TensorInfo};
 
-use crate::architecture::{self, Baseline, Probe};
 use crate::assets;
-use crate::behind::{Behind, Inputs};
 use crate::catalogue::{self, ModelInfo};
+use crate::crepe::{Crepe, CrepeNetwork, Tones};
 use crate::error::ZooError;
+use crate::fashion::{Classifier, ClassifierNetwork, Fashion};
 use crate::fetch;
-use crate::metric::Metric;
-use crate::outputs::Outputs;
+use crate::minilm::{MiniLm, Sentences};
+use crate::silero::{SileroVad, Speech, fourier};
+use crate::sotu::{Language, Lstm, Text, Transformer};
 use crate::synthetic;
+use crate::textgenrnn::{MobyDick, TextGenRnn};
+use crate::wordllama::{Texts, WordLlama};
 
-/// One tensor of a model.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NamedTensor {
-    /// Its name in the checkpoint.
-    pub name: String,
-    /// Shape and values.
-    pub tensor: Tensor,
-    /// `linear`, `conv3x3`, `conv1x1`, `conv`, `embedding`, `recurrent`, `bias`, `norm` or `other`.
-    pub layer_type: &'static str,
+/// What runs a model, and what it reads.
+type Parts = (Box<dyn Network>, Box<dyn DataSets>);
+
+/// The network and the data of a model: a new model is one folder and one line here.
+fn parts(name: &str) -> Result<Option<Parts>, ZooError> {
+    let classifier = |kind| Box::new(ClassifierNetwork::new(kind));
+    Ok(Some(match name {
+        "fashion-mlp" => (classifier(Classifier::Mlp), Box::new(Fashion)),
+        "fashion-cnn" => (classifier(Classifier::Cnn), Box::new(Fashion)),
+        "sotu-transformer" => (Box::new(Transformer::default()), Box::new(Text(Language::Transformer))),
+        "sotu-lstm" => (Box::new(Lstm::default()), Box::new(Text(Language::Lstm))),
+        "silero-vad" => (Box::new(SileroVad::new(fourier()?)), Box::new(Speech)),
+        "minilm" => (Box::new(MiniLm::default()), Box::new(Sentences)),
+        "crepe-tiny" => (Box::new(CrepeNetwork::new(Crepe::Tiny)?), Box::new(Tones(Crepe::Tiny))),
+        "crepe-full" => (Box::new(CrepeNetwork::new(Crepe::Full)?), Box::new(Tones(Crepe::Full))),
+        "wordllama" => (Box::new(WordLlama::default()), Box::new(Texts)),
+        "textgenrnn" => (Box::new(TextGenRnn::default()), Box::new(MobyDick)),
+        _ => return Ok(None),
+    }))
 }
 
-/// A model: tensors in a fixed order and, where it has one, a task.
-#[derive(Debug)]
-pub struct Model {
-    /// The name it was loaded by.
-    pub name: String,
-    /// Every tensor worth measuring, in the order `evaluate` wants them.
-    pub tensors: Vec<NamedTensor>,
-    /// Held-out data with the uncompressed model's answers, made at the first evaluation.
-    baseline: OnceLock<Box<dyn Baseline>>,
-    /// What the uncompressed model achieves.
-    own: OnceLock<Vec<Metric>>,
-    /// Calibration data with the uncompressed model's answers, where its kind has any.
-    probe: OnceLock<Option<Asked>>,
-    /// The same data as inputs of each layer, where somebody follows them.
-    inputs: OnceLock<Option<Box<dyn Inputs>>>,
+/// The data of a model; `None` where nothing runs.
+///
+/// # Errors
+/// [`ZooError::UnknownModel`] for a name the catalogue lacks.
+pub fn data(name: &str) -> Result<Option<Box<dyn DataSets>>, ZooError> {
+    Ok(parts(catalogue::require(name)?.name)?.map(|(_, data)| data))
 }
-
-/// Calibration data with what the uncompressed model says of it.
-type Asked = (Box<dyn Probe>, Outputs);
 
 /// Loads a model by name.
 ///
@@ -54,15 +56,51 @@ type Asked = (Box<dyn Probe>, Outputs);
 /// [`ZooError::BadFile`] where the file is not the one the catalogue means.
 pub fn load(name: &str) -> Result<Model, ZooError> {
     let info = catalogue::require(name)?;
-    let tensors = if info.synthetic { synthetic::report_shapes() } else { read(info)? };
-    Ok(Model {
-        name: name.to_owned(),
-        tensors,
-        baseline: OnceLock::new(),
-        own: OnceLock::new(),
-        probe: OnceLock::new(),
-        inputs: OnceLock::new(),
-    })
+    if info.synthetic {
+        let (infos, tensors): (Vec<TensorInfo>, Vec<Tensor>) = synthetic::report_shapes().into_iter().unzip();
+        return Ok(Model::new(name, Box::new(Shapes(infos)), Box::new(tensors), Box::new(NoData)));
+    }
+    let path = weight_file(info.name);
+    if fetch::package(info.name).is_some_and(|package| !fetch::is_here(package)) {
+        return Err(ZooError::NotFetched { name: info.name.to_owned() });
+    }
+    // Weights that anybody can train anew may differ from the committed ones; weights of others may not.
+    if !info.trainable && assets::sha256(&assets::read(&path)?) != info.sha256 {
+        return Err(ZooError::bad_file(&path, "not the expected file (SHA-256 differs)"));
+    }
+    load_from(name, &path)
+}
+
+/// Loads a model with the weights of another file.
+///
+/// # Errors
+/// [`ZooError::UnknownModel`] for a name the catalogue lacks or a model without a network, [`ZooError::BadFile`] where the file's tensors
+/// are not the network's.
+pub fn load_from(name: &str, path: &Path) -> Result<Model, ZooError> {
+    let info: &ModelInfo = catalogue::require(name)?;
+    let Some((network, data)) = parts(info.name)? else {
+        return Err(ZooError::Unsupported { name: name.to_owned(), what: "network" });
+    };
+    let checkpoint = Checkpoint::open(path)?;
+    let read = |info: &TensorInfo| -> Result<Tensor, ZooError> {
+        let tensor = checkpoint.load_float(&info.name)?;
+        if info.shape != tensor.shape() {
+            return Err(ZooError::bad_file(path, format!("{} has shape {:?}", info.name, tensor.shape())));
+        }
+        Ok(tensor)
+    };
+    let tensors = network.tensors().iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    Ok(Model::new(name, network, Box::new(tensors), data))
+}
+
+/// Statistics of every tensor's inputs as encoders take them, in the order of the model's tensors; `None` for tensors that multiply
+/// nothing. The calibration data is disjoint from what evaluates.
+///
+/// # Errors
+/// [`ModelError::Unsupported`] for models without calibration data, and whatever [`load`] returns.
+pub fn calibration(name: &str) -> Result<Vec<Option<InputStatistics>>, ZooError> {
+    let found = load(name)?.statistics()?;
+    Ok(found.into_iter().map(|statistics| statistics.map(|found| found.inputs().clone())).collect())
 }
 
 /// The file that holds a model's weights.
@@ -73,165 +111,27 @@ pub(crate) fn weight_file(name: &str) -> PathBuf {
     }
 }
 
-fn read(info: &ModelInfo) -> Result<Vec<NamedTensor>, ZooError> {
-    let path = weight_file(info.name);
-    if fetch::package(info.name).is_some_and(|package| !fetch::is_here(package)) {
-        return Err(ZooError::NotFetched { name: info.name.to_owned() });
-    }
-    // Weights that anybody can train anew may differ from the committed ones; weights of others may not.
-    if !info.trainable && assets::sha256(&assets::read(&path)?) != info.sha256 {
-        return Err(ZooError::bad_file(&path, "not the expected file (SHA-256 differs)"));
-    }
-    let checkpoint = Checkpoint::open(&path)?;
-    let slots = architecture::of(info.name).map(|architecture| architecture.slots()).unwrap_or_default();
-    let named = |slot: architecture::Slot| -> Result<NamedTensor, ZooError> {
-        let tensor = checkpoint.load_float(&slot.name)?;
-        if slot.shape.is_some_and(|shape| shape != tensor.shape()) {
-            return Err(ZooError::bad_file(&path, format!("{} has shape {:?}", slot.name, tensor.shape())));
-        }
-        Ok(NamedTensor { name: slot.name, tensor, layer_type: slot.layer_type })
-    };
-    slots.into_iter().map(named).collect()
-}
+/// Tensors that nothing runs.
+struct Shapes(Vec<TensorInfo>);
 
-/// Input statistics of each tensor of the model, in the order of [`Model::tensors`]; `None` for tensors that multiply no inputs.
-/// The calibration data is disjoint from what `evaluate` uses.
-///
-/// # Errors
-/// [`ZooError::Unsupported`] for models without calibration data, and whatever [`load`] returns.
-pub fn calibration(name: &str) -> Result<Vec<Option<InputStatistics>>, ZooError> {
-    load(name)?.calibrate()
-}
-
-impl Model {
-    /// Whether [`evaluate`](Self::evaluate) has anything to measure.
-    pub fn has_metric(&self) -> bool {
-        catalogue::info(&self.name).is_some_and(|info| !info.metrics.is_empty())
+impl Network for Shapes {
+    fn tensors(&self) -> &[TensorInfo] {
+        &self.0
     }
 
-    /// Number of weights in all tensors.
-    pub fn weights(&self) -> u64 {
-        self.tensors.iter().map(|named| named.tensor.values().len() as u64).sum()
+    fn blocks(&self) -> usize {
+        0
     }
 
-    /// See [`calibration`].
-    ///
-    /// # Errors
-    /// [`ZooError::Unsupported`] for models without calibration data.
-    pub fn calibrate(&self) -> Result<Vec<Option<InputStatistics>>, ZooError> {
-        match architecture::of(&self.name) {
-            Some(architecture) => architecture.calibrate(&self.own_tensors()),
-            None => Err(ZooError::Unsupported { name: self.name.clone(), what: "calibration data" }),
-        }
+    fn block_tensors(&self, _: usize) -> Vec<usize> {
+        Vec::new()
     }
 
-    /// Statistics of what the next tensor multiplies where `before` stand in place of the model's first tensors; `None` for a tensor that
-    /// multiplies nothing, and for models whose calibration data nobody follows layer by layer.
-    ///
-    /// # Errors
-    /// [`ZooError::TensorMismatch`] where the tensors do not fit, and calibration data that cannot be read.
-    pub fn behind(&self, before: &[&Tensor]) -> Result<Option<Behind>, ZooError> {
-        let own = self.own_tensors();
-        let slot = before.len();
-        if slot >= own.len() || before.iter().zip(&own).any(|(given, own)| given.shape() != own.shape()) {
-            return Err(self.mismatch(format!("{slot} tensors given that are not its first")));
-        }
-        if self.inputs.get().is_none() {
-            let architecture = architecture::of(&self.name);
-            let inputs = architecture.map(|architecture| architecture.inputs()).transpose()?.flatten();
-            self.inputs.get_or_init(|| inputs);
-        }
-        let Some(Some(inputs)) = self.inputs.get() else { return Ok(None) };
-        let given: Vec<&Tensor> = before.iter().chain(&own[slot..]).copied().collect();
-        Behind::collect(inputs.as_ref(), &own, &given, slot)
+    fn step(&self, _: usize, _: &BlockWeights<'_>, _: &Hidden, _: &mut dyn Tap) -> Result<Hidden, ModelError> {
+        Err(ModelError::Compute("random tensors are no network".to_owned()))
     }
 
-    /// Runs the model with `tensors` in place of its own (the same number, order and shapes) on held-out data. The first metric is
-    /// the task's; the others compare with the uncompressed model's answers.
-    ///
-    /// # Errors
-    /// [`ZooError::TensorMismatch`] where the tensors do not fit, [`ZooError::Unsupported`] for a model without task.
-    pub fn evaluate(&self, tensors: &[Tensor]) -> Result<Vec<Metric>, ZooError> {
-        self.check(tensors)?;
-        let baseline = self.baseline()?;
-        let given: Vec<&Tensor> = tensors.iter().collect();
-        let own = self.own_tensors();
-        if own != given {
-            return baseline.evaluate(&given);
-        }
-        // Equal weights give equal answers: lossless rows cost nothing.
-        if let Some(metrics) = self.own.get() {
-            return Ok(metrics.clone());
-        }
-        let metrics = baseline.evaluate(&own)?;
-        Ok(self.own.get_or_init(|| metrics).clone())
-    }
-
-    /// Whether [`divergence`](Self::divergence) can be measured.
-    ///
-    /// # Errors
-    /// Calibration data that cannot be read.
-    pub fn has_divergence(&self) -> Result<bool, ZooError> {
-        Ok(self.probe()?.is_some())
-    }
-
-    /// How far the model's answers move with `tensors` in place of its own: the mean of [`Outputs::divergences`] over calibration data,
-    /// never over what `evaluate` uses. For decisions that must not be tuned on held-out data.
-    ///
-    /// # Errors
-    /// [`ZooError::TensorMismatch`] where the tensors do not fit, [`ZooError::Unsupported`] for a model whose answers nobody described.
-    pub fn divergence(&self, tensors: &[Tensor]) -> Result<f64, ZooError> {
-        self.check(tensors)?;
-        let (probe, own) = self
-            .probe()?
-            .as_ref()
-            .ok_or_else(|| ZooError::Unsupported { name: self.name.clone(), what: "answers on calibration data" })?;
-        Ok(own.divergence(&probe.outputs(&tensors.iter().collect::<Vec<_>>())?))
-    }
-
-    fn probe(&self) -> Result<&Option<Asked>, ZooError> {
-        if let Some(probe) = self.probe.get() {
-            return Ok(probe);
-        }
-        let probe = match architecture::of(&self.name).map(|architecture| architecture.probe()).transpose()?.flatten() {
-            Some(probe) => {
-                let own = probe.outputs(&self.own_tensors())?;
-                Some((probe, own))
-            }
-            None => None,
-        };
-        Ok(self.probe.get_or_init(|| probe))
-    }
-
-    /// Whether these tensors can stand in place of the model's own.
-    fn check(&self, tensors: &[Tensor]) -> Result<(), ZooError> {
-        if tensors.len() != self.tensors.len() {
-            return Err(self.mismatch(format!("{} tensors given, {} needed", tensors.len(), self.tensors.len())));
-        }
-        for (own, given) in self.tensors.iter().zip(tensors) {
-            if own.tensor.shape() != given.shape() {
-                let shapes = format!("{} has shape {:?}, not {:?}", own.name, own.tensor.shape(), given.shape());
-                return Err(self.mismatch(shapes));
-            }
-        }
-        Ok(())
-    }
-
-    fn own_tensors(&self) -> Vec<&Tensor> {
-        self.tensors.iter().map(|named| &named.tensor).collect()
-    }
-
-    fn baseline(&self) -> Result<&dyn Baseline, ZooError> {
-        if let Some(baseline) = self.baseline.get() {
-            return Ok(baseline.as_ref());
-        }
-        let architecture = architecture::of(&self.name)
-            .ok_or_else(|| ZooError::Unsupported { name: self.name.clone(), what: "metric" })?;
-        let baseline = architecture.baseline(&self.own_tensors())?;
-        Ok(self.baseline.get_or_init(|| baseline).as_ref())
-    }
-
-    fn mismatch(&self, what: String) -> ZooError {
-        ZooError::TensorMismatch { name: self.name.clone(), what }
+    fn finish(&self, _: Hidden) -> Result<Outputs, ModelError> {
+        Err(ModelError::Compute("random tensors are no network".to_owned()))
     }
 }

@@ -1,6 +1,6 @@
 //! Rank correlation (Spearman 1904) with its uncertainty.
 
-use crate::metric::Metric;
+use seedpress_model::Metric;
 
 /// Ranks from 0, ties sharing the mean of theirs. What is no number ranks lowest.
 pub(crate) fn ranks(values: &[f64]) -> Vec<f64> {

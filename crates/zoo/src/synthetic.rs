@@ -1,13 +1,12 @@
 //! Random tensors, named as such everywhere: a yardstick with known theory, no substitute for trained weights.
 
 use seedpress_codec::{DType, Tensor};
-
-use crate::model::NamedTensor;
-use crate::random::{Random, ln};
+use seedpress_model::TensorInfo;
+use seedpress_model::random::{Random, ln};
 
 /// A distribution of independent values with mean 0 and variance 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Source {
+pub enum Distribution {
     /// Normal.
     Gaussian,
     /// Double exponential: kurtosis 6.
@@ -16,7 +15,7 @@ pub enum Source {
     StudentT,
 }
 
-impl Source {
+impl Distribution {
     /// The name configurations use.
     pub fn name(self) -> &'static str {
         match self {
@@ -26,7 +25,7 @@ impl Source {
         }
     }
 
-    /// The source of this name.
+    /// The distribution of this name.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Gaussian, Self::Laplace, Self::StudentT].into_iter().find(|source| source.name() == name)
     }
@@ -53,7 +52,7 @@ impl Source {
 ///
 /// # Panics
 /// Where the shape holds more values than memory.
-pub fn synthetic(source: Source, shape: &[usize], seed: u64) -> Tensor {
+pub fn synthetic(source: Distribution, shape: &[usize], seed: u64) -> Tensor {
     let mut random = Random::new(seed);
     let count = shape.iter().product();
     let values = (0..count).map(|_| source.draw(&mut random) as f32).collect();
@@ -61,7 +60,7 @@ pub fn synthetic(source: Source, shape: &[usize], seed: u64) -> Tensor {
 }
 
 /// The seed report's six layer shapes with Gaussian values of unit variance.
-pub fn report_shapes() -> Vec<NamedTensor> {
+pub fn report_shapes() -> Vec<(TensorInfo, Tensor)> {
     let layers: [(&str, &[usize], &'static str); 6] = [
         ("linear_small", &[64, 128], "linear"),
         ("linear_medium", &[256, 512], "linear"),
@@ -70,12 +69,8 @@ pub fn report_shapes() -> Vec<NamedTensor> {
         ("conv_1x1", &[128, 256, 1, 1], "conv1x1"),
         ("embedding", &[1000, 256], "embedding"),
     ];
-    (0u64..)
-        .zip(layers)
-        .map(|(seed, (name, shape, layer_type))| NamedTensor {
-            name: name.to_owned(),
-            tensor: synthetic(Source::Gaussian, shape, seed),
-            layer_type,
-        })
-        .collect()
+    let tensor = |(seed, (name, shape, layer_type))| {
+        (TensorInfo::new(name, shape, layer_type), synthetic(Distribution::Gaussian, shape, seed))
+    };
+    (0u64..).zip(layers).map(tensor).collect()
 }

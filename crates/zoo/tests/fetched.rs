@@ -5,7 +5,8 @@
 use std::collections::HashSet;
 
 use seedpress_codec::{DType, Tensor};
-use seedpress_zoo::{Model, ZooError, fetch, info, load, sentences, textgenrnn};
+use seedpress_model::Model;
+use seedpress_zoo::{ZooError, fetch, info, load, sentences, textgenrnn};
 
 fn here(name: &str) -> Option<Model> {
     match load(name) {
@@ -23,7 +24,7 @@ fn mapped(model: &Model, change: impl Fn(f32) -> f32) -> Vec<Tensor> {
         let values = tensor.values().iter().map(|&value| change(value)).collect();
         Tensor::new(tensor.shape().to_vec(), values, DType::F32).expect("the same shape")
     };
-    model.tensors.iter().map(|named| changed(&named.tensor)).collect()
+    (0..model.tensors().len()).map(|tensor| changed(&model.load(tensor).unwrap())).collect()
 }
 
 #[test]
@@ -39,13 +40,13 @@ fn fetched_models_are_what_the_catalogue_says_and_their_metrics_tell_good_weight
     for (name, original, broken) in bounds {
         let Some(model) = here(name) else { continue };
         let info = info(name).unwrap();
-        assert_eq!(model.weights(), info.weights, "{name}");
-        let own = model.evaluate(&mapped(&model, |value| value)).unwrap();
+        assert_eq!(model.weight_count(), info.weights, "{name}");
+        let own = model.evaluate(mapped(&model, |value| value).iter().enumerate()).unwrap();
         assert_eq!(own.iter().map(|metric| metric.name).collect::<Vec<_>>(), info.metrics, "{name}");
-        let narrow = model.evaluate(&mapped(&model, |value| DType::BF16.round(value))).unwrap();
-        let zeros = model.evaluate(&mapped(&model, |_| 0.0)).unwrap();
+        let narrow = model.evaluate(mapped(&model, |value| DType::BF16.round(value)).iter().enumerate()).unwrap();
+        let zeros = model.evaluate(mapped(&model, |_| 0.0).iter().enumerate()).unwrap();
         let moved = [DType::BF16, DType::F16]
-            .map(|dtype| model.divergence(&mapped(&model, |value| dtype.round(value))).unwrap());
+            .map(|dtype| model.divergence(mapped(&model, |value| dtype.round(value)).iter().enumerate()).unwrap());
         assert!(moved[1] <= moved[0] && moved[0] < 0.05, "{name}: {moved:?}");
         println!("{name}: {own:?}\nbf16 {narrow:?}\nzeros {zeros:?}");
         for (place, own) in own.iter().enumerate() {
@@ -66,22 +67,13 @@ fn fetched_models_are_what_the_catalogue_says_and_their_metrics_tell_good_weight
 fn calibration_fits_the_weights() {
     for name in ["minilm", "crepe-tiny", "textgenrnn"] {
         let Some(model) = here(name) else { continue };
-        for (named, calibration) in model.tensors.iter().zip(model.calibrate().unwrap()) {
-            let expected = matches!(named.layer_type, "linear" | "conv" | "recurrent");
-            assert_eq!(calibration.is_some(), expected, "{name}: {}", named.name);
-            let Some(calibration) = calibration else { continue };
-            let columns = calibration.columns();
-            assert_eq!(columns, named.tensor.view("").columns(), "{name}: {}", named.name);
-            assert_eq!(calibration.second_moment().is_some(), columns <= 16_384, "{name}: {}", named.name);
-            assert!(calibration.samples() >= 96);
-            for (index, (square, magnitude)) in
-                calibration.mean_square().iter().zip(calibration.mean_abs().unwrap()).enumerate()
-            {
-                // Jensen: (E|x|)^2 <= E x^2.
-                assert!(magnitude.powi(2) <= square * 1.001, "{name}: {} {index}", named.name);
-                let diagonal = calibration.second_moment().map(|hessian| hessian[index * columns + index]);
-                assert!(diagonal.is_none_or(|diagonal| diagonal == *square));
-            }
+        for (info, statistics) in model.tensors().iter().zip(model.statistics().unwrap()) {
+            let expected = matches!(info.layer_type.as_str(), "linear" | "conv" | "recurrent");
+            assert_eq!(statistics.is_some(), expected, "{name}: {}", info.name);
+            let Some(statistics) = statistics else { continue };
+            let inputs = statistics.inputs();
+            assert_eq!(inputs.columns(), info.columns(), "{name}: {}", info.name);
+            assert!(inputs.samples() >= 96 && inputs.second_moment().is_some());
         }
     }
 }

@@ -5,8 +5,9 @@
 use std::collections::HashSet;
 
 use seedpress_codec::{DType, Tensor};
-use seedpress_zoo::language::data::{self, Part};
-use seedpress_zoo::{Model, assets, load};
+use seedpress_model::Model;
+use seedpress_zoo::sotu::data::{self, Part};
+use seedpress_zoo::{assets, load};
 
 const MODELS: [&str; 2] = ["sotu-transformer", "sotu-lstm"];
 
@@ -15,11 +16,11 @@ fn mapped(model: &Model, change: impl Fn(f32) -> f32) -> Vec<Tensor> {
         let values = tensor.values().iter().map(|&value| change(value)).collect();
         Tensor::new(tensor.shape().to_vec(), values, DType::F32).unwrap()
     };
-    model.tensors.iter().map(|named| changed(&named.tensor)).collect()
+    own(model).iter().map(changed).collect()
 }
 
 fn own(model: &Model) -> Vec<Tensor> {
-    model.tensors.iter().map(|named| named.tensor.clone()).collect()
+    (0..model.tensors().len()).map(|tensor| model.load(tensor).unwrap()).collect()
 }
 
 #[test]
@@ -55,7 +56,7 @@ fn no_address_serves_two_ends() {
 fn figures_tell_good_weights_from_bad() {
     for name in MODELS {
         let model = load(name).unwrap();
-        let metrics = model.evaluate(&own(&model)).unwrap();
+        let metrics = model.evaluate([]).unwrap();
         let names: Vec<&str> = metrics.iter().map(|metric| metric.name).collect();
         assert_eq!(names, ["bits per byte", "KL divergence", "KL 99th percentile", "top-1 agreement"]);
         let [bits, divergence, tail, agreement] = &metrics[..] else { panic!("four metrics") };
@@ -65,17 +66,17 @@ fn figures_tell_good_weights_from_bad() {
         assert!(bits.samples > 18_000 && !bits.higher_is_better && agreement.higher_is_better);
 
         // Half the mantissa changes next to nothing.
-        let narrow = model.evaluate(&mapped(&model, |value| DType::BF16.round(value))).unwrap();
+        let narrow = model.evaluate(mapped(&model, |value| DType::BF16.round(value)).iter().enumerate()).unwrap();
         assert!((narrow[0].value - bits.value).abs() < 0.01, "{name}: {narrow:?}");
         assert!(narrow[1].value < 0.01 && narrow[3].value > 0.97, "{name}: {narrow:?}");
         assert!(narrow[1].value > 0.0 && narrow[2].value > narrow[1].value, "{name}: {narrow:?}");
 
         // Without weights every byte is as likely as any other.
-        let empty = model.evaluate(&mapped(&model, |_| 0.0)).unwrap();
+        let empty = model.evaluate(mapped(&model, |_| 0.0).iter().enumerate()).unwrap();
         assert!((empty[0].value - 8.0).abs() < 1e-5 && empty[3].value < 0.3, "{name}: {empty:?}");
 
         // Broken weights make broken figures, not a panic.
-        let broken = model.evaluate(&mapped(&model, |_| f32::NAN)).unwrap();
+        let broken = model.evaluate(mapped(&model, |_| f32::NAN).iter().enumerate()).unwrap();
         assert!(broken[0].value.is_nan() && broken[2].value.is_nan(), "{name}: {broken:?}");
     }
 }
@@ -84,24 +85,15 @@ fn figures_tell_good_weights_from_bad() {
 fn calibration_fits_the_weights() {
     for name in MODELS {
         let model = load(name).unwrap();
-        for (named, calibration) in model.tensors.iter().zip(model.calibrate().unwrap()) {
-            let multiplies = ["linear", "recurrent"].contains(&named.layer_type);
-            assert_eq!(calibration.is_some(), multiplies, "{}", named.name);
-            let Some(calibration) = calibration else { continue };
-            let columns = calibration.columns();
-            assert_eq!(columns, named.tensor.shape()[1], "{}", named.name);
-            assert_eq!(calibration.samples(), 128 * 256);
-            let hessian = calibration.second_moment().unwrap();
-            for i in 0..columns {
-                assert_eq!(hessian[i * columns + i], calibration.mean_square()[i]);
-                assert_eq!(hessian[i * columns], hessian[i]);
-                // Jensen: (E|x|)^2 <= E x^2.
-                assert!(
-                    calibration.mean_abs().unwrap()[i].powi(2) <= calibration.mean_square()[i] * 1.001,
-                    "{}",
-                    named.name
-                );
-            }
+        for (info, statistics) in model.tensors().iter().zip(model.statistics().unwrap()) {
+            let multiplies = ["linear", "recurrent"].contains(&info.layer_type.as_str());
+            assert_eq!(statistics.is_some(), multiplies, "{}", info.name);
+            let Some(statistics) = statistics else { continue };
+            let inputs = statistics.inputs();
+            assert_eq!((inputs.columns(), inputs.samples()), (info.shape[1], 128 * 256), "{}", info.name);
+            // Jensen: (E|x|)^2 <= E x^2.
+            let pairs = inputs.mean_square().iter().zip(inputs.mean_abs().unwrap());
+            assert!(pairs.clone().all(|(square, magnitude)| magnitude.powi(2) <= square * 1.001), "{}", info.name);
         }
     }
 }
@@ -109,6 +101,6 @@ fn calibration_fits_the_weights() {
 #[test]
 fn the_recurrent_network_is_stored_in_half_precision() {
     for (name, dtype) in MODELS.into_iter().zip([DType::F32, DType::F16]) {
-        assert!(load(name).unwrap().tensors.iter().all(|named| named.tensor.dtype() == dtype), "{name}");
+        assert!(load(name).unwrap().tensors().iter().all(|info| info.dtype == dtype), "{name}");
     }
 }

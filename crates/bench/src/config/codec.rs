@@ -14,7 +14,7 @@ pub struct CodecRow {
     /// The configured codec.
     pub codec: AnyCodec,
     /// Whether each layer is compressed behind those before it, and to repair what they did wrong: see
-    /// [`Behind`](seedpress_zoo::Behind).
+    /// [`Walk`](seedpress_model::Walk).
     pub sequential: bool,
     /// Its name in the config, where it was given one.
     pub label: Option<String>,

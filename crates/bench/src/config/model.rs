@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use seedpress_zoo::Source;
+use seedpress_zoo::Distribution;
 use serde::Deserialize;
 use toml::Spanned;
 use toml::de::DeTable;
@@ -21,7 +21,7 @@ pub enum Origin {
     /// Seeded random numbers.
     Synthetic {
         /// The distribution.
-        source: Source,
+        source: Distribution,
         /// Dimensions, outermost first.
         shape: Vec<usize>,
         /// The generator's seed.
@@ -139,8 +139,9 @@ pub(super) fn read(
             return;
         }
         for word in sources.into_vec() {
-            let Some(source) = Source::from_name(&word) else {
-                let legal = [Source::Gaussian, Source::Laplace, Source::StudentT].map(Source::name);
+            let Some(source) = Distribution::from_name(&word) else {
+                let legal =
+                    [Distribution::Gaussian, Distribution::Laplace, Distribution::StudentT].map(Distribution::name);
                 let hint = did_you_mean(&word, legal);
                 let legal = legal.join(", ");
                 problems.add(

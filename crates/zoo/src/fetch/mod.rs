@@ -9,6 +9,7 @@ mod convert;
 mod package;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::assets;
 use crate::catalogue;
@@ -112,6 +113,16 @@ fn expect(archive: &Path, what: &str, bytes: &[u8], sha256: &str) -> Result<(), 
         ));
     }
     Ok(())
+}
+
+/// Runs an outside command.
+pub(crate) fn command(command: &mut Command) -> Result<(), ZooError> {
+    let failed = |what: String, command: &Command| ZooError::Command { command: format!("{command:?}"), what };
+    match command.output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned(), command)),
+        Err(error) => Err(failed(error.to_string(), command)),
+    }
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), ZooError> {

@@ -1,14 +1,11 @@
 //! What a language model achieves on held-out addresses, and how far it is from the uncompressed one.
 
 use rayon::prelude::*;
-use seedpress_codec::Tensor;
+use seedpress_model::{DataSets, Evaluation, Hidden, Metric, Model, ModelError, Outputs, Samples, Scorer, run};
 
 use super::kernel::sum;
 use super::{Language, VOCABULARY, data};
-use crate::architecture::{Baseline, Probe};
 use crate::error::ZooError;
-use crate::metric::Metric;
-use crate::outputs::Outputs;
 
 /// A stretch of text that is read without what comes before it.
 #[derive(Debug, Clone)]
@@ -21,34 +18,68 @@ struct Window {
     skip: usize,
 }
 
-/// Base-2 logarithms of the probabilities of every next byte that counts, `[window][place * VOCABULARY + byte]`.
-type Logarithms = Vec<Vec<f32>>;
+/// Windows of equal length, some together in a batch.
+#[derive(Debug)]
+struct Windows {
+    windows: Vec<Window>,
+    together: usize,
+}
 
-/// Bytes read together: enough rows for efficient products, few enough to share among processors. A step of the recurrent network has
-/// one row a window, so it wants more windows.
-fn together(language: Language) -> usize {
-    match language {
-        Language::Transformer => 3072,
-        Language::Lstm => 12_288,
+impl Windows {
+    /// Enough rows for efficient products, few enough to share among processors. A step of the recurrent network has one row a window,
+    /// so it wants more windows.
+    fn new(language: Language, windows: Vec<Window>) -> Self {
+        let bytes = match language {
+            Language::Transformer => 3072,
+            Language::Lstm => 12_288,
+        };
+        let length = windows.first().map_or(1, |window| window.bytes.len() - 1);
+        Self { windows, together: bytes / length }
+    }
+
+    fn of(&self, batch: usize) -> &[Window] {
+        self.windows.chunks(self.together).nth(batch).unwrap_or_default()
     }
 }
 
-/// Scores of every next byte that counts, `[window][place * VOCABULARY + byte]`.
-fn scores(language: Language, weights: &[&[f32]], windows: &[Window]) -> Vec<Vec<f32>> {
-    let length = windows[0].bytes.len() - 1;
-    let groups = windows.par_chunks(together(language) / length).map(|group| {
-        let bytes: Vec<u8> = group.iter().flat_map(|window| &window.bytes[..length]).copied().collect();
-        let scores = language.scores(weights, &bytes, group.len(), &mut |_, _| ());
-        let counted = |(window, scores): (&Window, &[f32])| scores[window.skip * VOCABULARY..].to_vec();
-        group.iter().zip(scores.chunks_exact(length * VOCABULARY)).map(counted).collect::<Vec<_>>()
-    });
-    groups.collect::<Vec<_>>().into_iter().flatten().collect()
+impl Samples for Windows {
+    fn batches(&self) -> usize {
+        self.windows.len().div_ceil(self.together)
+    }
+
+    fn batch(&self, index: usize) -> Result<Hidden, ModelError> {
+        Ok(super::bytes(self.of(index).iter().map(|window| &window.bytes[..window.bytes.len() - 1])))
+    }
+
+    fn counted(&self, index: usize, outputs: Outputs) -> Outputs {
+        let Outputs::Logits { width, values } = outputs else { return outputs };
+        let windows = self.of(index);
+        let rows = windows.iter().zip(values.chunks_exact(values.len() / windows.len().max(1)));
+        let values = rows.flat_map(|(window, scores)| &scores[window.skip * width..]).copied().collect();
+        Outputs::Logits { width, values }
+    }
 }
 
-fn read(language: Language, weights: &[&[f32]], windows: &[Window]) -> Logarithms {
-    let mut rows = scores(language, weights, windows);
-    rows.par_iter_mut().for_each(|rows| rows.chunks_exact_mut(VOCABULARY).for_each(to_logarithms));
-    rows
+/// Base-2 logarithms of the probabilities of every next byte that counts, `[window][place * VOCABULARY + byte]`.
+fn logarithms(windows: &[Window], outputs: &Outputs) -> Result<Vec<Vec<f32>>, ModelError> {
+    let Outputs::Logits { values, .. } = outputs else {
+        return Err(ModelError::Shape("a language model answers with scores".to_owned()));
+    };
+    let mut rest = values.as_slice();
+    let parts: Vec<&[f32]> = windows
+        .iter()
+        .map(|window| {
+            let (part, others) = rest.split_at((window.bytes.len() - 1 - window.skip) * VOCABULARY);
+            rest = others;
+            part
+        })
+        .collect();
+    let read = |scores: &&[f32]| {
+        let mut rows = scores.to_vec();
+        rows.chunks_exact_mut(VOCABULARY).for_each(to_logarithms);
+        rows
+    };
+    Ok(parts.par_iter().map(read).collect())
 }
 
 /// Scores to base-2 logarithms of their softmax.
@@ -102,10 +133,6 @@ fn cover(addresses: &[Vec<u8>], length: usize, skip: usize) -> Vec<Window> {
     windows
 }
 
-fn weights<'a>(tensors: &[&'a Tensor]) -> Vec<&'a [f32]> {
-    tensors.iter().map(|tensor| tensor.values()).collect()
-}
-
 /// Sums of the windows' values by address.
 fn by_address(windows: &[Window], values: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut sums = vec![0.0; windows.iter().map(|window| window.address + 1).max().unwrap_or(0)];
@@ -119,61 +146,99 @@ fn counts(windows: &[Window]) -> Vec<f64> {
 
 /// Bits per byte on every byte of every held-out address, the figure of the model cards. The transformer reads with at least half its
 /// longest window before each byte, the recurrent network with at least 128 bytes; less at the start of an address.
-pub(super) fn whole(language: Language, tensors: &[&Tensor], addresses: &[Vec<u8>]) -> Metric {
+pub(super) fn whole(language: Language, model: &Model, addresses: &[Vec<u8>]) -> Result<Metric, ZooError> {
     let (length, skip) = match language {
         Language::Transformer => (super::transformer::CONTEXT, super::transformer::CONTEXT / 2),
         Language::Lstm => (1024, 128),
     };
-    let windows = cover(addresses, length, skip);
-    let weights = weights(tensors);
-    // A few at a time, for the logarithms take a kilobyte each.
-    let sums: Vec<f64> = windows
-        .chunks(192)
-        .flat_map(|windows| {
-            let logarithms = read(language, &weights, windows);
-            windows.iter().zip(&logarithms).map(|(window, rows)| bits(window, rows).sum()).collect::<Vec<f64>>()
-        })
-        .collect();
-    let counts = counts(&windows);
-    let samples = counts.iter().sum::<f64>() as u64;
-    Metric::ratio("bits per byte", false, &by_address(&windows, sums.into_iter()), &counts, samples)
+    let samples = Windows::new(language, cover(addresses, length, skip));
+    let mut sums = Vec::new();
+    run(model.network(), model.weights(), &samples, &mut |batch, outputs| {
+        let windows = samples.of(batch);
+        let rows = logarithms(windows, &outputs)?;
+        sums.extend(windows.iter().zip(&rows).map(|(window, rows)| bits(window, rows).sum::<f64>()));
+        Ok(())
+    })?;
+    let counts = counts(&samples.windows);
+    let count = counts.iter().sum::<f64>() as u64;
+    Ok(Metric::ratio("bits per byte", false, &by_address(&samples.windows, sums.into_iter()), &counts, count))
 }
 
-/// Windows of the held-out addresses with the uncompressed model's predictions.
-pub(super) struct HeldOutText {
-    language: Language,
-    windows: Vec<Window>,
-    own: Logarithms,
-}
+/// The addresses as data of a language model.
+#[derive(Debug)]
+pub(crate) struct Text(pub(crate) Language);
 
-impl std::fmt::Debug for HeldOutText {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "HeldOutText({:?}, {} windows)", self.language, self.windows.len())
+/// Windows spread over the calibration text as statistics take them, the bytes of each, and windows a batch.
+const CALIBRATION_WINDOWS: usize = 128;
+const CALIBRATION_LENGTH: usize = 256;
+const CALIBRATION_BATCH: usize = 16;
+
+impl DataSets for Text {
+    fn calibration(&self) -> Result<Option<Box<dyn Samples>>, ModelError> {
+        let text = data::calibration()?.concat();
+        let step = text.len() - CALIBRATION_LENGTH;
+        let starts: Vec<usize> =
+            (0..CALIBRATION_WINDOWS).map(|index| index * step / (CALIBRATION_WINDOWS - 1)).collect();
+        let window = |&start: &usize| &text[start..start + CALIBRATION_LENGTH];
+        let batches: Vec<Hidden> =
+            starts.chunks(CALIBRATION_BATCH).map(|starts| super::bytes(starts.iter().map(window))).collect();
+        Ok(Some(Box::new(batches)))
+    }
+
+    /// Windows as the evaluation takes them, of the addresses that calibrate.
+    fn probe(&self) -> Result<Option<Box<dyn Samples>>, ModelError> {
+        Ok(Some(Box::new(Windows::new(self.0, sample(&data::calibration()?)))))
+    }
+
+    fn evaluation(&self) -> Result<Option<Box<dyn Evaluation>>, ModelError> {
+        Ok(Some(Box::new(HeldOutText(Windows::new(self.0, sample(&data::held_out()?))))))
     }
 }
 
-impl HeldOutText {
-    pub(super) fn new(language: Language, own: &[&Tensor]) -> Result<Self, ZooError> {
-        let windows = sample(&data::held_out()?);
-        let own = read(language, &weights(own), &windows);
-        Ok(Self { language, windows, own })
+/// Windows of the held-out addresses.
+#[derive(Debug)]
+struct HeldOutText(Windows);
+
+impl Evaluation for HeldOutText {
+    fn samples(&self) -> &dyn Samples {
+        &self.0
+    }
+
+    fn scorer(&self) -> Box<dyn Scorer + '_> {
+        Box::new(TextScorer { text: &self.0, losses: Vec::new(), divergences: Vec::new(), alike: Vec::new() })
     }
 }
 
-impl Baseline for HeldOutText {
-    fn evaluate(&self, given: &[&Tensor]) -> Result<Vec<Metric>, ZooError> {
-        let given = read(self.language, &weights(given), &self.windows);
-        let counts = counts(&self.windows);
+/// Sums by window, in order; divergences of every prediction.
+struct TextScorer<'a> {
+    text: &'a Windows,
+    losses: Vec<f64>,
+    divergences: Vec<Vec<f64>>,
+    alike: Vec<f64>,
+}
+
+impl Scorer for TextScorer<'_> {
+    fn add(&mut self, batch: usize, original: &Outputs, given: &Outputs) -> Result<(), ModelError> {
+        let windows = self.text.of(batch);
+        let (own, given) = (logarithms(windows, original)?, logarithms(windows, given)?);
+        for ((window, own), given) in windows.iter().zip(&own).zip(&given) {
+            self.losses.push(bits(window, given).sum());
+            let pairs = || own.chunks_exact(VOCABULARY).zip(given.chunks_exact(VOCABULARY));
+            self.divergences.push(pairs().map(|(own, given)| divergence(own, given)).collect());
+            self.alike.push(pairs().filter(|(own, given)| top(own) == top(given)).count() as f64);
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Vec<Metric>, ModelError> {
+        let windows = &self.text.windows;
+        let counts = counts(windows);
         let samples = counts.iter().sum::<f64>() as u64;
-        let losses = self.windows.iter().zip(&given).map(|(window, rows)| bits(window, rows).sum());
-        let losses = by_address(&self.windows, losses);
+        let losses = by_address(windows, self.losses.into_iter());
+        let alike = by_address(windows, self.alike.into_iter());
         let mut divergences: Vec<Vec<f64>> = vec![Vec::new(); counts.len()];
-        let mut alike = vec![0.0; counts.len()];
-        for ((window, own), given) in self.windows.iter().zip(&self.own).zip(&given) {
-            for (own, given) in own.chunks_exact(VOCABULARY).zip(given.chunks_exact(VOCABULARY)) {
-                divergences[window.address].push(divergence(own, given));
-                alike[window.address] += f64::from(u8::from(top(own) == top(given)));
-            }
+        for (window, values) in windows.iter().zip(self.divergences) {
+            divergences[window.address].extend(values);
         }
         let sums: Vec<f64> = divergences.iter().map(|values| values.iter().sum()).collect();
         Ok(vec![
@@ -182,26 +247,6 @@ impl Baseline for HeldOutText {
             Metric::quantile("KL 99th percentile", false, &divergences, 0.99),
             Metric::ratio("top-1 agreement", true, &alike, &counts, samples),
         ])
-    }
-}
-
-/// Windows of the addresses that calibrate.
-#[derive(Debug)]
-pub(super) struct CalibrationText {
-    language: Language,
-    windows: Vec<Window>,
-}
-
-impl CalibrationText {
-    pub(super) fn new(language: Language) -> Result<Self, ZooError> {
-        Ok(Self { language, windows: sample(&data::calibration()?) })
-    }
-}
-
-impl Probe for CalibrationText {
-    fn outputs(&self, given: &[&Tensor]) -> Result<Outputs, ZooError> {
-        let values = scores(self.language, &weights(given), &self.windows).concat();
-        Ok(Outputs::Logits { width: VOCABULARY, values })
     }
 }
 

@@ -11,14 +11,23 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
-use seedpress_checkpoint::Checkpoint;
+use seedpress_model::random::Random;
+use seedpress_model::{Network, TensorInfo};
+use seedpress_zoo::sotu::kernel::{cross_entropy, sum};
+use seedpress_zoo::sotu::lstm::HIDDEN;
+use seedpress_zoo::sotu::transformer::CONTEXT;
+use seedpress_zoo::sotu::{Language, Lstm, Transformer, VOCABULARY, data};
+use seedpress_zoo::{ZooError, assets};
 
-use super::{TrainOptions, TrainReport, schedule};
-use crate::architecture::Architecture;
-use crate::assets;
-use crate::error::ZooError;
-use crate::language::{Language, VOCABULARY, cross_entropy, data, lstm, sum, transformer};
-use crate::random::Random;
+use crate::{TrainOptions, TrainReport, lstm, report, schedule, transformer};
+
+/// Names, shapes and kinds in the order of the gradients.
+pub(crate) fn tensors(language: Language) -> Vec<TensorInfo> {
+    match language {
+        Language::Transformer => Transformer::default().tensors().to_vec(),
+        Language::Lstm => Lstm::default().tensors().to_vec(),
+    }
+}
 
 struct Recipe {
     seed: u64,
@@ -33,9 +42,7 @@ struct Recipe {
 
 fn recipe(language: Language) -> Recipe {
     match language {
-        Language::Transformer => {
-            Recipe { seed: 1, batch: 8, length: transformer::CONTEXT, steps: 3800, rate: 1.5e-3, decay: 0.1 }
-        }
+        Language::Transformer => Recipe { seed: 1, batch: 8, length: CONTEXT, steps: 3800, rate: 1.5e-3, decay: 0.1 },
         Language::Lstm => Recipe { seed: 1, batch: 32, length: 64, steps: 3200, rate: 2e-3, decay: 0.02 },
     }
 }
@@ -57,11 +64,11 @@ struct Parameters {
 
 impl Parameters {
     fn new(language: Language, random: &mut Random) -> Self {
-        let slots = language.slots();
-        let weights: Vec<Vec<f32>> = slots.iter().map(|slot| initial(language, slot, random)).collect();
+        let tensors = tensors(language);
+        let weights: Vec<Vec<f32>> = tensors.iter().map(|info| initial(language, info, random)).collect();
         let zeros = || weights.iter().map(|weight| vec![0f32; weight.len()]).collect::<Vec<_>>();
         let (gradients, means, squares) = (zeros(), zeros(), zeros());
-        let decays = slots.iter().map(|(_, shape, layer_type)| shape.len() > 1 && *layer_type != "embedding").collect();
+        let decays = tensors.iter().map(|info| info.shape.len() > 1 && info.layer_type != "embedding").collect();
         Self { weights, gradients, means, squares, decays }
     }
 
@@ -95,23 +102,19 @@ fn squares(values: &[f32]) -> f64 {
 
 /// Transformer: deviation 0.02, less for layers that end on the residual stream (Radford et al. 2019). Recurrent network: deviation
 /// of one over the root of the hidden width, forget gates open.
-fn initial(
-    language: Language,
-    (name, shape, layer_type): &(String, Vec<usize>, &str),
-    random: &mut Random,
-) -> Vec<f32> {
-    let count: usize = shape.iter().product();
+fn initial(language: Language, info: &TensorInfo, random: &mut Random) -> Vec<f32> {
+    let (name, count) = (&info.name, info.weights());
     let ends = name.ends_with("output.weight") || name.ends_with("down.weight");
-    let deviation = match (language, *layer_type) {
+    let deviation = match (language, info.layer_type.as_str()) {
         (_, "norm") => return vec![1.0; count],
         (Language::Lstm, "bias") if name.starts_with("lstm") => {
-            return (0..count).map(|at| f32::from(u8::from(at / lstm::HIDDEN == 1))).collect();
+            return (0..count).map(|at| f32::from(u8::from(at / HIDDEN == 1))).collect();
         }
         (_, "bias") => return vec![0.0; count],
         (Language::Transformer, _) if ends => 0.02 / 6f64.sqrt(),
         (Language::Transformer, _) => 0.02,
         (Language::Lstm, "embedding") => 0.5,
-        (Language::Lstm, _) => 1.0 / (lstm::HIDDEN as f64).sqrt() / 3f64.sqrt(),
+        (Language::Lstm, _) => 1.0 / (HIDDEN as f64).sqrt() / 3f64.sqrt(),
     };
     (0..count).map(|_| (random.normal() * deviation) as f32).collect()
 }
@@ -126,7 +129,7 @@ impl Reader {
     fn new(language: Language, recipe: &Recipe, text: &[u8]) -> Self {
         match language {
             Language::Transformer => {
-                let tape = transformer::Tape::new(recipe.batch, recipe.length, true);
+                let tape = transformer::Tape::new(recipe.batch, recipe.length);
                 Self::Windows { tape, order: Vec::new() }
             }
             Language::Lstm => {
@@ -155,7 +158,7 @@ impl Reader {
                     starts.iter().flat_map(|start| &text[start + offset..][..length]).copied().collect()
                 };
                 let bytes = pick(0);
-                transformer::forward(&weights, &bytes, tape, &mut |_, _| ());
+                transformer::forward(&weights, &bytes, tape);
                 let loss = cross_entropy(&mut tape.scores, &pick(1), VOCABULARY);
                 transformer::backward(&weights, &bytes, tape, &mut parameters.gradients);
                 loss
@@ -166,7 +169,7 @@ impl Reader {
                     (0..length).flat_map(|time| moment(time).collect::<Vec<_>>()).map(|at| text[at]).collect()
                 };
                 let bytes = pick(0);
-                lstm::forward(&weights, &bytes, tape, &mut |_, _| ());
+                lstm::forward(&weights, &bytes, tape);
                 let loss = cross_entropy(&mut tape.scores, &pick(1), VOCABULARY);
                 lstm::backward(&weights, &bytes, tape, &mut parameters.gradients);
                 tape.carry();
@@ -177,16 +180,38 @@ impl Reader {
     }
 }
 
+/// Scores for the byte after each byte of windows of equal length that follow each other.
+pub(crate) fn scores(language: Language, weights: &[&[f32]], bytes: &[u8], windows: usize) -> Vec<f32> {
+    let length = bytes.len() / windows;
+    match language {
+        Language::Transformer => {
+            let mut tape = transformer::Tape::new(windows, length);
+            transformer::forward(weights, bytes, &mut tape);
+            tape.scores
+        }
+        Language::Lstm => {
+            let mut tape = lstm::Tape::new(windows, length);
+            let by_time: Vec<u8> = (0..bytes.len()).map(|at| bytes[at % windows * length + at / windows]).collect();
+            lstm::forward(weights, &by_time, &mut tape);
+            let rows = (0..bytes.len()).flat_map(|at| {
+                let row = at % length * windows + at / length;
+                &tape.scores[row * VOCABULARY..(row + 1) * VOCABULARY]
+            });
+            rows.copied().collect()
+        }
+    }
+}
+
 /// Bits a byte on windows spread over `text`, the first quarter of each as context only.
 fn watch(language: Language, weights: &[Vec<f32>], text: &[u8]) -> f64 {
     const WINDOWS: usize = 48;
-    let length = transformer::CONTEXT;
+    let length = CONTEXT;
     let weights: Vec<&[f32]> = weights.iter().map(Vec::as_slice).collect();
     let starts: Vec<usize> = (0..WINDOWS).map(|i| i * (text.len() - length - 1) / WINDOWS).collect();
     let mut nats = 0.0;
     for starts in starts.chunks(16) {
         let bytes: Vec<u8> = starts.iter().flat_map(|start| &text[*start..][..length]).copied().collect();
-        let mut scores = language.scores(&weights, &bytes, starts.len(), &mut |_, _| ());
+        let mut scores = scores(language, &weights, &bytes, starts.len());
         for (start, scores) in starts.iter().zip(scores.chunks_exact_mut(length * VOCABULARY)) {
             let counted = length / 4;
             let (scores, targets) =
@@ -246,13 +271,7 @@ pub(super) fn train(
     }
     save(language, &parameters.weights, &path)?;
     let seconds = start.elapsed().as_secs_f64();
-    let checkpoint = Checkpoint::open(&path)?;
-    let slots = language.slots();
-    let written = slots.iter().map(|(name, _, _)| checkpoint.load_float(name)).collect::<Result<Vec<_>, _>>()?;
-    let written: Vec<&seedpress_codec::Tensor> = written.iter().collect();
-    let mut metrics = language.baseline(&written)?.evaluate(&written)?;
-    metrics.truncate(1);
-    Ok(TrainReport { path, metrics, seconds })
+    report(name, path, seconds)
 }
 
 /// Writes the weights; those of the recurrent network as f16, for half the file.
@@ -260,18 +279,118 @@ fn save(language: Language, weights: &[Vec<f32>], path: &Path) -> Result<(), Zoo
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(ZooError::io(folder))?;
     }
-    let slots = language.slots();
+    let tensors = tensors(language);
     let dtype = match language {
         Language::Transformer => DType::F32,
         Language::Lstm => DType::F16,
     };
     let tensor = |values: &[f32], shape: &[usize]| Tensor::from_slice(values, shape, &Device::Cpu)?.to_dtype(dtype);
-    let named = slots
+    let named = tensors
         .iter()
         .zip(weights)
-        .map(|((name, shape, _), values)| Ok((name.as_str(), tensor(values, shape)?)))
+        .map(|(info, values)| Ok((info.name.as_str(), tensor(values, &info.shape)?)))
         .collect::<candle_core::Result<std::collections::HashMap<_, _>>>()?;
     let partial = PathBuf::from(format!("{}.partial", path.display()));
     candle_core::safetensors::save(&named, &partial)?;
     std::fs::rename(&partial, path).map_err(ZooError::io(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use seedpress_model::random::Random;
+    use seedpress_model::{Hidden, Network, Outputs, run};
+    use seedpress_zoo::sotu::{Lstm, Transformer, bytes};
+
+    use super::*;
+
+    /// Mean loss of a stretch and, where asked for, its gradients.
+    fn loss(language: Language, weights: &[Vec<f32>], text: &[u8], gradients: Option<&mut [Vec<f32>]>) -> f64 {
+        let (windows, length) = (2, text.len() / 2 - 1);
+        let weights: Vec<&[f32]> = weights.iter().map(Vec::as_slice).collect();
+        let at = |offset: usize| (0..windows * length).map(move |row| (row / length, row % length + offset));
+        let pick = |offset: usize| -> Vec<u8> {
+            at(offset).map(|(window, place)| text[window * (length + 1) + place]).collect()
+        };
+        match language {
+            Language::Transformer => {
+                let mut tape = transformer::Tape::new(windows, length);
+                transformer::forward(&weights, &pick(0), &mut tape);
+                let loss = cross_entropy(&mut tape.scores, &pick(1), VOCABULARY);
+                if let Some(gradients) = gradients {
+                    transformer::backward(&weights, &pick(0), &mut tape, gradients);
+                }
+                loss
+            }
+            Language::Lstm => {
+                let mut tape = lstm::Tape::new(windows, length);
+                lstm::forward(&weights, &pick(0), &mut tape);
+                let loss = cross_entropy(&mut tape.scores, &pick(1), VOCABULARY);
+                if let Some(gradients) = gradients {
+                    lstm::backward(&weights, &pick(0), &mut tape, gradients);
+                }
+                loss
+            }
+        }
+    }
+
+    fn random_weights(language: Language, random: &mut Random) -> Vec<Vec<f32>> {
+        let weight = |info: TensorInfo| -> Vec<f32> {
+            let centre = if info.layer_type == "norm" { 1.0 } else { 0.0 };
+            let spread = if info.layer_type == "embedding" { 1.0 } else { 0.05 };
+            (0..info.weights()).map(|_| (centre + spread * random.normal()) as f32).collect()
+        };
+        tensors(language).into_iter().map(weight).collect()
+    }
+
+    /// What is trained is what the zoo runs.
+    #[test]
+    fn forward_passes_are_those_of_the_zoo() {
+        let mut random = Random::new(9);
+        let text: Vec<u8> = (0..2 * 130).map(|_| random.below(VOCABULARY) as u8).collect();
+        let networks: [(Language, Box<dyn Network>); 2] =
+            [(Language::Transformer, Box::new(Transformer::default())), (Language::Lstm, Box::new(Lstm::default()))];
+        for (language, network) in networks {
+            let weights = random_weights(language, &mut random);
+            let plain: Vec<&[f32]> = weights.iter().map(Vec::as_slice).collect();
+            let ours = scores(language, &plain, &text, 2);
+            let tensor = |(info, values): (&TensorInfo, &Vec<f32>)| {
+                seedpress_codec::Tensor::new(info.shape.clone(), values.clone(), seedpress_codec::DType::F32).unwrap()
+            };
+            let tensors: Vec<_> = network.tensors().iter().zip(&weights).map(tensor).collect();
+            let samples: Vec<Hidden> = vec![bytes(text.chunks(130))];
+            run(network.as_ref(), &tensors, &samples, &mut |_, outputs| {
+                let Outputs::Logits { values, .. } = outputs else { unreachable!("a language model") };
+                let largest = ours.iter().zip(&values).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+                assert!(ours.len() == values.len() && largest < 1e-4, "{language:?}: {largest}");
+                Ok(())
+            })
+            .unwrap();
+        }
+    }
+
+    /// Gradients against differences of the loss along a random direction, one tensor at a time.
+    #[test]
+    fn gradients_are_those_of_the_loss() {
+        let mut random = Random::new(7);
+        let text: Vec<u8> = (0..2 * 81).map(|_| b'a' + random.below(20) as u8).collect();
+        for language in [Language::Transformer, Language::Lstm] {
+            let mut weights = random_weights(language, &mut random);
+            let mut gradients: Vec<Vec<f32>> = weights.iter().map(|weight| vec![0.0; weight.len()]).collect();
+            loss(language, &weights, &text, Some(&mut gradients));
+            for (index, TensorInfo { name, .. }) in tensors(language).iter().enumerate() {
+                // Along the gradient itself the change is largest against rounding.
+                let square: f64 = gradients[index].iter().map(|&g| f64::from(g) * f64::from(g)).sum();
+                let step = 2e-2 / square.sqrt();
+                let own = weights[index].clone();
+                let mut moved = |sign: f64| {
+                    let shift = |(w, g): (&f32, &f32)| (f64::from(*w) + sign * step * f64::from(*g)) as f32;
+                    weights[index] = own.iter().zip(&gradients[index]).map(shift).collect();
+                    loss(language, &weights, &text, None)
+                };
+                let measured = (moved(1.0) - moved(-1.0)) / (2.0 * step);
+                weights[index] = own;
+                assert!((measured / square - 1.0).abs() < 2e-2, "{name}: {measured} {square}");
+            }
+        }
+    }
 }

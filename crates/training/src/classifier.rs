@@ -7,13 +7,11 @@ use std::time::Instant;
 use candle_core::{Device, Tensor, Var};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW, loss::cross_entropy};
 
-use super::{TrainOptions, TrainReport, schedule};
-use crate::assets;
-use crate::classifier::{Classifier, batch, classes, scores};
-use crate::error::ZooError;
-use crate::fashion::Images;
-use crate::metric::Metric;
-use crate::random::Random;
+use seedpress_model::random::Random;
+use seedpress_zoo::fashion::{Classifier, Images, images};
+use seedpress_zoo::{ZooError, assets};
+
+use crate::{TrainOptions, TrainReport, report, schedule};
 
 struct Recipe {
     seed: u64,
@@ -39,7 +37,7 @@ fn initial(classifier: Classifier, random: &mut Random) -> Result<Vec<Var>, ZooE
         let values: Vec<f32> = (0..shape.iter().product()).map(|_| (random.normal() * deviation) as f32).collect();
         Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu)?)
     };
-    Ok(classifier.slots().iter().map(|slot| make(slot.shape, random)).collect::<Result<_, _>>()?)
+    Ok(classifier.tensors().iter().map(|info| make(&info.shape, random)).collect::<Result<_, _>>()?)
 }
 
 pub(super) fn train(
@@ -52,25 +50,28 @@ pub(super) fn train(
     let recipe = recipe(classifier);
     let epochs = options.epochs.unwrap_or(recipe.epochs);
     let mut random = Random::new(options.seed.unwrap_or(recipe.seed));
-    let images = Images::training(options.data.as_deref())?;
-    let held_out = Images::held_out()?;
+    let data = Images::training(options.data.as_deref())?;
     let start = Instant::now();
 
     let variables = initial(classifier, &mut random)?;
     let weights: Vec<Tensor> = variables.iter().map(|variable| variable.as_tensor().clone()).collect();
     let settings = ParamsAdamW { lr: recipe.rate, weight_decay: recipe.decay, ..Default::default() };
     let mut optimizer = AdamW::new(variables.clone(), settings)?;
-    let mut order: Vec<usize> = (0..images.len()).collect();
-    let steps = epochs as usize * (images.len() / recipe.batch);
+    let mut order: Vec<usize> = (0..data.len()).collect();
+    let steps = epochs as usize * (data.len() / recipe.batch);
     let mut step = 0_usize;
     for epoch in 1..=epochs {
         random.shuffle(&mut order);
         let mut sum = 0.0;
         for indices in order.chunks_exact(recipe.batch) {
             optimizer.set_learning_rate(recipe.rate * schedule(step as f64 / steps as f64));
-            let input = batch(&images, indices)?;
-            let labels: Vec<u32> = indices.iter().map(|&index| u32::from(images.labels[index])).collect();
-            let scores = classifier.forward(&weights, &input, &mut |_, _| Ok(()))?;
+            let input = Tensor::from_vec(
+                images(&data, indices.iter().copied()).values,
+                (indices.len(), 28, 28, 1),
+                &Device::Cpu,
+            )?;
+            let labels: Vec<u32> = indices.iter().map(|&index| u32::from(data.labels[index])).collect();
+            let scores = classifier.forward(&weights, &input)?;
             let loss = cross_entropy(&scores, &Tensor::new(labels, &Device::Cpu)?)?;
             optimizer.backward_step(&loss)?;
             sum += f64::from(loss.to_scalar::<f32>()?);
@@ -85,7 +86,7 @@ pub(super) fn train(
         }
         // An interrupted training leaves something behind.
         save(classifier, &weights, &path)?;
-        let mean = sum / (images.len() / recipe.batch) as f64;
+        let mean = sum / (data.len() / recipe.batch) as f64;
         progress(&format!(
             "{name}: epoch {epoch}/{epochs}, training loss {mean:.4}, {:.0} s",
             start.elapsed().as_secs_f64()
@@ -93,15 +94,13 @@ pub(super) fn train(
     }
 
     let seconds = start.elapsed().as_secs_f64();
-    let found = classes(&scores(classifier, &weights, &held_out)?);
-    let hits: Vec<f64> = found.iter().zip(&held_out.labels).map(|(a, b)| f64::from(u8::from(a == b))).collect();
-    Ok(TrainReport { path, metrics: vec![Metric::mean("accuracy", true, &hits)], seconds })
+    report(name, path, seconds)
 }
 
 fn save(classifier: Classifier, weights: &[Tensor], path: &std::path::Path) -> Result<(), ZooError> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(ZooError::io(folder))?;
     }
-    let named = classifier.slots().iter().map(|slot| slot.name).zip(weights.iter().cloned()).collect();
-    Ok(candle_core::safetensors::save::<&str, _>(&named, path)?)
+    let named = classifier.tensors().into_iter().map(|info| info.name).zip(weights.iter().cloned()).collect();
+    Ok(candle_core::safetensors::save::<String, _>(&named, path)?)
 }

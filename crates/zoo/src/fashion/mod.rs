@@ -3,15 +3,26 @@
 //! Committed are the held-out images and the first 2,048 training images, which serve for calibration. The rest of the training
 //! images is only needed to train, and comes from Debian's package `dataset-fashion-mnist`.
 
+mod convolution;
+mod evaluate;
+mod network;
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::assets;
 use crate::error::ZooError;
+use crate::fetch::command;
+pub(crate) use evaluate::Fashion;
+pub use network::{Classifier, ClassifierNetwork, images};
 
 /// Pixels of an image.
 pub const PIXELS: usize = 28 * 28;
+
+/// Mean and standard deviation of the training pixels in [0, 1].
+const MEAN: f32 = 0.2860;
+const DEVIATION: f32 = 0.3530;
 
 /// Training images committed for calibration.
 pub const CALIBRATION_IMAGES: usize = 2048;
@@ -107,22 +118,13 @@ fn training_folder(given: Option<&Path>) -> Result<PathBuf, ZooError> {
         }
     }
     std::fs::create_dir_all(&cached).map_err(ZooError::io(&cached))?;
-    run(Command::new("apt-get").args(["download", "dataset-fashion-mnist"]).current_dir(&cached))?;
+    command(Command::new("apt-get").args(["download", "dataset-fashion-mnist"]).current_dir(&cached))?;
     let listing = std::fs::read_dir(&cached).map_err(ZooError::io(&cached))?;
     let package = listing
         .filter_map(Result::ok)
         .map(|entry| entry.path())
         .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
         .ok_or_else(|| ZooError::bad_file(&cached, "no package arrived"))?;
-    run(Command::new("dpkg-deb").arg("-x").arg(&package).arg(&cached))?;
+    command(Command::new("dpkg-deb").arg("-x").arg(&package).arg(&cached))?;
     Ok(unpacked)
-}
-
-pub(crate) fn run(command: &mut Command) -> Result<(), ZooError> {
-    let failed = |what: String, command: &Command| ZooError::Command { command: format!("{command:?}"), what };
-    match command.output() {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned(), command)),
-        Err(error) => Err(failed(error.to_string(), command)),
-    }
 }

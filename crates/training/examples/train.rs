@@ -1,6 +1,6 @@
-//! Trains a model of the zoo: `cargo run --release -p seedpress-zoo --example train -- <name> [epochs]`.
+//! Trains a model of the zoo: `cargo run --release -p seedpress-training --example train -- <name> [epochs]`.
 
-use seedpress_zoo::train::{TrainOptions, train};
+use seedpress_training::{TrainOptions, train};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);

@@ -1,13 +1,13 @@
 //! Matrix products, normalisation and the smooth functions, forward and backward, on plain slices.
 //!
-//! Matrices are row-major: one row a byte of text. Training, evaluation and calibration share these; a tape of tensor operations
-//! would spend as long on the small ones as on the products. Nothing here starts threads, so results do not depend on their number.
+//! Matrices are row-major: one row a byte of text. The networks and their training share these; a tape of tensor operations would spend
+//! as long on the small ones as on the products. Nothing here starts threads, so results do not depend on their number.
 
 use gemm::Parallelism;
 
 /// A matrix inside a slice.
 #[derive(Clone, Copy)]
-pub(crate) struct View<'a> {
+pub struct View<'a> {
     values: &'a [f32],
     rows: usize,
     columns: usize,
@@ -17,18 +17,18 @@ pub(crate) struct View<'a> {
 
 impl<'a> View<'a> {
     /// Rows of `columns` values that start `stride` values apart.
-    pub(crate) fn strided(values: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
+    pub fn strided(values: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
         assert!(rows > 0 && columns > 0 && (rows - 1) * stride + columns <= values.len(), "the matrix lies within");
         Self { values, rows, columns, row_stride: stride, column_stride: 1 }
     }
 
     /// Rows that follow each other.
-    pub(crate) fn new(values: &'a [f32], columns: usize) -> Self {
+    pub fn new(values: &'a [f32], columns: usize) -> Self {
         Self::strided(values, values.len() / columns, columns, columns)
     }
 
     /// The transpose.
-    pub(crate) fn t(self) -> Self {
+    pub fn t(self) -> Self {
         Self {
             rows: self.columns,
             columns: self.rows,
@@ -41,7 +41,7 @@ impl<'a> View<'a> {
 
 /// `result = keep * result + factor * a b`, rows of the result `stride` values apart.
 #[allow(unsafe_code)]
-pub(crate) fn multiply(result: &mut [f32], stride: usize, a: View<'_>, b: View<'_>, keep: bool, factor: f32) {
+pub fn multiply(result: &mut [f32], stride: usize, a: View<'_>, b: View<'_>, keep: bool, factor: f32) {
     assert_eq!(a.columns, b.rows, "inner dimensions agree");
     assert!((a.rows - 1) * stride + b.columns <= result.len() && stride >= b.columns, "the result lies within");
     // SAFETY: `View` keeps every element of its matrix inside its slice (the constructor asserts it, the transpose permutes it), the
@@ -72,7 +72,7 @@ pub(crate) fn multiply(result: &mut [f32], stride: usize, a: View<'_>, b: View<'
 }
 
 /// `y = x w^T + b`, weights `[outputs, inputs]`.
-pub(crate) fn linear(y: &mut [f32], x: &[f32], weight: &[f32], bias: &[f32], inputs: usize) {
+pub fn linear(y: &mut [f32], x: &[f32], weight: &[f32], bias: &[f32], inputs: usize) {
     let outputs = weight.len() / inputs;
     for row in y.chunks_exact_mut(outputs) {
         row.copy_from_slice(bias);
@@ -81,7 +81,7 @@ pub(crate) fn linear(y: &mut [f32], x: &[f32], weight: &[f32], bias: &[f32], inp
 }
 
 /// Adds the gradients of weight and bias for output gradients `dy`.
-pub(crate) fn linear_gradients(dw: &mut [f32], db: &mut [f32], dy: &[f32], x: &[f32], inputs: usize) {
+pub fn linear_gradients(dw: &mut [f32], db: &mut [f32], dy: &[f32], x: &[f32], inputs: usize) {
     let outputs = dw.len() / inputs;
     multiply(dw, inputs, View::new(dy, outputs).t(), View::new(x, inputs), true, 1.0);
     for row in dy.chunks_exact(outputs) {
@@ -90,7 +90,7 @@ pub(crate) fn linear_gradients(dw: &mut [f32], db: &mut [f32], dy: &[f32], x: &[
 }
 
 /// `dx = dy w`, the gradient of the inputs.
-pub(crate) fn linear_input_gradient(dx: &mut [f32], dy: &[f32], weight: &[f32], inputs: usize) {
+pub fn linear_input_gradient(dx: &mut [f32], dy: &[f32], weight: &[f32], inputs: usize) {
     let outputs = weight.len() / inputs;
     multiply(dx, inputs, View::new(dy, outputs), View::new(weight, inputs), false, 1.0);
 }
@@ -98,7 +98,7 @@ pub(crate) fn linear_input_gradient(dx: &mut [f32], dy: &[f32], weight: &[f32], 
 const EPSILON: f32 = 1e-5;
 
 /// Layer normalisation (Ba et al. 2016): leaves the standardised rows in `unit` and the reciprocal deviations in `scale`.
-pub(crate) fn normalise(y: &mut [f32], unit: &mut [f32], scale: &mut [f32], x: &[f32], gain: &[f32], bias: &[f32]) {
+pub fn normalise(y: &mut [f32], unit: &mut [f32], scale: &mut [f32], x: &[f32], gain: &[f32], bias: &[f32]) {
     let width = gain.len();
     let rows = y.chunks_exact_mut(width).zip(unit.chunks_exact_mut(width)).zip(x.chunks_exact(width));
     for (((y, unit), x), scale) in rows.zip(scale) {
@@ -113,13 +113,7 @@ pub(crate) fn normalise(y: &mut [f32], unit: &mut [f32], scale: &mut [f32], x: &
 }
 
 /// Adds the gradients of a normalisation: of its inputs to `dx`, of gain and bias to theirs.
-pub(crate) fn normalise_gradients(
-    [dx, dgain, dbias]: [&mut [f32]; 3],
-    dy: &[f32],
-    unit: &[f32],
-    scale: &[f32],
-    gain: &[f32],
-) {
+pub fn normalise_gradients([dx, dgain, dbias]: [&mut [f32]; 3], dy: &[f32], unit: &[f32], scale: &[f32], gain: &[f32]) {
     let width = gain.len();
     let mut product = vec![0f32; width];
     let rows = dx.chunks_exact_mut(width).zip(dy.chunks_exact(width)).zip(unit.chunks_exact(width));
@@ -138,7 +132,7 @@ pub(crate) fn normalise_gradients(
 }
 
 /// The sum, in sixteen interleaved parts.
-pub(crate) fn sum(x: &[f32]) -> f32 {
+pub fn sum(x: &[f32]) -> f32 {
     let (body, tail) = x.as_chunks::<16>();
     let mut parts = [0f32; 16];
     body.iter().for_each(|chunk| (0..16).for_each(|lane| parts[lane] += chunk[lane]));
@@ -146,7 +140,7 @@ pub(crate) fn sum(x: &[f32]) -> f32 {
 }
 
 /// The dot product, in sixteen interleaved parts.
-pub(crate) fn dot(x: &[f32], y: &[f32]) -> f32 {
+pub fn dot(x: &[f32], y: &[f32]) -> f32 {
     let ((a, a_tail), (b, b_tail)) = (x.as_chunks::<16>(), y.as_chunks::<16>());
     let mut parts = [0f32; 16];
     a.iter().zip(b).for_each(|(a, b)| (0..16).for_each(|lane| parts[lane] += a[lane] * b[lane]));
@@ -156,7 +150,7 @@ pub(crate) fn dot(x: &[f32], y: &[f32]) -> f32 {
 /// The exponential, within a relative 3e-7, in operations that vectorise: `2^n e^r` with `|r| <= ln(2) / 2` and six terms of Taylor's
 /// series. Arguments are clamped to what an `f32` holds.
 #[inline(always)]
-pub(crate) fn exp(x: f32) -> f32 {
+pub fn exp(x: f32) -> f32 {
     // Adding 1.5 2^23 rounds to an integer, which is left in the low bits.
     const ROUND: f32 = 12_582_912.0;
     let x = x.clamp(-87.0, 88.0);
@@ -170,13 +164,13 @@ pub(crate) fn exp(x: f32) -> f32 {
 
 /// `1 / (1 + e^-x)`.
 #[inline(always)]
-pub(crate) fn sigmoid(x: f32) -> f32 {
+pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
 /// The hyperbolic tangent, within an absolute 2e-7.
 #[inline(always)]
-pub(crate) fn tanh(x: f32) -> f32 {
+pub fn tanh(x: f32) -> f32 {
     2.0 * sigmoid(2.0 * x) - 1.0
 }
 
@@ -185,12 +179,12 @@ const SLOPE: f32 = 1.595_769;
 const CUBIC: f32 = 0.044_715;
 
 /// The Gaussian error linear unit, in the hyperbolic form (Hendrycks, Gimpel 2016).
-pub(crate) fn gelu(y: &mut [f32], x: &[f32]) {
+pub fn gelu(y: &mut [f32], x: &[f32]) {
     y.iter_mut().zip(x).for_each(|(y, &x)| *y = x * sigmoid(SLOPE * (x + CUBIC * x * x * x)));
 }
 
 /// Turns the gradient of a unit's output into that of its input.
-pub(crate) fn gelu_gradient(dy: &mut [f32], x: &[f32]) {
+pub fn gelu_gradient(dy: &mut [f32], x: &[f32]) {
     for (dy, &x) in dy.iter_mut().zip(x) {
         let gate = sigmoid(SLOPE * (x + CUBIC * x * x * x));
         *dy *= gate + x * gate * (1.0 - gate) * SLOPE * (1.0 + 3.0 * CUBIC * x * x);
@@ -198,7 +192,7 @@ pub(crate) fn gelu_gradient(dy: &mut [f32], x: &[f32]) {
 }
 
 /// Turns scores into probabilities: the softmax of `factor * x`.
-pub(crate) fn softmax(x: &mut [f32], factor: f32) {
+pub fn softmax(x: &mut [f32], factor: f32) {
     let (body, tail) = x.as_chunks::<16>();
     let mut tops = [f32::NEG_INFINITY; 16];
     body.iter().for_each(|chunk| {
@@ -211,7 +205,7 @@ pub(crate) fn softmax(x: &mut [f32], factor: f32) {
 }
 
 /// The loss in nats of each row of scores, which become its gradient of the mean loss.
-pub(crate) fn cross_entropy(scores: &mut [f32], targets: &[u8], vocabulary: usize) -> f64 {
+pub fn cross_entropy(scores: &mut [f32], targets: &[u8], vocabulary: usize) -> f64 {
     let scale = 1.0 / targets.len() as f32;
     let mut loss = 0f64;
     for (row, &target) in scores.chunks_exact_mut(vocabulary).zip(targets) {

@@ -1,38 +1,11 @@
-//! A recurrent language model over bytes, forward and backward: two layers of long short-term memory (Hochreiter, Schmidhuber 1997;
-//! forget gates by Gers et al. 2000), gates in the order input, forget, candidate, output.
+//! The recurrent language model over bytes, forward and backward: the zoo's network with what the backward pass needs kept.
 //!
 //! Rows are ordered by time, then by stream, so that one moment of all streams is one product with the recurrent weights. Products
 //! with a layer's inputs are done for all moments at once; those of the first layer once for each byte value there is.
 
-use super::VOCABULARY;
-use super::kernel::{View, linear, linear_gradients, linear_input_gradient, multiply, sigmoid, tanh};
-
-pub(crate) const WIDTH: usize = 256;
-pub(crate) const HIDDEN: usize = 512;
-const GATES: usize = 4 * HIDDEN;
-pub(crate) const LAYERS: usize = 2;
-
-/// Names, shapes and layer types in the order of execution.
-pub(crate) fn slots() -> Vec<(String, Vec<usize>, &'static str)> {
-    let mut slots = vec![("embedding.weight".to_owned(), vec![VOCABULARY, WIDTH], "embedding")];
-    for layer in 0..LAYERS {
-        let inputs = if layer == 0 { WIDTH } else { HIDDEN };
-        slots.push((format!("lstm.{layer}.weight_ih"), vec![GATES, inputs], "recurrent"));
-        slots.push((format!("lstm.{layer}.weight_hh"), vec![GATES, HIDDEN], "recurrent"));
-        slots.push((format!("lstm.{layer}.bias"), vec![GATES], "bias"));
-    }
-    slots.push(("head.weight".to_owned(), vec![VOCABULARY, HIDDEN], "linear"));
-    slots.push(("head.bias".to_owned(), vec![VOCABULARY], "bias"));
-    slots
-}
-
-/// Slot of a layer's input weights; recurrent weights and bias follow.
-const fn layer_slot(layer: usize) -> usize {
-    1 + 3 * layer
-}
-
-/// Slot of the output layer; its bias follows.
-const HEAD: usize = layer_slot(LAYERS);
+use seedpress_zoo::sotu::VOCABULARY;
+use seedpress_zoo::sotu::kernel::{View, linear, linear_gradients, linear_input_gradient, multiply, sigmoid, tanh};
+use seedpress_zoo::sotu::lstm::{GATES, HEAD, HIDDEN, LAYERS, WIDTH, layer_place};
 
 /// A layer's course over time.
 struct Layer {
@@ -81,39 +54,31 @@ impl Tape {
     }
 }
 
-/// Scores for the byte after each byte, left in `tape.scores`. `tap(i, x)` sees the inputs that weight `i` multiplies.
-pub(crate) fn forward(weights: &[&[f32]], bytes: &[u8], tape: &mut Tape, tap: &mut dyn FnMut(usize, &[f32])) {
+/// Scores for the byte after each byte, left in `tape.scores`.
+pub(crate) fn forward(weights: &[&[f32]], bytes: &[u8], tape: &mut Tape) {
     let (streams, rows) = (tape.streams, tape.streams * tape.length);
     assert_eq!(bytes.len(), rows);
-    let mut inputs = Vec::with_capacity(rows * WIDTH);
-    for &byte in bytes {
-        inputs.extend_from_slice(&weights[0][usize::from(byte) * WIDTH..][..WIDTH]);
-    }
-    tap(layer_slot(0), &inputs);
     for index in 0..LAYERS {
-        let slot = layer_slot(index);
+        let place = layer_place(index);
         let (below, from) = tape.layers.split_at_mut(index);
         let layer = &mut from[0];
         match below.last() {
             None => {
-                linear(&mut tape.table, weights[0], weights[slot], weights[slot + 2], WIDTH);
+                linear(&mut tape.table, weights[0], weights[place], weights[place + 2], WIDTH);
                 for (gates, &byte) in layer.gates.chunks_exact_mut(GATES).zip(bytes) {
                     gates.copy_from_slice(&tape.table[usize::from(byte) * GATES..][..GATES]);
                 }
             }
             Some(below) => {
                 let inputs = &below.hidden[streams * HIDDEN..];
-                tap(slot, inputs);
-                linear(&mut layer.gates, inputs, weights[slot], weights[slot + 2], HIDDEN);
+                linear(&mut layer.gates, inputs, weights[place], weights[place + 2], HIDDEN);
             }
         }
         for moment in 0..tape.length {
-            step(layer, weights[slot + 1], moment * streams, streams);
+            step(layer, weights[place + 1], moment * streams, streams);
         }
-        tap(slot + 1, &layer.hidden[..rows * HIDDEN]);
     }
     let hidden = &tape.layers[LAYERS - 1].hidden[streams * HIDDEN..];
-    tap(HEAD, hidden);
     linear(&mut tape.scores, hidden, weights[HEAD], weights[HEAD + 1], HIDDEN);
 }
 
@@ -180,7 +145,7 @@ pub(crate) fn backward(weights: &[&[f32]], bytes: &[u8], tape: &mut Tape, gradie
         linear_input_gradient(&mut above, &tape.scores, weights[HEAD], HIDDEN);
     }
     for index in (0..LAYERS).rev() {
-        let slot = layer_slot(index);
+        let place = layer_place(index);
         let (below, from) = tape.layers.split_at_mut(index);
         let layer = &mut from[0];
         let mut cells = vec![0f32; streams * HIDDEN];
@@ -189,18 +154,18 @@ pub(crate) fn backward(weights: &[&[f32]], bytes: &[u8], tape: &mut Tape, gradie
             let flow = &mut above[row * HIDDEN..(row + streams) * HIDDEN];
             if moment + 1 < tape.length {
                 let next = &layer.gates[(row + streams) * GATES..(row + 2 * streams) * GATES];
-                multiply(flow, HIDDEN, View::new(next, GATES), View::new(weights[slot + 1], HIDDEN), true, 1.0);
+                multiply(flow, HIDDEN, View::new(next, GATES), View::new(weights[place + 1], HIDDEN), true, 1.0);
             }
             step_gradient(layer, flow, &mut cells, row, streams);
         }
         let past = View::new(&layer.hidden[..rows * HIDDEN], HIDDEN);
-        multiply(&mut gradients[slot + 1], HIDDEN, View::new(&layer.gates, GATES).t(), past, true, 1.0);
-        let (weight, bias) = gradients.split_at_mut(slot + 2);
+        multiply(&mut gradients[place + 1], HIDDEN, View::new(&layer.gates, GATES).t(), past, true, 1.0);
+        let (weight, bias) = gradients.split_at_mut(place + 2);
         match below.last() {
             Some(below) => {
                 let inputs = &below.hidden[streams * HIDDEN..];
-                linear_gradients(&mut weight[slot], &mut bias[0], &layer.gates, inputs, HIDDEN);
-                linear_input_gradient(&mut above, &layer.gates, weights[slot], HIDDEN);
+                linear_gradients(&mut weight[place], &mut bias[0], &layer.gates, inputs, HIDDEN);
+                linear_input_gradient(&mut above, &layer.gates, weights[place], HIDDEN);
             }
             None => {
                 tape.table.fill(0.0);
@@ -208,8 +173,8 @@ pub(crate) fn backward(weights: &[&[f32]], bytes: &[u8], tape: &mut Tape, gradie
                     let sums = &mut tape.table[usize::from(byte) * GATES..][..GATES];
                     sums.iter_mut().zip(gates).for_each(|(sum, value)| *sum += value);
                 }
-                linear_gradients(&mut weight[slot], &mut bias[0], &tape.table, weights[0], WIDTH);
-                let (table, matrix) = (View::new(&tape.table, GATES), View::new(weights[slot], WIDTH));
+                linear_gradients(&mut weight[place], &mut bias[0], &tape.table, weights[0], WIDTH);
+                let (table, matrix) = (View::new(&tape.table, GATES), View::new(weights[place], WIDTH));
                 multiply(&mut weight[0], WIDTH, table, matrix, true, 1.0);
             }
         }

@@ -1,53 +1,13 @@
-//! A decoder-only transformer over bytes, forward and backward.
-//!
-//! The block of the seed report (width 256, feed-forward 1024, 4 heads), three times: normalisation before each half (Xiong et al.
-//! 2020), rotary positions (Su et al. 2021), Gaussian error linear units. Embedding and output layer are separate tensors: tied,
-//! one tensor would have to be compressed both as a table that is looked up and as a matrix that multiplies.
+//! The byte transformer forward and backward: the zoo's network with what the backward pass needs kept.
 
-use super::VOCABULARY;
-use super::kernel::{
+use seedpress_zoo::sotu::VOCABULARY;
+use seedpress_zoo::sotu::kernel::{
     View, dot, gelu, gelu_gradient, linear, linear_gradients, linear_input_gradient, multiply, normalise,
-    normalise_gradients, softmax,
+    normalise_gradients,
 };
-
-pub(crate) const WIDTH: usize = 256;
-const HEADS: usize = 4;
-const HEAD: usize = WIDTH / HEADS;
-const INNER: usize = 1024;
-const BLOCKS: usize = 3;
-/// The longest window.
-pub(crate) const CONTEXT: usize = 256;
-/// Rows of attention computed together; what lies wholly in the future is left out.
-const TILE: usize = 64;
-
-/// Tensors of a block, in order.
-const PER_BLOCK: usize = 12;
-
-/// Names, shapes and layer types in the order of execution.
-pub(crate) fn slots() -> Vec<(String, Vec<usize>, &'static str)> {
-    let mut slots = vec![("embedding.weight".to_owned(), vec![VOCABULARY, WIDTH], "embedding")];
-    for block in 0..BLOCKS {
-        let layers: [(&str, &[usize], [&str; 2]); 6] = [
-            ("norm1", &[WIDTH], ["norm", "bias"]),
-            ("attention.qkv", &[3 * WIDTH, WIDTH], ["linear", "bias"]),
-            ("attention.output", &[WIDTH, WIDTH], ["linear", "bias"]),
-            ("norm2", &[WIDTH], ["norm", "bias"]),
-            ("up", &[INNER, WIDTH], ["linear", "bias"]),
-            ("down", &[WIDTH, INNER], ["linear", "bias"]),
-        ];
-        for (layer, shape, [weight, bias]) in layers {
-            slots.push((format!("blocks.{block}.{layer}.weight"), shape.to_vec(), weight));
-            slots.push((format!("blocks.{block}.{layer}.bias"), shape[..1].to_vec(), bias));
-        }
-    }
-    slots.push(("norm.weight".to_owned(), vec![WIDTH], "norm"));
-    slots.push(("norm.bias".to_owned(), vec![WIDTH], "bias"));
-    slots.push(("head.weight".to_owned(), vec![VOCABULARY, WIDTH], "linear"));
-    slots
-}
-
-/// Slot of the final normalisation; its bias and the output layer follow.
-const FINAL: usize = 1 + PER_BLOCK * BLOCKS;
+use seedpress_zoo::sotu::transformer::{
+    CONTEXT, FINAL, HEAD, HEADS, INNER, LAYERS, PER_LAYER, TILE, WIDTH, attend, part, rotate, tiles, turns,
+};
 
 /// What the backward pass needs of a block.
 struct Block {
@@ -83,8 +43,7 @@ pub(crate) struct Tape {
 }
 
 impl Tape {
-    /// With `keep`, every block's activations are kept for the backward pass.
-    pub(crate) fn new(windows: usize, length: usize, keep: bool) -> Self {
+    pub(crate) fn new(windows: usize, length: usize) -> Self {
         assert!(length <= CONTEXT);
         let rows = windows * length;
         let wide = |width: usize| vec![0f32; rows * width];
@@ -101,55 +60,34 @@ impl Tape {
             up: wide(INNER),
             inner: wide(INNER),
         };
-        let angle = |position: usize, pair: usize| {
-            let frequency = 10_000f64.powf(-(pair as f64) / (HEAD / 2) as f64);
-            let (sine, cosine) = (position as f64 * frequency).sin_cos();
-            [cosine as f32, sine as f32]
-        };
         Self {
             windows,
             length,
-            blocks: (0..if keep { BLOCKS } else { 1 }).map(|_| block()).collect(),
+            blocks: (0..LAYERS).map(|_| block()).collect(),
             unit: wide(WIDTH),
             scale: wide(1),
             output: wide(WIDTH),
             residual: wide(WIDTH),
             branch: wide(WIDTH),
             scores: wide(VOCABULARY),
-            turns: (0..length * HEAD / 2).map(|at| angle(at / (HEAD / 2), at % (HEAD / 2))).collect(),
+            turns: turns(length),
         }
     }
 }
 
-/// Rotates queries and keys by their positions; `direction` -1 turns them back.
-fn rotate(qkv: &mut [f32], turns: &[[f32; 2]], length: usize, direction: f32) {
-    for (row, values) in qkv.chunks_exact_mut(3 * WIDTH).enumerate() {
-        let turns = &turns[row % length * HEAD / 2..][..HEAD / 2];
-        for head in values[..2 * WIDTH].chunks_exact_mut(HEAD) {
-            let (first, second) = head.split_at_mut(HEAD / 2);
-            for ((a, b), [cosine, sine]) in first.iter_mut().zip(second).zip(turns) {
-                let sine = direction * sine;
-                (*a, *b) = (*a * cosine - *b * sine, *a * sine + *b * cosine);
-            }
-        }
-    }
-}
-
-/// Scores for the byte after each byte of the windows, left in `tape.scores`. `tap(i, x)` sees the inputs that weight `i` multiplies.
-pub(crate) fn forward(weights: &[&[f32]], bytes: &[u8], tape: &mut Tape, tap: &mut dyn FnMut(usize, &[f32])) {
+/// Scores for the byte after each byte of the windows, left in `tape.scores`.
+pub(crate) fn forward(weights: &[&[f32]], bytes: &[u8], tape: &mut Tape) {
     let (windows, length) = (tape.windows, tape.length);
     assert_eq!(bytes.len(), windows * length);
     for (row, &byte) in tape.residual.chunks_exact_mut(WIDTH).zip(bytes) {
         row.copy_from_slice(&weights[0][usize::from(byte) * WIDTH..][..WIDTH]);
     }
-    for index in 0..BLOCKS {
-        let first = 1 + PER_BLOCK * index;
+    for index in 0..LAYERS {
+        let first = 1 + PER_LAYER * index;
         let weight = |at: usize| weights[first + at];
-        let kept = index % tape.blocks.len();
-        let block = &mut tape.blocks[kept];
+        let block = &mut tape.blocks[index];
 
         normalise(&mut block.input1, &mut block.unit1, &mut block.scale1, &tape.residual, weight(0), weight(1));
-        tap(first + 2, &block.input1);
         linear(&mut block.qkv, &block.input1, weight(2), weight(3), WIDTH);
         rotate(&mut block.qkv, &tape.turns, length, 1.0);
         for window in 0..windows {
@@ -160,52 +98,22 @@ pub(crate) fn forward(weights: &[&[f32]], bytes: &[u8], tape: &mut Tape, tap: &m
                 attend(qkv, attention, mixed, length, head);
             }
         }
-        tap(first + 4, &block.mixed);
         linear(&mut tape.branch, &block.mixed, weight(4), weight(5), WIDTH);
         add(&mut tape.residual, &tape.branch);
 
         normalise(&mut block.input2, &mut block.unit2, &mut block.scale2, &tape.residual, weight(6), weight(7));
-        tap(first + 8, &block.input2);
         linear(&mut block.up, &block.input2, weight(8), weight(9), WIDTH);
         gelu(&mut block.inner, &block.up);
-        tap(first + 10, &block.inner);
         linear(&mut tape.branch, &block.inner, weight(10), weight(11), INNER);
         add(&mut tape.residual, &tape.branch);
     }
     normalise(&mut tape.output, &mut tape.unit, &mut tape.scale, &tape.residual, weights[FINAL], weights[FINAL + 1]);
-    tap(FINAL + 2, &tape.output);
     let head = View::new(weights[FINAL + 2], WIDTH).t();
     multiply(&mut tape.scores, VOCABULARY, View::new(&tape.output, WIDTH), head, false, 1.0);
 }
 
 fn add(sums: &mut [f32], terms: &[f32]) {
     sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
-}
-
-/// The part of a head's queries (0), keys (1) or values (2) from `row` on.
-fn part(qkv: &[f32], role: usize, head: usize, row: usize, rows: usize) -> View<'_> {
-    View::strided(&qkv[row * 3 * WIDTH + role * WIDTH + head * HEAD..], rows, HEAD, 3 * WIDTH)
-}
-
-/// First row, number of rows and number of visible bytes of each tile.
-fn tiles(length: usize) -> impl Iterator<Item = (usize, usize, usize)> {
-    (0..length).step_by(TILE).map(move |row| (row, TILE.min(length - row), (row + TILE).min(length)))
-}
-
-/// One head of one window.
-fn attend(qkv: &[f32], attention: &mut [f32], mixed: &mut [f32], length: usize, head: usize) {
-    let factor = 1.0 / (HEAD as f32).sqrt();
-    for (row, rows, seen) in tiles(length) {
-        let tile = &mut attention[row * length..];
-        multiply(tile, length, part(qkv, 0, head, row, rows), part(qkv, 1, head, 0, seen).t(), false, 1.0);
-        for (at, scores) in tile.chunks_mut(length).take(rows).enumerate() {
-            let (past, future) = scores[..seen].split_at_mut(row + at + 1);
-            softmax(past, factor);
-            future.fill(0.0);
-        }
-        let result = &mut mixed[row * WIDTH + head * HEAD..];
-        multiply(result, WIDTH, View::strided(tile, rows, seen, length), part(qkv, 2, head, 0, seen), false, 1.0);
-    }
 }
 
 /// The gradients of one head of one window, from those of `mixed`; added to `gradient`, laid out as queries, keys and values are.
@@ -253,8 +161,8 @@ pub(crate) fn backward(weights: &[&[f32]], bytes: &[u8], tape: &mut Tape, gradie
     let [gain, bias] = pair(gradients, FINAL);
     normalise_gradients([&mut flow, gain, bias], &narrow, &tape.unit, &tape.scale, weights[FINAL]);
 
-    for index in (0..BLOCKS).rev() {
-        let first = 1 + PER_BLOCK * index;
+    for index in (0..LAYERS).rev() {
+        let first = 1 + PER_LAYER * index;
         let block = &tape.blocks[index];
 
         let [weight, bias] = pair(gradients, first + 10);

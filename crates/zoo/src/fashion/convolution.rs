@@ -199,10 +199,10 @@ mod tests {
     use candle_core::{Device, Var};
 
     use super::*;
-    use crate::synthetic::{Source, synthetic};
+    use crate::synthetic::{Distribution, synthetic};
 
     fn random(shape: &[usize], seed: u64) -> Var {
-        let values = synthetic(Source::Gaussian, shape, seed).into_values();
+        let values = synthetic(Distribution::Gaussian, shape, seed).into_values();
         Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu).unwrap()).unwrap()
     }
 
