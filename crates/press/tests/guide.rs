@@ -88,7 +88,7 @@ struct Statistics;
 
 impl Guide for Statistics {
     fn guide(&mut self, _: usize) -> Result<Guidance, PressError> {
-        let mean_square: Vec<f32> = (0..64).map(|column| if column < 8 { 100.0 } else { 0.01 }).collect();
+        let mean_square: Vec<f32> = (0..64).map(|column| if column % 2 == 0 { 100.0 } else { 0.01 }).collect();
         let statistics = InputStatistics::from_mean_square(10, mean_square).unwrap();
         Ok(Guidance { statistics: Some(Arc::new(statistics)), corrected: None })
     }
