@@ -17,9 +17,9 @@ pub struct Foreign {
 }
 
 impl Foreign {
-    /// Opens a file or folder; `None` for plain safetensors, which the press reads itself, and for what is not there.
+    /// Opens a file or folder; `None` for plain safetensors and for streams, which the press reads itself, and for what is not there.
     pub fn open(path: &Path) -> Result<Option<Self>, Failure> {
-        if !path.exists() || path == Path::new("-") {
+        if path == Path::new("-") || !(path.is_file() || path.is_dir()) {
             return Ok(None);
         }
         let source = match open(path) {

@@ -213,7 +213,7 @@ fn folders_are_checkpoints() {
         assert!(shown.contains(&format!("{tensors} tensors decode")), "{shown}");
     }
     fails(here, "compress two --codec raw -o t.sdp", 1, "several checkpoints");
-    fails(here, "compress none --codec raw -o t.sdp", 1, "holds no model.safetensors");
+    fails(here, "compress none --codec raw -o t.sdp", 1, "holds no .safetensors");
 }
 
 #[test]

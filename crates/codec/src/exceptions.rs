@@ -84,14 +84,17 @@ pub(crate) fn take_out<'a>(
         }
     }
     let non_finite = taken.len();
-    let needed = !(capabilities.local_scales && capabilities.keeps_zeros);
+    // What comes back exactly needs no help.
+    let local_scales = capabilities.local_scales || capabilities.lossless;
+    let keeps_zeros = capabilities.keeps_zeros || capabilities.lossless;
+    let needed = !(local_scales && keeps_zeros);
     let least = if needed { least_outlier(&values) } else { None };
-    if let Some(least) = least.filter(|_| !capabilities.local_scales) {
+    if let Some(least) = least.filter(|_| !local_scales) {
         set_aside(values.to_mut(), least, &mut taken);
     }
     let outliers = taken.len() > non_finite;
     let mut runs = Vec::new();
-    if !capabilities.keeps_zeros && !values.is_empty() {
+    if !keeps_zeros && !values.is_empty() {
         runs = silent_rows(&values, tensor.columns(), least.unwrap_or(f32::INFINITY));
         for &(start, rows) in &runs {
             values.to_mut()[start * tensor.columns()..(start + rows) * tensor.columns()].fill(0.0);
