@@ -10,8 +10,8 @@ use crate::key;
 use crate::planning;
 use crate::source::{OpenError, Source, TensorInfo};
 
-/// A codec by name, with the versions of its bytes and of its stage's.
-type Choice = (String, (u32, u32));
+/// A codec by name, with the versions of the code that makes its bytes.
+type Choice = (String, [u32; 4]);
 
 /// A checked config with its models opened.
 #[derive(Debug)]
@@ -95,19 +95,20 @@ impl Matrix {
     /// The key of one tensor's row.
     pub fn tensor_key(&self, row: &CodecRow, model: &Source, info: &TensorInfo) -> String {
         let (stored, _) = self.stored_by(row, info);
-        let settings = (self.run.encode_runs.get(), self.run.decode_runs.get(), self.run.thread_count());
+        // Not the threads: bytes and errors do not depend on them, and a row says with how many it was timed.
+        let settings = (self.run.encode_runs.get(), self.run.decode_runs.get());
         // A plan's choice for one tensor depends on all of them, and on every codec it may choose.
         if let Some(choices) = self.ladders.get(&row.name()) {
             let hashes: Vec<_> = model.tensors.iter().map(|info| (&info.name, &info.hash)).collect();
             let policy = self.run.keep_below.get();
-            let plan = (row.name(), row.codec.formats(), &row.label, choices, policy, hashes);
+            let plan = (row.name(), row.codec.code(), &row.label, choices, policy, hashes);
             return key::key(&serde_json::json!(["planned", plan, model.name, info.name, info.layer_type, settings]));
         }
         if row.sequential {
             let record = self.sequential_record_key(row, model, info);
             return key::key(&serde_json::json!(["sequential", record, &row.label, info.layer_type, settings]));
         }
-        let parts = (row.codec.name(), row.codec.formats(), &row.label, stored.name(), stored.formats());
+        let parts = (row.codec.name(), row.codec.code(), &row.label, stored.name(), stored.code());
         key::key(&serde_json::json!(["tensor", parts, model.name, info.name, info.layer_type, info.hash, settings]))
     }
 
@@ -116,7 +117,7 @@ impl Matrix {
         let (stored, _) = self.stored_by(row, info);
         let version = env!("CARGO_PKG_VERSION");
         let inputs = stored.capabilities().uses_calibration.then_some(&model.name);
-        key::key(&serde_json::json!(["record", version, stored.name(), stored.formats(), info.name, info.hash, inputs]))
+        key::key(&serde_json::json!(["record", version, stored.name(), stored.code(), info.name, info.hash, inputs]))
     }
 
     /// The key of a record in a sequential row (not of what a plan chose for the tensor): it depends on all tensors, what is before it
@@ -125,7 +126,7 @@ impl Matrix {
         let version = env!("CARGO_PKG_VERSION");
         let hashes: Vec<_> = model.tensors.iter().map(|info| (&info.name, &info.hash)).collect();
         let choices = self.ladders.get(&row.name());
-        let row = (row.name(), row.codec.formats(), choices, self.run.keep_below.get());
+        let row = (row.name(), row.codec.code(), choices, self.run.keep_below.get());
         key::key(&serde_json::json!(["sequential record", version, row, model.name, hashes, info.name]))
     }
 

@@ -82,12 +82,12 @@ pub(crate) fn check(codec: &AnyCodec, staged: bool, registry: &Registry) -> Resu
 }
 
 /// Every codec that a row may come to use, if it is a plan.
-pub(crate) fn choices(row: &CodecRow, registry: &Registry) -> Option<Vec<(String, (u32, u32))>> {
+pub(crate) fn choices(row: &CodecRow, registry: &Registry) -> Option<Vec<(String, [u32; 4])>> {
     let options = Options::of(&row.codec)?;
     let rungs = options.ladder(registry).map(|ladder| ladder.rungs).unwrap_or_default();
     let like = registry.parse(&options.like).ok();
     let codecs = rungs.into_iter().map(|rung| rung.codec).chain(like);
-    Some(codecs.map(|codec| (codec.name(), codec.formats())).collect())
+    Some(codecs.map(|codec| (codec.name(), codec.code())).collect())
 }
 
 /// Makes the plan of a row for a model and writes down what it was made of; the codec of each tensor that is not kept.

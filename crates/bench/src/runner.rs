@@ -292,6 +292,10 @@ impl<'a> Runner<'a> {
         let planned = (chosen.codec.name() != codec.codec.name()).then(|| chosen.codec.name());
         row.stored_by = kept_by.or(planned);
         let prepared = self.prepared(model, codec, stored, info);
+        row.sequential = match &prepared {
+            Ok(prepared) if codec.sequential => Some(prepared.corrected.is_some()),
+            _ => None,
+        };
         row.calibrated = matches!(&prepared, Ok(prepared) if prepared.calibration.is_some());
         let bench = Bench {
             registry: self.registry,
@@ -359,6 +363,13 @@ impl<'a> Runner<'a> {
 
     /// Writes the container, decodes the model from its bytes and evaluates what came back.
     fn whole_model(&mut self, model: &Source, codec: &CodecRow, blank: &ModelRow) -> Result<Vec<ModelRow>, String> {
+        let followed = |info: &TensorInfo| {
+            let rows = self.rows.get(&self.matrix.tensor_key(codec, model, info));
+            rows.into_iter().flatten().any(|row| matches!(row, Row::Tensor(row) if row.sequential == Some(true)))
+        };
+        if codec.sequential && blank.tensors_ok == blank.tensors && !model.tensors.iter().any(followed) {
+            return Err(NOT_FOLLOWED.to_owned());
+        }
         if blank.tensors_ok < blank.tensors {
             return Err(format!("{} of {} tensors failed", blank.tensors - blank.tensors_ok, blank.tensors));
         }
@@ -475,6 +486,9 @@ impl<'a> Runner<'a> {
         if !row.sequential || self.matrix.run.keeps(&info.shape, info.weights) {
             return once();
         }
+        if !model.can_be_followed()? {
+            return Err(NOT_FOLLOWED.to_owned());
+        }
         self.decode_before(model, row, info)?;
         let Some(behind) = self.encode_pool.install(|| model.behind(info, &self.decoded.1))? else { return once() };
         let corrected = behind.corrected(&model.load(info)?).map_err(|error| error.to_string())?;
@@ -497,6 +511,9 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 }
+
+/// A sequential row of such a model would be a copy of the plain one.
+const NOT_FOLLOWED: &str = "`sequential` does not apply: the inputs of this model's layers cannot be followed";
 
 /// What an encoder is told.
 struct Prepared<'m> {

@@ -12,6 +12,7 @@ use crate::error::{ConfigError, DecodeError, EncodeError};
 use crate::exceptions::{self, Exceptions};
 use crate::float_mode::in_default_mode;
 use crate::limits::Limits;
+use crate::name;
 use crate::record::{MAX_RANK, Record, RecordHeader};
 use crate::registry::Registry;
 use crate::stage::Stage;
@@ -48,6 +49,9 @@ pub trait Codec: Sized + Send + Sync + 'static {
     const ID: &'static str;
     /// Version of the bytes, apart from the crate's version. Streams of every older version must stay decodable.
     const FORMAT: u32;
+    /// Revision of the encoder: raised whenever it writes other bytes for some input than before, format unchanged or not. Stored
+    /// measurements of older revisions are stale. `crates/conformance/golden/encodings.txt` notices when it must be.
+    const REVISION: u32 = 1;
     /// One line for listings: what it is and its source.
     const SUMMARY: &'static str;
     /// The options: `#[serde(deny_unknown_fields, default)]`, with field types that hold legal values only; the defaults are the
@@ -92,6 +96,7 @@ pub trait Codec: Sized + Send + Sync + 'static {
 pub(crate) trait Erased: Send + Sync {
     fn id(&self) -> &'static str;
     fn format(&self) -> u32;
+    fn revision(&self) -> u32;
     fn options(&self) -> serde_json::Value;
     fn default_options(&self) -> serde_json::Value;
     fn capabilities(&self) -> Capabilities;
@@ -105,6 +110,10 @@ impl<C: Codec> Erased for C {
 
     fn format(&self) -> u32 {
         C::FORMAT
+    }
+
+    fn revision(&self) -> u32 {
+        C::REVISION
     }
 
     fn options(&self) -> serde_json::Value {
@@ -164,7 +173,14 @@ impl AnyCodec {
         self.stage.as_ref().map(|stage| stage.id())
     }
 
-    /// Version of the codec's bytes and of the stage's (0 without one): part of what a stored measurement depends on.
+    /// What decides the bytes beside input and options: format and encoder revision of the codec, then of the stage (0 without one).
+    /// Part of what a stored measurement depends on.
+    pub fn code(&self) -> [u32; 4] {
+        let stage = self.stage.as_ref().map_or([0, 0], |stage| [stage.format(), stage.revision()]);
+        [self.inner.format(), self.inner.revision(), stage[0], stage[1]]
+    }
+
+    /// Version of the codec's bytes and of the stage's (0 without one), as records hold them.
     pub fn formats(&self) -> (u32, u32) {
         (self.inner.format(), self.stage.as_ref().map_or(0, |stage| stage.format()))
     }
@@ -179,7 +195,8 @@ impl AnyCodec {
         self.inner.capabilities()
     }
 
-    /// The canonical name: id, options that differ from their defaults, stage: `bitnet:scale=row,threshold=mse+zstd`.
+    /// The canonical name: id, options that differ from their defaults, stage: `bitnet:scale=row,threshold=mse+zstd`. A text that
+    /// holds what separates parts of a name stands in quotes: `plan:like="rtn+ans"`.
     /// [`Registry::parse`](crate::Registry::parse) reads it back.
     pub fn name(&self) -> String {
         let mut name = self.inner.id().to_owned();
@@ -191,7 +208,7 @@ impl AnyCodec {
             name.push_str(key);
             name.push('=');
             match value {
-                serde_json::Value::String(text) => name.push_str(text),
+                serde_json::Value::String(text) if name::is_bare(text) => name.push_str(text),
                 other => name.push_str(&other.to_string()),
             }
         }

@@ -44,6 +44,7 @@ pub mod view;
 pub mod wire;
 
 mod codec;
+mod name;
 
 pub use codec::{AnyCodec, Capabilities, Codec};
 pub use context::{EncodeContext, NonFinite};

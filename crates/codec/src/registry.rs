@@ -11,6 +11,7 @@ use crate::error::{ConfigError, DecodeError, DecodeErrorKind};
 use crate::exceptions;
 use crate::float_mode::in_default_mode;
 use crate::limits::Limits;
+use crate::name;
 use crate::record::{Decoded, RecordView};
 use crate::stage::Stage;
 use crate::tensor::Tensor;
@@ -156,24 +157,21 @@ impl Registry {
         self.build(id, toml::Spanned::new(0..0, DeValue::Table(DeTable::new())))
     }
 
-    /// A codec from its canonical name, `id:key=value,key=value+stage`: what [`AnyCodec::name`] prints and command lines take.
+    /// A codec from its canonical name, `id:key=value,key=value+stage`: what [`AnyCodec::name`] prints and command lines take. Values
+    /// that hold `+`, `,` or spaces stand in quotes.
     ///
     /// # Errors
     /// Unknown id, stage or option, illegal value.
     pub fn parse(&self, name: &str) -> Result<AnyCodec, ConfigError> {
-        let (rest, stage) = match name.split_once('+') {
-            Some((rest, stage)) => (rest, Some(stage)),
-            None => (name, None),
-        };
-        let (id, options) = rest.split_once(':').unwrap_or((rest, ""));
+        let name::Parts { id, options, stage } = name::parse(name)?;
         let mut text = String::new();
-        for option in options.split(',').filter(|option| !option.is_empty()) {
-            let (key, value) = option
-                .split_once('=')
-                .ok_or_else(|| ConfigError::new(format!("`{option}` in `{name}` is not of the form key=value")))?;
+        for (key, value) in options {
             // A bare word is a string; everything TOML can read by itself stays as it is.
-            let literal = format!("v={value}").parse::<toml::Table>().is_ok();
-            text.push_str(&if literal { format!("{key} = {value}\n") } else { format!("{key} = {value:?}\n") });
+            text.push_str(&if name::is_literal(value) {
+                format!("{key} = {value}\n")
+            } else {
+                format!("{key} = {value:?}\n")
+            });
         }
         let table = DeTable::parse(&text)?;
         let span = table.span();

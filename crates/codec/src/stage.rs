@@ -13,6 +13,12 @@ pub trait Stage: Send + Sync + 'static {
     /// Version of the bytes it writes. Bytes of every older version must stay decodable.
     fn format(&self) -> u32;
 
+    /// Revision of the encoder: raised whenever it writes other bytes for some input than before (see
+    /// [`Codec::REVISION`](crate::Codec::REVISION)).
+    fn revision(&self) -> u32 {
+        1
+    }
+
     /// One line for listings.
     fn summary(&self) -> &'static str;
 

@@ -11,6 +11,7 @@
 //! | [`magnitudes`] | an outlier spares other rows, tiny rows come back tiny |
 //! | [`determinism`] | the same bytes on any number of threads |
 //! | [`hostile`] | truncations and bit flips, above and below the checksums |
+//! | [`settings`] | settings beside the defaults |
 //! | [`description`] | names parse back, every option has a help text |
 
 pub mod description;
@@ -19,6 +20,7 @@ pub mod hostile;
 pub mod inputs;
 pub mod magnitudes;
 pub mod round_trip;
+pub mod settings;
 
 /// The first broken promise, as text.
 pub type Verdict = Result<(), String>;

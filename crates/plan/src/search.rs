@@ -56,12 +56,12 @@ pub fn plan(
     let measurable = subject.has_divergence() && profile.is_none();
     let profile = profile.or_else(|| (!measurable).then(|| Profile::guess(subject.parts())));
     let sensitivity = sensitivity::measure(subject, ladder, measurable, context)?;
-    let rungs: Vec<_> = ladder.rungs.iter().map(|rung| (rung.codec.name(), rung.codec.formats())).collect();
+    let rungs: Vec<_> = ladder.rungs.iter().map(|rung| (rung.codec.name(), rung.codec.code())).collect();
     let size = match target {
         Target::Bits(bits) => serde_json::json!(["bits", bits]),
         Target::Ratio(ratio) => serde_json::json!(["ratio", ratio]),
         Target::Bytes(bytes) => serde_json::json!(["bytes", bytes]),
-        Target::Like(codec) => serde_json::json!(["like", codec.name(), codec.formats()]),
+        Target::Like(codec) => serde_json::json!(["like", codec.name(), codec.code()]),
     };
     let key =
         key(&serde_json::json!(["plan", VERSION, fingerprint(subject), rungs, size, profile, rounds, measurable]));
@@ -322,7 +322,7 @@ impl<'a> Search<'a> {
     /// Measures the whole model.
     pub(crate) fn join(&mut self, settled: &mut Allocation) -> Result<f64, PlanError> {
         let parts: Vec<_> = self.free.iter().map(|&part| &self.subject.parts()[part].hash).collect();
-        let names: Vec<_> = settled.chosen.iter().map(|c| (&c.name, c.codec.formats())).collect();
+        let names: Vec<_> = settled.chosen.iter().map(|c| (&c.name, c.codec.code())).collect();
         let key = key(&serde_json::json!(["joint", fingerprint(self.subject), parts, names]));
         self.context.progress(self.steps.0, self.steps.1.max(self.steps.0), "the whole model");
         self.steps.0 += 1;

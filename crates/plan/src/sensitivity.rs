@@ -124,7 +124,7 @@ pub fn measure(
     for (place, &part) in free.iter().enumerate() {
         let mut of_part = Vec::with_capacity(ladder.rungs.len());
         for (index, rung) in ladder.rungs.iter().enumerate() {
-            let (name, formats) = (rung.codec.name(), rung.codec.formats());
+            let (name, formats) = (rung.codec.name(), rung.codec.code());
             context.progress(place * ladder.rungs.len() + index, total, &format!("{name} on {}", parts[part].name));
             // Without a divergence to measure the rest of the model plays no part, unless a layer's inputs do.
             let model = if divergence || calibrated { fingerprint.as_str() } else { "" };

@@ -174,7 +174,7 @@ impl Ends for Both<'_> {
         let how = match &task {
             Task::Encode { codec, guidance, .. } => {
                 let plain = guidance.statistics.is_none() && guidance.corrected.is_none() && !self.follows;
-                plain.then(|| format!("{} {:?}", codec.name(), codec.formats()))
+                plain.then(|| format!("{} {:?}", codec.name(), codec.code()))
             }
             _ => Some(String::new()),
         };

@@ -133,6 +133,9 @@ pub struct TensorRow {
     pub stored_by: Option<String>,
     /// Whether the encoder was given statistics of the tensor's inputs.
     pub calibrated: bool,
+    /// For a sequential row: whether the tensor was compressed behind those before it; `false` for a tensor whose inputs cannot be
+    /// followed, and for one that the small-tensor policy keeps. `None` in other rows and in those of older runs.
+    pub sequential: Option<bool>,
     /// How it ended.
     pub status: Status,
     /// Why it failed.

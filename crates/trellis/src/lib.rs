@@ -37,8 +37,8 @@ pub mod weights;
 
 use schemars::JsonSchema;
 use seedpress_codec::{
-    Capabilities, Codec, DecodeError, EncodeContext, EncodeError, Encoded, EncodedView, Int, Limits, Number, Registry,
-    TensorView,
+    Capabilities, Codec, ConfigError, DecodeError, EncodeContext, EncodeError, Encoded, EncodedView, Int, Limits,
+    Number, Registry, TensorView,
 };
 use serde::{Deserialize, Serialize};
 
@@ -171,6 +171,13 @@ impl Codec for Trellis {
 
     fn new(config: Config) -> Self {
         Self { config }
+    }
+
+    fn with_codecs(config: Config, _: &Registry) -> Result<Self, ConfigError> {
+        if config.slope.get() > 0.0 && config.bits != Config::default().bits {
+            return Err(ConfigError::new("`slope` decides the rate: leave `bits` out, or set `slope` to 0"));
+        }
+        Ok(Self::new(config))
     }
 
     fn config(&self) -> &Config {
