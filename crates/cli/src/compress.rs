@@ -1,14 +1,19 @@
 //! `seedpress compress`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use seedpress::Registry;
 use seedpress_checkpoint::{Checkpoint, Order};
+use seedpress_model::{CheckpointWeights, Hidden};
 use seedpress_press::{Control, Guide, NoGuide, PressError, Source, Summary, compress_file};
+use seedpress_transformer::guide::CalibrationGuide;
+use seedpress_transformer::{Transformer, TransformerNetwork, guide, text};
 
 use crate::choice::Choice;
 use crate::common::{Common, InWork, output};
+use crate::evaluate;
 use crate::failure::{Failure, Outcome};
 use crate::foreign::Foreign;
 use crate::print::note;
@@ -22,7 +27,9 @@ use crate::zoo::{Calibrated, Zoo};
   seedpress compress model.safetensors --codec trellis --exclude '*lm_head*' -o model.sdp
   seedpress compress model.safetensors --plan plan.toml -o model.sdp
   seedpress compress fashion-mlp --codec trellis:hessian=full -o model.sdp
-Codecs that use calibration data have it for models of the zoo alone: of a file nothing is known but its weights.
+  seedpress compress smollm2-135m --codec trellis:bits=3,hessian=full --calibration text.txt -o model.sdp
+Codecs that use calibration data have it for models of the zoo, and for folders of language models with --calibration: tensors are then
+compressed in the order of execution, each with the inputs that those before it leave it. Of a file nothing is known but its weights.
 A run that was killed is taken up by the same command, tensor by tensor. The file is decoded before it is put in its place.")]
 pub struct Arguments {
     /// A .safetensors file, the .safetensors.index.json of a sharded checkpoint, a folder that holds either; a .gguf,
@@ -51,6 +58,18 @@ pub struct Arguments {
     /// Store tensors whose name matches as they are; repeatable
     #[arg(long, value_name = "PATTERN")]
     exclude: Vec<String>,
+    /// Text to calibrate with, for the folder of a language model: a plain file, .jsonl, or a folder of these
+    #[arg(long, value_name = "FILE")]
+    calibration: Option<PathBuf>,
+    /// Sequences of calibration text, spread over it
+    #[arg(long, value_name = "N", default_value_t = 32, requires = "calibration", value_parser = clap::value_parser!(u32).range(1..))]
+    samples: u32,
+    /// Tokens of a calibration sequence
+    #[arg(long, value_name = "N", default_value_t = 1024, requires = "calibration", value_parser = clap::value_parser!(u32).range(1..))]
+    context: u32,
+    /// Calibrate each tensor with the inputs of the uncompressed model, whatever became of those before it
+    #[arg(long, requires = "calibration")]
+    not_sequential: bool,
     /// Write one tensor after the other instead of all base layers first
     #[arg(long)]
     tensor_major: bool,
@@ -87,6 +106,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
     if !arguments.common.quiet {
         choice.assumptions().iter().for_each(|line| note!("{line}"));
     }
+    if let Some(text) = &arguments.calibration {
+        return calibrated(arguments, text, &registry, &choice);
+    }
     let zoo = arguments.input.to_str().and_then(seedpress_zoo::info).filter(|_| !arguments.input.exists());
     if let Some(info) = zoo {
         let model = Zoo::open(info.name)?;
@@ -96,9 +118,38 @@ pub fn run(arguments: &Arguments) -> Outcome {
         return press(arguments, &registry, &choice, &foreign, &mut NoGuide, &[&arguments.input]);
     }
     let checkpoint = Checkpoint::open(&arguments.input).map_err(Failure::data)?;
-    let files: Vec<&std::path::Path> = checkpoint.files().iter().map(PathBuf::as_path).collect();
+    let files: Vec<&Path> = checkpoint.files().iter().map(PathBuf::as_path).collect();
     let inputs = [files.as_slice(), &[checkpoint.path(), &arguments.input]].concat();
     press(arguments, &registry, &choice, &checkpoint, &mut NoGuide, &inputs)
+}
+
+/// Compresses the folder of a language model with calibration text.
+fn calibrated(arguments: &Arguments, path: &Path, registry: &Registry, choice: &Choice) -> Outcome {
+    let folder = evaluate::folder(&arguments.input)?;
+    let model = Transformer::open(&folder).map_err(Failure::data)?;
+    let context = arguments.context as usize;
+    if context > model.description().context {
+        let most = model.description().context;
+        return Err(Failure::usage(format!("--context {context}: the model was made for {most} tokens")));
+    }
+    let tokenizer = text::tokenizer(&folder).map_err(Failure::data)?;
+    let documents = text::read_documents(path).map_err(Failure::data)?;
+    let tokens =
+        documents.iter().map(|document| text::tokenise(&tokenizer, &document.text)).collect::<Result<Vec<_>, _>>();
+    let samples = guide::samples(&tokens.map_err(Failure::data)?, context, arguments.samples as usize);
+    if !arguments.common.quiet {
+        let rows: usize = samples.iter().map(Hidden::rows).sum();
+        note!("calibrating with {} sequences, {rows} tokens", samples.len());
+    }
+    let network = TransformerNetwork::new(model.description().clone(), model.shapes());
+    let checkpoint = Checkpoint::open(&folder).map_err(Failure::data)?;
+    let weights = CheckpointWeights::new(Checkpoint::open(&folder).map_err(Failure::data)?, &network);
+    let source = guide::InOrder::new(&checkpoint, &network);
+    let identity = guide::identity(&samples);
+    let sequential = !arguments.not_sequential;
+    let mut guide =
+        CalibrationGuide::new(Arc::new(network), Arc::new(weights), &source, &samples, sequential, identity)?;
+    press(arguments, registry, choice, &source, &mut guide, &[checkpoint.path(), &folder])
 }
 
 fn press(
@@ -107,7 +158,7 @@ fn press(
     choice: &Choice,
     source: &dyn Source,
     guide: &mut dyn Guide,
-    inputs: &[&std::path::Path],
+    inputs: &[&Path],
 ) -> Outcome {
     choice.check(source.tensors()).map_err(Failure::from)?;
     let output = output(&arguments.output, arguments.force, inputs)?;
@@ -120,7 +171,9 @@ fn press(
     };
     let summary = arguments.common.run(total, arguments.work.max_memory, "cleaning up", work)?;
     if summary.tensors.iter().any(|tensor| tensor.unguided) && !arguments.common.quiet {
-        note!("note: a file has no calibration data: codecs that use it went without; name a model of the zoo instead");
+        note!(
+            "note: a file has no calibration data: codecs that use it went without; --calibration takes text for the folder of a language model"
+        );
     }
     summary::print(&arguments.output, &summary, &choice.name(), &arguments.common);
     Ok(())

@@ -6,6 +6,7 @@ mod choice;
 mod common;
 mod compress;
 mod decompress;
+mod evaluate;
 mod export;
 mod failure;
 mod foreign;
@@ -39,6 +40,7 @@ const EXAMPLES: &str = "Examples:
   seedpress compress model.safetensors --codec rtn --bits 4 --then zstd -o model.sdp
   seedpress decompress model.sdp -o back.safetensors
   seedpress export model-folder --to gguf --type q4_k -o model.gguf
+  seedpress evaluate model.sdp --against checkpoint-folder --text held-out.txt
 
 Exit status: 0 success, 1 bad data or a failed cell, 2 wrong command line or config, 130 stopped by Ctrl-C.";
 
@@ -62,6 +64,8 @@ enum Command {
     Decompress(decompress::Arguments),
     /// Write a model as GGUF, compressed-tensors, GPTQ, AWQ, MLX or safetensors, for the engines that load these
     Export(export::Arguments),
+    /// Measure how well a language model predicts text, and how far it is from another
+    Evaluate(evaluate::Arguments),
     /// Show what an .sdp file holds
     Inspect(inspect::Arguments),
     /// Decode an .sdp file and check every checksum
@@ -83,6 +87,7 @@ fn main() -> ExitCode {
         Command::Compress(arguments) => compress::run(&arguments),
         Command::Decompress(arguments) => decompress::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
+        Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Completions(arguments) => manual::completions(&arguments, Arguments::command()),

@@ -1,7 +1,7 @@
 //! What is known of a tensor without its values.
 
 use seedpress_codec::DType;
-use seedpress_codec::tensor::matrix_shape;
+use seedpress_codec::MatrixView;
 
 /// A tensor of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,9 +32,9 @@ impl TensorInfo {
         self.weights() * self.dtype.size()
     }
 
-    /// Inputs of the layer: columns of the matrix of outputs by everything else.
+    /// Inputs of the layer: columns of the matrix that codecs see, see [`MatrixView::of`].
     pub fn columns(&self) -> usize {
-        matrix_shape(&self.shape).1
+        MatrixView::of(&self.name, &self.shape).matrix_shape(&self.shape).1
     }
 
     /// Whether it is of a kind that multiplies inputs: a matrix or a kernel, no table that is looked up, no vector.

@@ -88,6 +88,8 @@ pub struct Walk {
     known: HashMap<usize, Option<Statistics>>,
     /// Of tensors that several blocks read.
     tied: HashMap<usize, Statistics>,
+    /// Rows louder than this many times the median are turned down to that.
+    cap: Option<f32>,
 }
 
 impl Walk {
@@ -111,9 +113,17 @@ impl Walk {
         }
         let (block, tied) = (0, HashMap::new());
         let (compressed, decoded, known) = (None, HashMap::new(), HashMap::new());
-        let mut walk = Self { network, weights, mode, spans, block, original, compressed, decoded, known, tied };
+        let cap = None;
+        let mut walk = Self { network, weights, mode, spans, block, original, compressed, decoded, known, tied, cap };
         walk.tied = walk.gather_tied()?;
         Ok(walk)
+    }
+
+    /// Turns rows of inputs louder than `times` the median of their batch down to that, see [`Accumulator::capped`]; in sequential mode
+    /// both of a pair by the same factor. Statistics of tensors that several blocks read are gathered at the start and stay as they are.
+    #[must_use]
+    pub fn capped(self, times: f32) -> Self {
+        Self { cap: Some(times), ..self }
     }
 
     /// Every tensor of the network in the order in which a walk may be asked for them.
@@ -224,7 +234,7 @@ impl Walk {
         for states in self.original.chunks(together()) {
             let gather = |state: &Hidden| gather(self.network.as_ref(), self.block, &weights, state, wanted);
             for (tensor, rows) in states.par_iter().map(gather).collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
-                sums.entry(tensor).or_insert_with(|| accumulator(self.columns(tensor))).add(&rows);
+                sums.entry(tensor).or_insert_with(|| self.accumulator(tensor)).add(&rows);
             }
         }
         let finish = |(tensor, sums): (usize, Accumulator)| {
@@ -255,13 +265,15 @@ impl Walk {
                 let y = if differs { Some(inputs(given, behind)?) } else { None };
                 Ok((x, y))
             };
-            for (x, y) in pairs.par_iter().map(both).collect::<Result<Vec<_>, ModelError>>()? {
-                let y = y.as_ref().unwrap_or(&x);
+            for (mut x, mut y) in pairs.par_iter().map(both).collect::<Result<Vec<_>, ModelError>>()? {
                 // Routing that changed: what reaches this expert now has no counterpart in the original.
-                if x.len() != y.len() {
+                if y.as_ref().is_some_and(|y| x.len() != y.len()) {
                     return self.unpaired(tensor, given, behind);
                 }
-                sums.add(&x, y);
+                if let Some(times) = self.cap {
+                    turn_down(&mut x, y.as_mut(), self.columns(tensor), times);
+                }
+                sums.add(&x, y.as_ref().unwrap_or(&x));
             }
         }
         Ok(self.sound(tensor, sums.finish())?.map(|both| Statistics::Asymmetric(Arc::new(both))))
@@ -274,7 +286,7 @@ impl Walk {
         weights: &BlockWeights<'_>,
         states: &[Hidden],
     ) -> Result<Option<Statistics>, ModelError> {
-        let mut sums = accumulator(self.columns(tensor));
+        let mut sums = self.accumulator(tensor);
         for states in states.chunks(together()) {
             let gather = |state: &Hidden| gather(self.network.as_ref(), self.block, weights, state, &[tensor]);
             let found = states.par_iter().map(gather).collect::<Result<Vec<_>, _>>()?;
@@ -316,6 +328,15 @@ impl Walk {
             decoded: HashMap::new(),
             known: HashMap::new(),
             tied: HashMap::new(),
+            cap: self.cap,
+        }
+    }
+
+    fn accumulator(&self, tensor: usize) -> Accumulator {
+        let sums = accumulator(self.columns(tensor));
+        match self.cap {
+            Some(times) => sums.capped(times),
+            None => sums,
         }
     }
 
@@ -335,6 +356,27 @@ impl Walk {
 
 fn accumulator(columns: usize) -> Accumulator {
     if columns > LARGEST_SECOND_MOMENT { Accumulator::squares(columns) } else { Accumulator::new(columns) }
+}
+
+/// Turns rows of `x` that are louder than `times` the median down to that, and those of `y` by the same factors.
+fn turn_down(x: &mut [f32], y: Option<&mut Vec<f32>>, columns: usize, times: f32) {
+    let energy = |row: &[f32]| row.iter().map(|&value| f64::from(value) * f64::from(value)).sum::<f64>();
+    let energies: Vec<f64> = x.chunks_exact(columns).map(energy).collect();
+    let mut sorted = energies.clone();
+    sorted.sort_by(f64::total_cmp);
+    let Some(median) = sorted.get(sorted.len() / 2) else { return };
+    let most = f64::from(times) * median;
+    let factor = |energy: &f64| if *energy > most { (most / energy).sqrt() as f32 } else { 1.0 };
+    let turn = |rows: &mut [f32]| {
+        for (row, energy) in rows.chunks_exact_mut(columns).zip(&energies).filter(|(_, energy)| **energy > most) {
+            let factor = factor(energy);
+            row.iter_mut().for_each(|value| *value *= factor);
+        }
+    };
+    turn(x);
+    if let Some(y) = y {
+        turn(y);
+    }
 }
 
 /// Batches that are run side by side: results do not depend on it.

@@ -68,6 +68,36 @@ pub fn block(
     lengths: &[usize],
     tap: &mut Tap<'_>,
 ) -> Result<(), TransformerError> {
+    part(block, Half::Both, weights, hidden, lengths, tap)
+}
+
+/// How much of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Half {
+    /// Attention.
+    Attention,
+    /// The feed-forward network.
+    FeedForward,
+    /// One after the other, or side by side.
+    Both,
+}
+
+/// As [`block`], of a half of it. Where the halves run side by side there is only `Both`.
+///
+/// # Errors
+/// As [`block`].
+///
+/// # Panics
+/// For a half of a block whose halves run side by side.
+pub fn part(
+    block: &Block,
+    half: Half,
+    weights: &dyn Weights,
+    hidden: &mut [f32],
+    lengths: &[usize],
+    tap: &mut Tap<'_>,
+) -> Result<(), TransformerError> {
+    assert!(half == Half::Both || block.residual != Residual::Parallel, "the halves run side by side");
     let tokens: usize = lengths.iter().sum();
     if tokens == 0 {
         return Ok(());
@@ -84,7 +114,7 @@ pub fn block(
         });
         let (group, others) = lengths.split_at(count.count());
         let (own, after) = rest.split_at_mut(rows * width);
-        halves(block, weights, own, width, group, tap)?;
+        halves(block, half, weights, own, width, group, tap)?;
         (rest, lengths) = (after, others);
     }
     Ok(())
@@ -92,26 +122,34 @@ pub fn block(
 
 fn halves(
     block: &Block,
+    half: Half,
     weights: &dyn Weights,
     hidden: &mut [f32],
     width: usize,
     lengths: &[usize],
     tap: &mut Tap<'_>,
 ) -> Result<(), TransformerError> {
-    let input = normalised(block.attention_input.as_ref(), weights, hidden.to_vec(), width)?;
-    let change = attention(&block.attention, weights, &input, width, lengths, tap)?;
-    drop(input);
+    let attend = |hidden: &[f32], tap: &mut Tap<'_>| {
+        let input = normalised(block.attention_input.as_ref(), weights, hidden.to_vec(), width)?;
+        attention(&block.attention, weights, &input, width, lengths, tap)
+    };
     if block.residual == Residual::Parallel {
-        let change = normalised(block.attention_output.as_ref(), weights, change, width)?;
+        let change = normalised(block.attention_output.as_ref(), weights, attend(hidden, tap)?, width)?;
         let more = feed_forward(block, weights, hidden, width, tap)?;
         let more = normalised(block.feed_forward_output.as_ref(), weights, more, width)?;
         add(hidden, &change);
         add(hidden, &more);
         return Ok(());
     }
-    join(block.residual, block.attention_output.as_ref(), weights, hidden, change, width)?;
-    let change = feed_forward(block, weights, hidden, width, tap)?;
-    join(block.residual, block.feed_forward_output.as_ref(), weights, hidden, change, width)
+    if half != Half::FeedForward {
+        let change = attend(hidden, tap)?;
+        join(block.residual, block.attention_output.as_ref(), weights, hidden, change, width)?;
+    }
+    if half != Half::Attention {
+        let change = feed_forward(block, weights, hidden, width, tap)?;
+        join(block.residual, block.feed_forward_output.as_ref(), weights, hidden, change, width)?;
+    }
+    Ok(())
 }
 
 /// Adds a half's answer to the residual stream.

@@ -14,23 +14,31 @@
 //! | [`layers`], `attention`, `experts`, `rotary` | the steps of a block |
 //! | `product`, `math` | matrix products, sums and smooth functions |
 //! | [`model`] | a folder opened |
+//! | [`text`] | documents, tokenised and cut into windows |
+//! | [`evaluate`] | how well a model predicts text, and how far it is from another |
+//! | [`network`], [`guide`] | a model as others walk through it; compression with calibration text |
 //! | [`error`] | what keeps a model from being read or run |
 
 mod attention;
 pub mod config;
 pub mod description;
 pub mod error;
+pub mod evaluate;
 mod experts;
 pub mod forward;
+pub mod guide;
 pub mod layers;
 mod math;
 pub mod model;
+pub mod network;
 mod product;
 mod rotary;
+pub mod text;
 pub mod weights;
 
 pub use description::{Description, Linear};
 pub use error::TransformerError;
 pub use layers::{Inputs, Tap};
 pub use model::Transformer;
+pub use network::TransformerNetwork;
 pub use weights::{MappedWeights, Replaced, Weights};

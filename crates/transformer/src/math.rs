@@ -73,6 +73,19 @@ pub(crate) fn softmax(x: &mut [f32]) {
     x.iter_mut().for_each(|value| *value *= scale);
 }
 
+/// The logarithm of the sum of exponentials, summed in f64 over stretches of 4,096.
+pub(crate) fn log_sum_exp(x: &[f32]) -> f64 {
+    let top = largest(x);
+    let mut total = 0f64;
+    for stretch in x.chunks(4096) {
+        let (body, tail) = stretch.as_chunks::<16>();
+        let mut parts = [0f32; 16];
+        body.iter().for_each(|chunk| (0..16).for_each(|lane| parts[lane] += exp(chunk[lane] - top)));
+        total += f64::from(parts.iter().sum::<f32>() + tail.iter().map(|&value| exp(value - top)).sum::<f32>());
+    }
+    f64::from(top) + total.ln()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +106,9 @@ mod tests {
 
     #[test]
     fn sums_over_exponentials_do_not_overflow() {
+        let x: Vec<f32> = (0..10_000).map(|i| 500.0 + (i % 100) as f32 / 10.0).collect();
+        let wanted = 500.0 + x.iter().map(|&x| (f64::from(x) - 500.0).exp()).sum::<f64>().ln();
+        assert!((log_sum_exp(&x) - wanted).abs() < 1e-5);
         let mut y = [1000.0, 1000.0];
         softmax(&mut y);
         assert_eq!(y, [0.5, 0.5]);

@@ -202,3 +202,14 @@ impl Weights for Kept<'_> {
         }
     }
 }
+
+/// Weights rounded to bf16.
+pub struct Rounded<'a>(pub &'a dyn Weights);
+
+impl Weights for Rounded<'_> {
+    fn values(&self, tensor: &str, range: Range<usize>) -> Result<Cow<'_, [f32]>, TransformerError> {
+        let mut values = self.0.values(tensor, range)?.into_owned();
+        values.par_iter_mut().for_each(|value| *value = bf16::from_f32(*value).to_f32());
+        Ok(Cow::Owned(values))
+    }
+}

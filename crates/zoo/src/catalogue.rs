@@ -127,6 +127,17 @@ static MODELS: &[ModelInfo] = &[
         sha256: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     },
     ModelInfo {
+        name: "smollm2-135m",
+        summary: "SmolLM2-135M-Instruct as a folder of `transformers`; its weights lie on a 4-bit grid of 32, which flatters 4-bit formats",
+        licence: "Apache-2.0",
+        weights: 134_515_008,
+        embedded: false,
+        synthetic: false,
+        trainable: false,
+        metrics: &[],
+        sha256: "dd7fdc71150b856cdd3d354e7ecc3e642ef7c92a9e1bbb6d606417a47b8fc013",
+    },
+    ModelInfo {
         name: "crepe-tiny",
         summary: "CREPE tiny: six convolutions that find the pitch of a tone",
         licence: "MIT",

@@ -78,8 +78,10 @@ pub fn load(name: &str) -> Result<Model, ZooError> {
 /// are not the network's.
 pub fn load_from(name: &str, path: &Path) -> Result<Model, ZooError> {
     let info: &ModelInfo = catalogue::require(name)?;
-    let Some((network, data)) = parts(info.name)? else {
-        return Err(ZooError::Unsupported { name: name.to_owned(), what: "network" });
+    let (network, data) = match parts(info.name)? {
+        Some(parts) => parts,
+        None if info.name == "smollm2-135m" => (language_model(path)?, Box::new(NoData) as Box<dyn DataSets>),
+        None => return Err(ZooError::Unsupported { name: name.to_owned(), what: "network" }),
     };
     let checkpoint = Checkpoint::open(path)?;
     let read = |info: &TensorInfo| -> Result<Tensor, ZooError> {
@@ -91,6 +93,14 @@ pub fn load_from(name: &str, path: &Path) -> Result<Model, ZooError> {
     };
     let tensors = network.tensors().iter().map(read).collect::<Result<Vec<_>, _>>()?;
     Ok(Model::new(name, network, Box::new(tensors), data))
+}
+
+/// The network that the `config.json` beside the weights describes; its data is a user's text.
+fn language_model(path: &Path) -> Result<Box<dyn Network>, ZooError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let model = seedpress_transformer::Transformer::open(folder)
+        .map_err(|error| ZooError::bad_file(path, error.to_string()))?;
+    Ok(Box::new(seedpress_transformer::TransformerNetwork::new(model.description().clone(), model.shapes())))
 }
 
 /// Statistics of every tensor's inputs as encoders take them, in the order of the model's tensors; `None` for tensors that multiply

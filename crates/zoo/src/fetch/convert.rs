@@ -1,4 +1,4 @@
-//! Other checkpoint formats, once, to safetensors.
+//! Other checkpoint formats, once, to what this workspace reads.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,6 +6,7 @@ use std::path::Path;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
+use super::gguf::{self, Part};
 use crate::error::ZooError;
 
 /// From what.
@@ -15,16 +16,20 @@ pub enum Conversion {
     Torch,
     /// A Keras weight file (HDF5) of textgenrnn: see [`textgenrnn`](crate::textgenrnn) for what the layout becomes.
     Keras,
+    /// A file of the folder that a GGUF file holds.
+    Gguf(Part),
 }
 
 /// Shape and values by name.
 pub(crate) type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
-/// The safetensors file that results: names in order, no metadata, hence the same bytes everywhere.
-pub(super) fn to_safetensors(conversion: Conversion, source: &Path) -> Result<Vec<u8>, ZooError> {
+/// The file that results. Safetensors: names in order, no metadata, hence the same bytes everywhere.
+pub(super) fn convert(conversion: Conversion, source: &Path) -> Result<Vec<u8>, ZooError> {
     let tensors = match conversion {
         Conversion::Torch => torch(source)?,
         Conversion::Keras => keras(source)?,
+        Conversion::Gguf(Part::Weights) => gguf::weights(source)?,
+        Conversion::Gguf(part) => return gguf::text(part, source),
     };
     let bytes: BTreeMap<&String, Vec<u8>> = tensors
         .iter()

