@@ -17,6 +17,9 @@ pub struct Metric {
     pub samples: u64,
     /// Bounds of the 95 % percentile bootstrap interval (Efron 1979), seeded.
     pub interval: [f64; 2],
+    /// Numerator and denominator of every independent unit, where the figure is the quotient of their sums; empty for other figures.
+    /// Two models that were asked the same questions are compared by them.
+    pub units: Vec<[f64; 2]>,
 }
 
 /// Resamples drawn for an interval.
@@ -47,7 +50,8 @@ impl Metric {
         let mut values: Vec<f64> = draws.par_iter().map(|drawn| statistic(drawn)).collect();
         values.sort_unstable_by(f64::total_cmp);
         let interval = [values[RESAMPLES / 40 - 1], values[RESAMPLES * 39 / 40]];
-        Self { name, value: statistic(&vec![1.0; units]), higher_is_better, samples, interval }
+        let value = statistic(&vec![1.0; units]);
+        Self { name, value, higher_is_better, samples, interval, units: Vec::new() }
     }
 
     /// The quotient of sums `sum(numerators) / sum(denominators)` over independent units (a document, a recording), resampled as
@@ -81,6 +85,11 @@ impl Metric {
             higher_is_better,
             samples,
             interval: [draws[RESAMPLES / 40 - 1], draws[RESAMPLES * 39 / 40]],
+            units: numerators
+                .iter()
+                .zip(denominators)
+                .map(|(&numerator, &denominator)| [numerator, denominator])
+                .collect(),
         }
     }
 
@@ -117,6 +126,7 @@ impl Metric {
             higher_is_better,
             samples: descending.len() as u64,
             interval: [draws[RESAMPLES / 40 - 1], draws[RESAMPLES * 39 / 40]],
+            units: Vec::new(),
         }
     }
 }

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::outcomes::Outcomes;
+use crate::recipe::{Code, Mode, Recipe};
+
 /// One line of `results.jsonl`.
 // Most rows are of tensors: a box around each would save nothing.
 #[allow(clippy::large_enum_variant)]
@@ -37,6 +40,22 @@ impl Row {
     /// Whether the cell failed.
     pub fn failed(&self) -> bool {
         self.error().is_some()
+    }
+
+    /// What was measured; the mode is a guess in rows of older runs.
+    pub fn recipe(&self) -> Recipe {
+        match self {
+            Row::Tensor(row) => row.recipe(),
+            Row::Model(row) => row.recipe(),
+        }
+    }
+
+    /// The code that made the bytes: empty, of unknown revision, in rows of older runs.
+    pub fn code(&self) -> &Code {
+        match self {
+            Row::Tensor(row) => &row.code,
+            Row::Model(row) => &row.code,
+        }
     }
 }
 
@@ -77,6 +96,10 @@ pub struct TensorRow {
     pub stage: String,
     /// Every option, defaults included.
     pub options: serde_json::Value,
+    /// How the encoder was told what to encode. `None` in rows of older runs.
+    pub mode: Option<Mode>,
+    /// The code that made the bytes. Empty in rows of older runs: of unknown revision.
+    pub code: Code,
     /// Model name.
     pub model: String,
     /// Whether the weights are generated rather than trained.
@@ -154,6 +177,16 @@ pub struct ModelRow {
     pub codec: String,
     /// The row's name in the config, where it was given one.
     pub label: Option<String>,
+    /// The codec's id, e.g. `bitnet`. Empty in rows of older runs, as are the next two.
+    pub codec_id: String,
+    /// The stage's id, empty where there is none.
+    pub stage: String,
+    /// Every option, defaults included.
+    pub options: serde_json::Value,
+    /// How the encoder was told what to encode. `None` in rows of older runs.
+    pub mode: Option<Mode>,
+    /// The code that made the bytes. Empty in rows of older runs: of unknown revision.
+    pub code: Code,
     /// Model name.
     pub model: String,
     /// Bytes of the whole compressed file: container, every tensor.
@@ -178,6 +211,12 @@ pub struct ModelRow {
     pub baseline_interval: Option<[f64; 2]>,
     /// Held-out samples the metric was measured on.
     pub samples: u64,
+    /// `compressed` by independent unit, where it is a quotient of sums over them. `None` in rows of older runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcomes: Option<Outcomes>,
+    /// `baseline` by the same units.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline_outcomes: Option<Outcomes>,
     /// Rows that this cell has, one per metric: fewer are there where a crash tore them. 0 in rows of older runs.
     pub cell_rows: usize,
     /// Tensors that were encoded and decoded.
