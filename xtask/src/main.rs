@@ -2,6 +2,7 @@
 //! the `seedpress` binary.
 
 mod interop;
+mod page;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus};
@@ -15,6 +16,8 @@ const HELP: &str = "cargo xtask <verb> [arguments]
   models <verb>      list, fetch or train models
 
   interop [engine]   run exports in their own engines: transformers, llama-cpp, mlx, gptqmodel (needs Python and the network)
+  docs [--check]     redraw every committed report, or say which are not what their rows say
+  page-test [folder] what a reader does with a report's page, in a headless Chromium (needs chromium and node) [default: reports/full]
   readme <folder>    put the results table of a report into README.md
   ci                 formatting, lints and tests, as continuous integration runs them
 
@@ -33,6 +36,13 @@ fn main() -> ExitCode {
     let outcome = match arguments.first().map(String::as_str) {
         Some("bench" | "report" | "compare" | "codecs" | "models") => status(seedpress().args(&arguments)),
         Some("readme") if arguments.len() == 2 => readme(Path::new(&arguments[1])),
+        Some("docs") if arguments.len() <= 2 => status(
+            cargo()
+                .args(["run", "--quiet", "--package", "seedpress-report", "--bin", "docs", "--"])
+                .args(&arguments[1..])
+                .current_dir(root()),
+        ),
+        Some("page-test") if arguments.len() <= 2 => page::test(&root(), arguments.get(1).map(String::as_str)),
         Some("interop") => interop::run(&root(), seedpress, &arguments[1..]),
         Some("ci") if arguments.len() == 1 => ci(),
         Some("help" | "--help" | "-h") => {

@@ -51,7 +51,7 @@ pub fn draw(width: u32, height: u32, title: &str, paint: impl FnOnce(&mut Canvas
 /// A picture as a file of its own, which follows the system's theme.
 pub fn standalone(svg: &str) -> String {
     let style =
-        format!("<style>{}@media(prefers-color-scheme:dark){{{}}}</style>", chart_rules("svg"), dark_rules("svg"));
+        format!("<style>{}@media(prefers-color-scheme:dark){{{}}}</style>", chart_rules("svg"), dark_rules("svg", svg));
     let head = svg.find('>').map_or(0, |place| place + 1);
     format!("{}{style}{}", &svg[..head], &svg[head..])
 }

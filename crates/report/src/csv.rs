@@ -1,9 +1,10 @@
-//! `summary.csv`: one line for each codec, model and metric, derived numbers in full precision.
+//! `summary.csv`: one line for each codec, model and metric, derived numbers to 12 digits.
 
 use std::fmt::Write as _;
 
 use seedpress_results::{ModelRow, Status};
 
+use crate::format::rounded;
 use crate::study::Study;
 use crate::sums::{Sums, speed};
 
@@ -51,7 +52,7 @@ pub fn summary(study: &Study) -> String {
 }
 
 fn number(value: Option<f64>) -> String {
-    value.filter(|value| value.is_finite()).map_or_else(String::new, |value| value.to_string())
+    value.filter(|value| value.is_finite()).map_or_else(String::new, |value| rounded(value, 12).to_string())
 }
 
 fn quote(text: &str) -> String {

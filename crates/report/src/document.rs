@@ -14,18 +14,27 @@ pub struct Document {
 /// A part with a heading.
 #[derive(Debug, Clone, Default)]
 pub struct Section {
-    /// Anchor: lower-case letters and hyphens.
-    pub anchor: &'static str,
+    /// Anchor: letters, digits, hyphens and underscores.
+    pub anchor: String,
     /// Heading.
     pub title: String,
     /// In reading order.
     pub blocks: Vec<Block>,
+    /// Whether it is a part of its own, rather than of the section before it.
+    pub in_navigation: bool,
+    /// Whether it stands on the page alone and not in the text.
+    pub page_only: bool,
 }
 
 impl Section {
     /// An empty section.
-    pub fn new(anchor: &'static str, title: &str) -> Self {
-        Self { anchor, title: title.to_owned(), blocks: Vec::new() }
+    pub fn new(anchor: &str, title: &str) -> Self {
+        Self { anchor: anchor.to_owned(), title: title.to_owned(), in_navigation: true, ..Self::default() }
+    }
+
+    /// An empty part of the section before it.
+    pub fn part(anchor: &str, title: &str) -> Self {
+        Self { in_navigation: false, ..Self::new(anchor, title) }
     }
 
     /// Adds a warning.
@@ -64,7 +73,7 @@ pub enum Block {
 }
 
 /// A picture.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Chart {
     /// File name without extension.
     pub name: String,
@@ -74,6 +83,10 @@ pub struct Chart {
     pub caption: String,
     /// The picture itself.
     pub svg: String,
+    /// Whether the page's scripts draw the same, so that the file is for papers and repositories.
+    pub interactive: bool,
+    /// Whether the page links to its file: it is large, and not for every reader.
+    pub linked: bool,
 }
 
 /// A table.
@@ -96,16 +109,38 @@ pub struct Column {
     pub name: String,
     /// Whether it holds numbers.
     pub numeric: bool,
+    /// Whether the best of them is the least.
+    pub less_is_better: bool,
+    /// Whether a narrow screen leaves it out.
+    pub minor: bool,
+}
+
+impl Column {
+    /// `#` before a heading stands for numbers, `<` for numbers of which the least is best, and `~` before either for what a narrow
+    /// screen leaves out.
+    pub fn new(name: &str) -> Self {
+        let (minor, name) = name.strip_prefix('~').map_or((false, name), |name| (true, name));
+        let (less_is_better, name) = name.strip_prefix('<').map_or((false, name), |name| (true, name));
+        let (more, name) = name.strip_prefix('#').map_or((false, name), |name| (true, name));
+        Self { name: name.to_owned(), numeric: more || less_is_better, less_is_better, minor }
+    }
+
+    /// A column of numbers of which more is better, or neither.
+    pub fn number(name: impl Into<String>) -> Self {
+        Self { name: name.into(), numeric: true, less_is_better: false, minor: false }
+    }
+
+    /// A column of a metric.
+    pub fn metric(name: impl Into<String>, higher_is_better: bool) -> Self {
+        Self { less_is_better: !higher_is_better, ..Self::number(name) }
+    }
 }
 
 impl Table {
-    /// An empty table. Columns whose heading starts with `#` hold numbers.
+    /// An empty table; headings as [`Column::new`] reads them.
     pub fn new(title: &str, columns: &[&str]) -> Self {
-        let column = |name: &&str| match name.strip_prefix('#') {
-            Some(name) => Column { name: name.to_owned(), numeric: true },
-            None => Column { name: (*name).to_owned(), numeric: false },
-        };
-        Self { title: title.to_owned(), columns: columns.iter().map(column).collect(), ..Self::default() }
+        let columns = columns.iter().map(|name| Column::new(name)).collect();
+        Self { title: title.to_owned(), columns, ..Self::default() }
     }
 
     /// With a footnote.

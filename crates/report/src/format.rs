@@ -19,6 +19,11 @@ pub fn significant(value: f64, digits: i32) -> String {
     format!("{value:.decimals$}")
 }
 
+/// A value to so many significant digits: what a logarithm's last digit is differs between machines.
+pub fn rounded(value: f64, digits: usize) -> f64 {
+    format!("{value:.*e}", digits.saturating_sub(1)).parse().unwrap_or(value)
+}
+
 /// `decimals` places.
 pub fn fixed(value: f64, decimals: usize) -> String {
     if !value.is_finite() {
@@ -35,11 +40,6 @@ pub fn fixed(value: f64, decimals: usize) -> String {
 /// Weights per second with a unit: `4.2 K`, `1.35 M`, `2.1 G`.
 pub fn per_second(value: f64) -> String {
     scaled(value, 1000.0, &["", " K", " M", " G", " T"])
-}
-
-/// Bytes with a decimal unit.
-pub fn bytes(value: u64) -> String {
-    scaled(value as f64, 1000.0, &[" B", " kB", " MB", " GB", " TB"])
 }
 
 fn scaled(mut value: f64, step: f64, units: &[&str]) -> String {
@@ -124,7 +124,6 @@ mod tests {
         assert_eq!(per_second(4200.0), "4.20 K");
         assert_eq!(per_second(999_900.0), "1.000 M");
         assert_eq!((fixed(-0.001, 2), fixed(-0.01, 2)), ("0.00".to_owned(), "-0.01".to_owned()));
-        assert_eq!(bytes(12), "12.0 B");
         assert_eq!(seconds(0.0123), "12.3 ms");
         assert_eq!(shorten("abcdefghij", 5), "ab…ij");
     }

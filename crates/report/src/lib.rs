@@ -1,17 +1,24 @@
 //! Tables, charts and pages drawn from stored results.
 //!
 //! [`render`] reads `results.jsonl` and `run.json` and writes beside them `index.html` (one self-contained page), `report.md`,
-//! `charts/*.svg` and `summary.csv`. Nothing is measured and no codec is known here: the same rows give the same bytes.
+//! `charts/*.svg` and `summary.csv`. Where `previous.csv` lies beside them, the `summary.csv` of the release before, the report says what
+//! changed since. Nothing is measured and no codec is known here: the same rows give the same bytes.
 
+mod average;
 mod canvas;
 mod charts;
+mod contender;
 mod csv;
 mod document;
+mod first;
 mod format;
-mod html;
+mod judge;
 mod markdown;
 mod page;
+mod palette;
 mod prefixes;
+mod refresh;
+mod sections;
 mod study;
 mod style;
 mod sums;
@@ -22,7 +29,7 @@ use std::path::{Path, PathBuf};
 
 use seedpress_results::{ResultsError, read_plans, read_rows, read_run};
 
-use document::{Block, Chart};
+use document::Block;
 use study::Study;
 
 /// What was written.
@@ -53,7 +60,29 @@ fn io(path: &Path) -> impl FnOnce(std::io::Error) -> ReportError + '_ {
 }
 
 fn study(folder: &Path) -> Result<Study, ReportError> {
-    Ok(Study::new(read_run(folder)?, read_rows(folder)?, read_plans(folder)?))
+    let mut study = Study::new(read_run(folder)?, read_rows(folder)?, read_plans(folder)?);
+    study.previous = std::fs::read_to_string(folder.join("previous.csv")).ok();
+    Ok(study)
+}
+
+/// Every file of the report of the run in `folder`, `index.html` first: its path and its text. Nothing is written.
+///
+/// # Errors
+/// Rows that cannot be read.
+pub fn draw(folder: &Path) -> Result<Vec<(PathBuf, String)>, ReportError> {
+    let study = study(folder)?;
+    let document = sections::document(&study);
+    let mut files = vec![
+        (folder.join("index.html"), page::page(&study, &document)),
+        (folder.join("report.md"), markdown::document(&document)),
+        (folder.join("summary.csv"), csv::summary(&study)),
+    ];
+    for block in document.sections.iter().flat_map(|section| &section.blocks) {
+        if let Block::Chart(chart) = block {
+            files.push((folder.join(format!("charts/{}.svg", chart.name)), canvas::standalone(&chart.svg)));
+        }
+    }
+    Ok(files)
 }
 
 /// Draws the report of the run in `folder`. Each file is replaced as a whole; charts of an earlier drawing that no longer exist go.
@@ -61,24 +90,10 @@ fn study(folder: &Path) -> Result<Study, ReportError> {
 /// # Errors
 /// Rows that cannot be read, or files that cannot be written.
 pub fn render(folder: &Path) -> Result<Rendered, ReportError> {
-    let study = study(folder)?;
-    let document = page::document(&study);
-    let charts: Vec<&Chart> = document
-        .sections
-        .iter()
-        .flat_map(|section| &section.blocks)
-        .filter_map(|block| if let Block::Chart(chart) = block { Some(chart) } else { None })
-        .collect();
+    let drawn = draw(folder)?;
     let pictures = folder.join("charts");
     std::fs::create_dir_all(&pictures).map_err(io(&pictures))?;
-    let mut files = vec![
-        write(&folder.join("index.html"), &html::page(&document))?,
-        write(&folder.join("report.md"), &markdown::document(&document))?,
-        write(&folder.join("summary.csv"), &csv::summary(&study))?,
-    ];
-    for chart in charts {
-        files.push(write(&pictures.join(format!("{}.svg", chart.name)), &canvas::standalone(&chart.svg))?);
-    }
+    let files = drawn.iter().map(|(path, text)| write(path, text)).collect::<Result<Vec<_>, _>>()?;
     let fresh: BTreeSet<&PathBuf> = files.iter().collect();
     for entry in std::fs::read_dir(&pictures).map_err(io(&pictures))? {
         let path = entry.map_err(io(&pictures))?.path();
@@ -89,12 +104,15 @@ pub fn render(folder: &Path) -> Result<Rendered, ReportError> {
     Ok(Rendered { files })
 }
 
-/// The Markdown table of the README: the codecs worth naming over all real models, with bits, ratio, error, metrics and speed.
+pub use first::draw as draw_first;
+pub use refresh::refresh;
+
+/// The Markdown table of the README: what is best at each size, over all real models.
 ///
 /// # Errors
 /// Rows that cannot be read.
 pub fn results_table(folder: &Path) -> Result<String, ReportError> {
-    Ok(markdown::table(&tables::overview(&study(folder)?, true)))
+    Ok(markdown::table(&tables::best_at_sizes(&study(folder)?)))
 }
 
 /// Through a temporary file beside it, so that a reader never sees half a file.

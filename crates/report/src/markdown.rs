@@ -11,7 +11,7 @@ pub fn document(document: &Document) -> String {
     for (name, value) in &document.facts {
         let _ = writeln!(text, "- {}: {}", escape(name), escape(value));
     }
-    for section in &document.sections {
+    for section in document.sections.iter().filter(|section| !section.page_only) {
         let _ = write!(text, "\n## {}\n", escape(&section.title));
         for block in &section.blocks {
             text.push('\n');

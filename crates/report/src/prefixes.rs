@@ -2,7 +2,8 @@
 
 use seedpress_results::{TensorRow, derive};
 
-use crate::study::{Contender, Scope, Study};
+use crate::contender::Contender;
+use crate::study::{Scope, Study};
 
 /// Bits per weight and squared relative error after each layer of the progressive contenders, over the tensors of a scope.
 pub fn prefix_sums(study: &Study, scope: Scope) -> Vec<(&Contender, Vec<(f64, f64)>)> {

@@ -4,43 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use seedpress_results::{ModelRow, PlanRow, Row, Run, Status, TensorRow};
 
-use crate::style::{self, Mark};
+use crate::contender::Contender;
+use crate::style::Mark;
 use crate::sums::Sums;
-
-/// One row of the matrix: a codec with its options.
-#[derive(Debug, Clone)]
-pub struct Contender {
-    /// Canonical name.
-    pub codec: String,
-    /// What charts and tables call it: the name its config gave it, or the canonical one.
-    pub label: String,
-    /// The codec's id.
-    pub codec_id: String,
-    /// The entropy stage, or nothing.
-    pub stage: String,
-    /// Every option.
-    pub options: serde_json::Value,
-    /// Whether it was told of the inputs of any tensor.
-    pub calibrated: bool,
-}
-
-impl Contender {
-    /// The series it belongs to: its codec and stage, and whether it was calibrated, whatever the rate.
-    pub fn family(&self) -> String {
-        let stage = if self.stage.is_empty() { String::new() } else { format!("+{}", self.stage) };
-        format!("{}{stage}", self.colour())
-    }
-
-    /// What shares a colour: a codec, with and without stage.
-    pub fn colour(&self) -> String {
-        if self.calibrated { format!("{} calibrated", self.codec_id) } else { self.codec_id.clone() }
-    }
-
-    /// Whether it is the floor row that writes zeros: relative error 1 by design.
-    pub fn is_floor(&self) -> bool {
-        self.codec_id == "zeros"
-    }
-}
 
 /// Which weights an aggregate covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +60,8 @@ pub struct Study {
     pub contenders: Vec<Contender>,
     /// In the order of the config.
     pub model_names: Vec<String>,
-    marks: BTreeMap<String, Mark>,
+    /// The `summary.csv` of the release before, where there is one.
+    pub previous: Option<String>,
     /// Tensors that the small-tensor policy stores, whatever the codec.
     policy: BTreeSet<(String, String)>,
 }
@@ -124,15 +91,13 @@ impl Study {
             &run.models,
             tensors.iter().map(|row| row.model.as_str()).chain(models.iter().map(|row| row.model.as_str())),
         );
-        let marks = style::marks(contenders.iter().map(Contender::colour));
         let policy = policy(&tensors);
-        Self { run, tensors, models, plans, contenders, model_names, marks, policy }
+        Self { run, tensors, models, plans, contenders, model_names, previous: None, policy }
     }
 
     /// How a contender is drawn.
     pub fn mark(&self, contender: &Contender) -> Mark {
-        let mark = self.marks.get(&contender.colour()).copied().unwrap_or(Mark::number(0));
-        Mark { hollow: !contender.stage.is_empty(), ..mark }
+        Mark::of(contender)
     }
 
     /// Whether a model's weights are generated.

@@ -1,11 +1,14 @@
-//! Colours and markers: stable per codec id, readable on a light and on a dark page.
+//! Colours and markers, readable on a light and on a dark page.
 //!
-//! Charts are drawn in the light colours. [`dark_rules`] maps each of them to its dark twin, so one picture serves both themes.
+//! Charts are drawn in the light colours. [`dark_rules`] maps each of them to its dark twin, so one picture serves both themes. The
+//! colours of codecs are those of [`crate::palette`]; shapes say how a row came to its bytes.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use plotters::style::RGBColor;
+
+use crate::contender::{Contender, Mode};
+use crate::palette;
 
 /// Text.
 pub const INK: RGBColor = RGBColor(0x1F, 0x23, 0x28);
@@ -18,7 +21,7 @@ pub const PAPER: RGBColor = RGBColor(0xFF, 0xFF, 0xFE);
 /// Limits and roofs.
 pub const LIMIT: RGBColor = RGBColor(0xC0, 0x1C, 0x28);
 
-/// Light and dark twin of every series colour.
+/// Light and dark twin of every colour of series that are no codecs: roles of bytes, types of layers.
 const SERIES: [(u32, u32); 10] = [
     (0x2563EB, 0x7AA8FF),
     (0xE0700A, 0xFFA24D),
@@ -73,34 +76,18 @@ impl Mark {
     pub fn number(number: usize) -> Self {
         Self { colour: rgb(SERIES[number % SERIES.len()].0), shape: SHAPES[number % SHAPES.len()], hollow: false }
     }
-}
 
-/// A mark for every codec id. An id's place follows from its name alone unless two ids collide, so a codec keeps its colour from
-/// one report to the next.
-pub fn marks(ids: impl IntoIterator<Item = impl Into<String>>) -> BTreeMap<String, Mark> {
-    let ids: std::collections::BTreeSet<String> = ids.into_iter().map(Into::into).collect();
-    let mut taken = std::collections::BTreeSet::new();
-    let mut marks = BTreeMap::new();
-    for (round, id) in ids.into_iter().enumerate() {
-        let start = fnv(&id) as usize % SERIES.len();
-        // The first 10 ids share out the colours, the next 10 take them again with other shapes, and so on.
-        let base = round / SERIES.len() * SERIES.len();
-        let number = (0..SERIES.len()).map(|step| base + (start + step) % SERIES.len()).find(|n| !taken.contains(n));
-        let number = number.unwrap_or(base + start);
-        taken.insert(number);
-        marks.insert(id, Mark::number(number));
+    /// A contender's: the colour is its codec's, the shape its mode's, and open marks stand behind an entropy stage.
+    pub fn of(contender: &Contender) -> Self {
+        let shape = match contender.mode() {
+            Mode::Plain => Shape::Circle,
+            Mode::Calibrated => Shape::Diamond,
+            Mode::Sequential => Shape::Up,
+            Mode::Planned => Shape::Star,
+        };
+        let colour = rgb(palette::colour(contender.colour_id()).0);
+        Self { colour, shape, hollow: !contender.stage.is_empty() }
     }
-    marks
-}
-
-/// Chosen so that series of several points rarely share a colour.
-const SALT: u8 = 154;
-
-/// FNV-1a over the salt and the text.
-fn fnv(text: &str) -> u64 {
-    std::iter::once(SALT)
-        .chain(text.bytes())
-        .fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
 }
 
 fn rgb(colour: u32) -> RGBColor {
@@ -108,14 +95,15 @@ fn rgb(colour: u32) -> RGBColor {
     RGBColor(red, green, blue)
 }
 
-/// CSS that recolours every chart below `scope` for a dark page.
-pub fn dark_rules(scope: &str) -> String {
-    let series = SERIES.iter().map(|&(light, dark)| (light, dark));
+/// CSS that recolours `svg` below `scope` for a dark page: rules for the colours that occur in it.
+pub fn dark_rules(scope: &str, svg: &str) -> String {
     let surfaces = SURFACES.iter().map(|&(light, dark)| (u32::from_be_bytes([0, light.0, light.1, light.2]), dark));
     let mut css = String::new();
-    for (light, dark) in series.chain(surfaces) {
-        let _ = write!(css, "{scope} [fill=\"#{light:06X}\"]{{fill:#{dark:06X}}}");
-        let _ = writeln!(css, "{scope} [stroke=\"#{light:06X}\"]{{stroke:#{dark:06X}}}");
+    for (light, dark) in SERIES.into_iter().chain(palette::all()).chain(surfaces) {
+        if svg.contains(&format!("#{light:06X}")) {
+            let _ = write!(css, "{scope} [fill=\"#{light:06X}\"]{{fill:#{dark:06X}}}");
+            let _ = writeln!(css, "{scope} [stroke=\"#{light:06X}\"]{{stroke:#{dark:06X}}}");
+        }
     }
     let _ = writeln!(css, "{scope} text[fill=\"#1F2328\"],{scope} text[fill=\"#59636E\"]{{stroke:#0F141A}}");
     css
@@ -148,14 +136,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_keep_their_colour_and_never_share_a_mark() {
-        let few = marks(["bitnet", "trellis"]);
-        let ids: Vec<String> = (0..40).map(|n| format!("codec-{n}")).collect();
-        let many = marks(ids.iter().map(String::as_str));
-        assert_eq!(few["bitnet"], marks(["bitnet"])["bitnet"]);
-        let all: Vec<Mark> = many.values().copied().collect();
-        for (index, mark) in all.iter().enumerate() {
-            assert!(!all[..index].contains(mark), "{mark:?} twice");
-        }
+    fn pictures_carry_the_rules_of_their_colours() {
+        let rules = dark_rules("svg", "<circle fill=\"#2563EB\"/>");
+        assert!(rules.contains("[fill=\"#2563EB\"]{fill:#7AA8FF}") && !rules.contains("E0700A"), "{rules}");
     }
 }

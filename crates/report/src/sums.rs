@@ -35,8 +35,6 @@ pub struct Sums {
     pub threads: BTreeSet<usize>,
     /// Threads of the timed decodes.
     pub decode_threads: BTreeSet<usize>,
-    /// Largest resident memory seen after a cell.
-    pub peak_memory: u64,
     /// Largest absolute error over the root mean square of its tensor.
     pub worst_peak: f64,
 }
@@ -74,7 +72,6 @@ impl Sums {
             self.decode.1 += row.weights;
             self.decode_threads.insert(row.decode_threads);
         }
-        self.peak_memory = self.peak_memory.max(row.peak_memory);
         let rms = (row.energy / row.weights as f64).sqrt();
         let peak = if row.max_abs_error == 0.0 { 0.0 } else { row.max_abs_error / rms };
         self.worst_peak = if peak.is_nan() { peak } else { self.worst_peak.max(peak) };

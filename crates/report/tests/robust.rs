@@ -55,6 +55,18 @@ fn rows() -> Vec<Row> {
             tensors: 2,
             ..ModelRow::default()
         }));
+        rows.push(Row::Model(ModelRow {
+            key: codec.into(),
+            codec: codec.into(),
+            model: "mlp".into(),
+            bytes: (bits * 2048.0) as u64 + 104,
+            weights: 16384,
+            metric: "KL divergence".into(),
+            baseline: Some(0.0),
+            compressed: Some(4f64.powf(-bits)),
+            interval: Some([0.9 * 4f64.powf(-bits), 1.1 * 4f64.powf(-bits)]),
+            ..ModelRow::default()
+        }));
     }
     let failed = TensorRow {
         key: "x".into(),
@@ -131,6 +143,43 @@ fn plans_are_drawn_from_their_own_file() {
     assert!(chart.contains("a&lt;b:bits=2") && !chart.contains("NaN"), "{chart}");
     let text = std::fs::read_to_string(folder.path().join("report.md")).unwrap();
     assert!(text.contains("Plans: mlp") && text.contains("0.500, 0.750 at one rate for all"), "{text}");
+}
+
+/// What scripts read must not end the element it stands in, and the page asks for nothing from anywhere.
+#[test]
+fn the_page_is_whole_in_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    write_run(folder.path(), &Run::default()).unwrap();
+    let mut rows = rows();
+    if let Some(Row::Tensor(row)) = rows.first_mut() {
+        row.label = Some("</script><b>".into());
+    }
+    append(folder.path(), &rows).unwrap();
+    let page = &seedpress_report::draw(folder.path()).unwrap()[0].1;
+    assert_eq!(page.matches("<script").count(), 2);
+    assert!(
+        !page.contains("<b>&quot;")
+            && !page.contains("src=")
+            && !page.contains("@import")
+            && !page.contains("href=\"http")
+            && !page.contains("url("),
+        "{page}"
+    );
+    let data = page.split("id=\"rows\">").nth(1).unwrap().split("</script>").next().unwrap();
+    let data: serde_json::Value = serde_json::from_str(data).unwrap();
+    assert_eq!(data["codecs"].as_array().unwrap().len(), 4);
+    assert_eq!(data["cells"][0]["e"][0], 4136);
+}
+
+#[test]
+fn changes_since_the_release_before_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    write_run(folder.path(), &Run::default()).unwrap();
+    append(folder.path(), &rows()).unwrap();
+    let before = "codec,model,metric,bytes,compressed,low,high\na<b:bits=2,mlp,accuracy,4200,.9,.89,.91\ngone,mlp,accuracy,1,.5,.4,.6\n";
+    std::fs::write(folder.path().join("previous.csv"), before).unwrap();
+    let text = &seedpress_report::draw(folder.path()).unwrap()[1].1;
+    assert!(text.contains("**worse**") && text.contains("Rows gone: gone"), "{text}");
 }
 
 #[test]

@@ -7,9 +7,10 @@ use seedpress_results::TensorRow;
 use super::bars::{BODY, ROW, label_width, row_label};
 use super::slug;
 use crate::canvas::{Anchor, draw};
+use crate::contender::Contender;
 use crate::document::Chart;
 use crate::format::{shorten, significant};
-use crate::study::{Contender, Study};
+use crate::study::Study;
 use crate::style::{INK, MUTED, heat};
 
 /// Relative error of each layer of a model under each codec.
@@ -68,5 +69,5 @@ pub fn heatmap(study: &Study, model: &str) -> Option<Chart> {
     if all.len() > layers.len() {
         caption += &format!(" The first {} of {} layers.", layers.len(), all.len());
     }
-    Some(Chart { name: format!("heatmap-{}", slug(model)), title, caption, svg })
+    Some(Chart { name: format!("heatmap-{}", slug(model)), title, caption, svg, linked: true, ..Chart::default() })
 }

@@ -30,6 +30,9 @@ impl Labels {
 
     /// Writes `name` beside one of its points, the last one first.
     pub fn write(&mut self, canvas: &Canvas, name: &str, points: &[(i32, i32)]) {
+        if name.is_empty() {
+            return;
+        }
         let width = name.chars().count() as i32 * 7;
         for &(x, y) in points.iter().rev() {
             let places = [

@@ -7,9 +7,10 @@ use seedpress_results::TensorRow;
 use super::bars::{BODY, ROW, label_width, line, row_label};
 use super::{plain, slug};
 use crate::canvas::{Axis, Frame, draw, legend_height};
+use crate::contender::Contender;
 use crate::document::Chart;
 use crate::format::fixed;
-use crate::study::{Contender, Scope, Study};
+use crate::study::{Scope, Study};
 use crate::style::{GRID, Mark};
 
 /// Compression ratio by layer type.
@@ -63,5 +64,12 @@ pub fn ratio_by_layer(study: &Study, scope: Scope) -> Option<Chart> {
         canvas.legend(frame.bottom + 50, width, &entries);
     });
     let caption = "Marks of one codec are staggered from top to bottom in the order of the legend. Small tensors left to the small-tensor policy are not counted here.".to_owned();
-    Some(Chart { name: format!("ratio-by-layer-{}", slug(kind)), title, caption, svg })
+    Some(Chart {
+        name: format!("ratio-by-layer-{}", slug(kind)),
+        title,
+        caption,
+        svg,
+        linked: true,
+        ..Chart::default()
+    })
 }

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use seedpress_results::Status;
+use seedpress_results::{ModelRow, Status};
 
 use super::labels::Labels;
-use super::{MOST_BITS, WIDTH, curve, left_out, legend, plain, slug};
+use super::{MOST_BITS, WIDTH, left_out, legend, plain, slug};
 use crate::canvas::{Anchor, Axis, Frame, draw, legend_height};
+use crate::contender::Contender;
 use crate::document::Chart;
 use crate::format::{fixed, significant};
 use crate::study::Study;
-use crate::style::LIMIT;
+use crate::style::{LIMIT, Mark};
 
 /// A model's metric against the size of its whole file: one chart for each metric.
 pub fn metrics(study: &Study, model: &str) -> Vec<Chart> {
@@ -23,6 +24,30 @@ const MOST_LOSS: f64 = 1.6;
 /// A tick of a logarithmic axis, short at any size.
 fn power(value: f64) -> String {
     if value < 0.001 { format!("{value:.0e}") } else { significant(value, 2) }
+}
+
+/// A contender, its row, its bits and its value.
+type Entry<'a> = (&'a Contender, &'a ModelRow, f64, f64);
+
+/// What lines run through: of each curve the points where more bits bring a better value.
+fn improving(study: &Study, points: &[Entry], frame: &Frame) -> Vec<(Mark, Vec<(i32, i32)>)> {
+    let mut curves: BTreeMap<String, Vec<&Entry>> = BTreeMap::new();
+    for point in points {
+        curves.entry(point.0.curve()).or_default().push(point);
+    }
+    let line = |mut curve: Vec<&Entry>| {
+        curve.sort_by(|a, b| a.2.total_cmp(&b.2));
+        let mut best = f64::INFINITY;
+        curve.retain(|(_, row, _, value)| {
+            let loss = if row.higher_is_better { -value } else { *value };
+            let keep = loss <= best;
+            best = best.min(loss);
+            keep
+        });
+        let mark = curve.first().map(|point| study.mark(point.0))?;
+        Some((mark, curve.iter().map(|(_, _, bits, value)| frame.at(*bits, *value)).collect()))
+    };
+    curves.into_values().filter_map(line).collect()
 }
 
 fn metric_chart(study: &Study, model: &str, metric: &str) -> Option<Chart> {
@@ -93,15 +118,7 @@ fn metric_chart(study: &Study, model: &str, metric: &str) -> Option<Chart> {
             canvas.text(&text, (frame.left + 8, y + up), Anchor::Start, 13.0, LIMIT);
             labels.keep_free((frame.left, y + up - 8, frame.left + 160, y + up + 8));
         }
-        let mut curves: BTreeMap<String, Vec<(i32, i32)>> = BTreeMap::new();
-        for (contender, _, bits, value) in &points {
-            curves.entry(curve(contender)).or_default().push(frame.at(*bits, *value));
-        }
-        for (contender, ..) in &points {
-            // Each curve once, below every mark.
-            let Some(mut ends) = curves.remove(&curve(contender)) else { continue };
-            ends.sort_unstable();
-            let mark = study.mark(contender);
+        for (mark, ends) in improving(study, &points, &frame) {
             for pair in ends.windows(2) {
                 if mark.hollow {
                     canvas.dashed(pair[0], pair[1], mark.colour, 1);
@@ -123,22 +140,30 @@ fn metric_chart(study: &Study, model: &str, metric: &str) -> Option<Chart> {
         }
         for (_, name) in &entries {
             let own = points.iter().filter(|point| point.0.family() == *name);
-            labels.write(
-                canvas,
-                name,
-                &own.map(|(_, _, bits, value)| frame.at(*bits, *value)).rev().collect::<Vec<_>>(),
-            );
+            let places: Vec<(i32, i32)> = own.map(|(_, _, bits, value)| frame.at(*bits, *value)).rev().collect();
+            labels.write(canvas, name, &places);
+        }
+        for (contender, _, bits, value) in &points {
+            labels.write(canvas, &contender.rate(), &[frame.at(*bits, *value)]);
         }
         canvas.legend(frame.bottom + 50, WIDTH, &entries);
     });
     let mut caption = format!(
         "{} held-out samples. The dashed line is the uncompressed model, the band and the bars are 95 % bootstrap intervals. Lines join rows that differ in \
-         nothing but their rate.",
+         nothing but their rate, where more bits bring a better figure. Diamonds are calibrated, triangles sequential, stars planned; open \
+         marks stand behind an entropy stage.",
         first.samples
     );
     if let Some(baseline) = first.baseline.filter(|baseline| log && *baseline <= 0.0) {
         caption += &format!(" The uncompressed model's {} lies below any logarithm.", plain(baseline));
     }
     caption += &left_out(beyond.into_iter());
-    Some(Chart { name: format!("metric-{}-{}", slug(model), slug(metric)), title, caption, svg })
+    Some(Chart {
+        name: format!("metric-{}-{}", slug(model), slug(metric)),
+        title,
+        caption,
+        svg,
+        interactive: true,
+        ..Chart::default()
+    })
 }

@@ -24,8 +24,9 @@ pub use trade_offs::trade_offs;
 
 use std::collections::BTreeSet;
 
+use crate::contender::Contender;
 use crate::format::fixed;
-use crate::study::{Contender, Point, Study};
+use crate::study::{Point, Study};
 use crate::style::Mark;
 
 /// Width of a picture with two axes.
@@ -53,18 +54,6 @@ fn legend<'a>(study: &Study, contenders: impl Iterator<Item = &'a Contender>) ->
         .filter(|contender| seen.insert(contender.family()))
         .map(|contender| (study.mark(contender), contender.family()))
         .collect()
-}
-
-/// The options that only say how much to spend. Points that differ in nothing else lie on one curve.
-const RATE_OPTIONS: [&str; 5] = ["bits", "layers", "level", "like", "slope"];
-
-/// The curve a contender lies on: its series and every option but the rate.
-fn curve(contender: &Contender) -> String {
-    let mut options = contender.options.clone();
-    if let Some(options) = options.as_object_mut() {
-        options.retain(|key, _| !RATE_OPTIONS.contains(&key.as_str()));
-    }
-    format!("{} {options}", contender.family())
 }
 
 fn describe(point: &Point) -> String {

@@ -63,5 +63,5 @@ pub fn parts(study: &Study, scope: Scope) -> Option<Chart> {
         canvas.legend(frame.bottom + 50, width, &entries);
     });
     let caption = "The number at the right is the bits per weight that are shared out.".to_owned();
-    Some(Chart { name: "where-the-bytes-go".to_owned(), title, caption, svg })
+    Some(Chart { name: "where-the-bytes-go".to_owned(), title, caption, svg, ..Chart::default() })
 }

@@ -64,5 +64,5 @@ pub fn prefixes(study: &Study, scope: Scope) -> Option<Chart> {
         canvas.legend(frame.bottom + 50, WIDTH, &entries);
     });
     let caption = "Each mark is one more layer decoded from the same stream.".to_owned();
-    Some(Chart { name: format!("prefixes-{}", slug(kind)), title, caption, svg })
+    Some(Chart { name: format!("prefixes-{}", slug(kind)), title, caption, svg, ..Chart::default() })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::labels::Labels;
-use super::{MOST_BITS, WIDTH, curve, describe, left_out, legend, plain};
+use super::{MOST_BITS, WIDTH, describe, left_out, legend, plain};
 use crate::canvas::{Anchor, Axis, Frame, draw, legend_height};
 use crate::document::Chart;
 use crate::study::{Point, Scope, Study, frontier};
@@ -13,7 +13,7 @@ use crate::style::LIMIT;
 fn runs<'a, 'b>(points: &[&'b Point<'a>]) -> Vec<Vec<&'b Point<'a>>> {
     let mut curves: BTreeMap<String, Vec<&Point>> = BTreeMap::new();
     for &point in points {
-        curves.entry(curve(point.contender)).or_default().push(point);
+        curves.entry(point.contender.curve()).or_default().push(point);
     }
     for run in curves.values_mut() {
         run.sort_by(|a, b| a.sums.bits_per_weight().total_cmp(&b.sums.bits_per_weight()));
@@ -68,14 +68,14 @@ pub fn rates(study: &Study, scope: Scope, gap: bool) -> Option<Chart> {
         let limit = if gap {
             canvas.dashed(frame.at(0.0, 0.0), frame.at(bits, 0.0), LIMIT, 2);
             let (x, y) = frame.at(bits, 0.0);
-            canvas.text("Shannon limit of a Gaussian source", (x - 4, y - 11), Anchor::End, 13.0, LIMIT);
+            canvas.text("Gaussian source: Shannon limit", (x - 4, y - 11), Anchor::End, 13.0, LIMIT);
             (x - 250, y - 19, x, y - 3)
         } else {
             let end = bits.min(high / decibels);
             let to = frame.at(end, end * decibels);
             canvas.dashed(frame.at(0.0, 0.0), to, LIMIT, 2);
             let from = frame.at(end * 0.82, end * 0.82 * decibels);
-            canvas.text("Shannon limit, 6.02 dB a bit", (from.0 - 12, from.1 - 8), Anchor::End, 13.0, LIMIT);
+            canvas.text("Gaussian source: Shannon limit", (from.0 - 12, from.1 - 8), Anchor::End, 13.0, LIMIT);
             (from.0 - 202, from.1 - 16, from.0 - 12, from.1)
         };
         for run in runs(&shown) {
@@ -104,11 +104,14 @@ pub fn rates(study: &Study, scope: Scope, gap: bool) -> Option<Chart> {
             let own = shown.iter().filter(|point| point.contender.family() == *name);
             labels.write(canvas, name, &own.map(|point| place(point)).collect::<Vec<_>>());
         }
+        for point in &shown {
+            labels.write(canvas, &point.contender.rate(), &[place(point)]);
+        }
         canvas.legend(frame.bottom + 50, WIDTH, &entries);
     });
     let mut caption = format!(
         "Sums over all tensors above the small-tensor policy, {}. Ringed points are on the Pareto frontier; open marks with dashed \
-         lines stand for a codec behind an entropy stage.",
+         lines stand for a codec behind an entropy stage; diamonds are calibrated, triangles sequential, stars planned.",
         scope.name()
     );
     caption += &left_out(beyond.iter().map(|point| (point.contender, point.sums.bits_per_weight())));
@@ -119,5 +122,5 @@ pub fn rates(study: &Study, scope: Scope, gap: bool) -> Option<Chart> {
     }
     let kind = if gap { "gap" } else { "rate-distortion" };
     let place = if scope == Scope::Real { "real" } else { "gaussian" };
-    Some(Chart { name: format!("{kind}-{place}"), title, caption, svg })
+    Some(Chart { name: format!("{kind}-{place}"), title, caption, svg, interactive: true, ..Chart::default() })
 }

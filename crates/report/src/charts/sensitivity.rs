@@ -96,7 +96,7 @@ pub fn sensitivity(study: &Study, model: &str) -> Option<Chart> {
     if tensors.len() > shown.len() {
         caption += &format!(" The first {} of {} tensors.", shown.len(), tensors.len());
     }
-    Some(Chart { name: format!("sensitivity-{}", slug(model)), title, caption, svg })
+    Some(Chart { name: format!("sensitivity-{}", slug(model)), title, caption, svg, linked: true, ..Chart::default() })
 }
 
 /// At most six characters.

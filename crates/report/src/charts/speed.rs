@@ -75,5 +75,5 @@ pub fn speed(study: &Study, scope: Scope, decode: bool) -> Option<Chart> {
     if roof.is_some() {
         caption += " The roof is a plain copy of the same weights as 32-bit floats in the same run.";
     }
-    Some(Chart { name: format!("{}-speed", verb.to_lowercase()), title, caption, svg })
+    Some(Chart { name: format!("{}-speed", verb.to_lowercase()), title, caption, svg, ..Chart::default() })
 }

@@ -96,5 +96,5 @@ fn trade_off(
         }
     });
     let caption = format!("Numbers at the marks are values of {key}; all other options are equal along a line.");
-    Some(Chart { name: format!("trade-off-{}-{}", slug(family), slug(key)), title, caption, svg })
+    Some(Chart { name: format!("trade-off-{}-{}", slug(family), slug(key)), title, caption, svg, ..Chart::default() })
 }

@@ -13,7 +13,7 @@ pub fn accuracy(study: &Study, scope: Scope) -> Table {
     let front: BTreeSet<String> = frontier(&points).iter().map(|point| point.contender.codec.clone()).collect();
     let mut table = Table::new(
         &format!("Accuracy: {}", scope.name()),
-        &["codec", "#bits/weight", "#relative error", "#relMSE", "#SNR dB", "#gap dB", "#cosine", "#mean", "#deviation", "#max", "#max error/rms", "#tensors"],
+        &["codec", "<bits/weight", "<relative error", "<relMSE", "#SNR dB", "<gap dB", "#cosine", "<mean", "<deviation", "<max", "<max error/rms", "#tensors"],
     )
     .note("Sums over tensors above the small-tensor policy; mean, deviation and max are over the tensors' relative errors. Frontier rows are set off; zeros is the floor by design and never among them.");
     for Point { contender, sums, partial } in &points {

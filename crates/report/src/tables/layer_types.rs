@@ -13,7 +13,7 @@ pub fn layer_types(study: &Study, synthetic: bool) -> Table {
         study.measured().filter(|row| row.synthetic == synthetic).map(|row| row.layer_type.as_str()).collect();
     let kind = if synthetic { "synthetic weights" } else { "real weights" };
     let mut table = Table::new(&format!("Ratio by layer type: {kind}"), &["codec"]);
-    table.columns.extend(types.iter().map(|name| Column { name: (*name).to_owned(), numeric: true }));
+    table.columns.extend(types.iter().map(|name| Column::number((*name).to_owned())));
     for contender in &study.contenders {
         let of = |kind: &str| {
             let rows = study

@@ -1,40 +1,51 @@
 //! The tables, one kind a file.
 
 mod accuracy;
+mod changes;
+mod codec;
 mod layer_types;
 mod model;
 mod outcomes;
 mod overview;
 mod plans;
 mod prefixes;
-mod seed_report;
 mod speeds;
 mod thirty;
 
 pub use accuracy::accuracy;
+pub use changes::changes;
+pub use codec::codec;
 pub use layer_types::layer_types;
 pub use model::model;
 pub use outcomes::{failures, success};
-pub use overview::overview;
+pub use overview::{best_at_sizes, overview};
 pub use plans::plans;
 pub use prefixes::prefixes;
-pub use seed_report::seed_report;
 pub use speeds::speeds;
 pub use thirty::{best_kept, steps, thirty};
 
 use seedpress_results::ModelRow;
 
-use crate::document::{Cell, Tone};
+use crate::contender::Contender;
+use crate::document::{Cell, Column, Tone};
 use crate::format::{fixed, per_second, significant};
-use crate::study::Contender;
+use crate::judge;
+use crate::study::Study;
 
-/// A relative error; 1 and more is broken, except for the floor row.
+/// A relative error, set off from 1 on, where zeros would be as near; except for the floor row, which writes them.
 fn error_cell(contender: &Contender, error: f64) -> Cell {
-    let text = significant(error, 3);
-    if contender.is_floor() || error < 1.0 {
-        return Cell::number(error, text);
-    }
-    Cell::number(error, format!("{text} BROKEN")).tone(Tone::Bad)
+    let tone = if contender.is_floor() || error < 1.0 { Tone::Plain } else { Tone::Bad };
+    Cell::number(error, significant(error, 3)).tone(tone)
+}
+
+/// The heading of a metric with its unit.
+fn metric_heading(study: &Study, model: &str, metric: &str) -> Column {
+    let unit = match judge::unit(study, model, metric) {
+        "" | "share" => String::new(),
+        unit => format!(", {unit}"),
+    };
+    let more = study.models.iter().any(|row| row.model == model && row.metric == metric && row.higher_is_better);
+    Column::metric(format!("{metric}{unit} before → after [95 %]"), more)
 }
 
 fn fixed_cell(value: f64, decimals: usize) -> Cell {

@@ -2,10 +2,11 @@
 
 use seedpress_results::{ModelRow, Status};
 
-use super::{error_cell, failed, fixed_cell, metric_text, speed_cell};
+use super::{error_cell, failed, fixed_cell, metric_heading, metric_text, speed_cell};
+use crate::contender::Contender;
 use crate::document::{Cell, Column, Table};
 use crate::format::fixed;
-use crate::study::{Contender, Study};
+use crate::study::Study;
 use crate::sums::{Sums, speed};
 
 /// One model: every codec with bits, ratio, error, metric and speed.
@@ -13,13 +14,12 @@ pub fn model(study: &Study, model: &str) -> Table {
     let metrics = study.metrics(model);
     let mut table = Table::new(
         &study.model_title(model),
-        &["codec", "#bits/weight", "#ratio vs f32", "#ratio vs source", "#relative error"],
+        &["codec", "<bits/weight", "~#ratio vs f32", "~#ratio vs source", "<relative error"],
     );
-    table
-        .columns
-        .extend(metrics.iter().map(|metric| Column { name: format!("{metric} before → after [95 %]"), numeric: true }));
+    let heading = |metric: &&str| metric_heading(study, model, metric);
+    table.columns.extend(metrics.iter().map(heading));
     for name in ["encode weights/s", "decode weights/s"] {
-        table.columns.push(Column { name: name.to_owned(), numeric: true });
+        table.columns.push(Column::number(name));
     }
     let mut rows = Vec::new();
     for contender in &study.contenders {

@@ -20,7 +20,7 @@ pub fn plans(study: &Study, model: &str) -> Table {
     }
     let mut table = Table::new(
         &format!("Plans: {}", study.model_title(model)),
-        &["plan", "tensor", "codec", "#bits/weight", "#share of file", "#expected divergence"],
+        &["plan", "tensor", "codec", "<bits/weight", "<share of file", "<expected divergence"],
     );
     let mut notes = Vec::new();
     // Only rows this run still has, in its order.

@@ -13,7 +13,7 @@ pub fn prefixes(study: &Study, scope: Scope) -> Table {
     let kind = if scope == Scope::Real { "real weights" } else { "synthetic weights" };
     let mut table = Table::new(
         &format!("Layers: {kind}"),
-        &["codec", "#layers", "#bits/weight", "#relative error", "#improvement", "#bytes vs first layer", "#gap dB"],
+        &["codec", "#layers", "<bits/weight", "<relative error", "#improvement", "#bytes vs first layer", "<gap dB"],
     );
     for (contender, curve) in prefix_sums(study, scope) {
         for (index, &(bits, error)) in curve.iter().enumerate() {

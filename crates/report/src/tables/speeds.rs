@@ -1,25 +1,18 @@
-//! Speed and memory of every contender over a scope.
+//! Speed of every contender over a scope.
 
 use std::collections::BTreeSet;
 
 use super::speed_cell;
 use crate::document::{Cell, Table};
-use crate::format::{bytes, significant};
+use crate::format::significant;
 use crate::study::{Point, Scope, Study};
 
-/// Speed and memory of every contender over a scope.
+/// Speed of every contender over a scope.
 pub fn speeds(study: &Study, scope: Scope) -> Table {
     let roof = study.run.memcpy_bytes_per_second / 4.0;
     let mut table = Table::new(
         &format!("Speed: {}", scope.name()),
-        &[
-            "codec",
-            "#encode weights/s",
-            "#decode weights/s",
-            "#decode / memcpy",
-            "#threads encode / decode",
-            "#peak memory",
-        ],
+        &["codec", "#encode weights/s", "#decode weights/s", "#decode / memcpy", "#threads encode / decode"],
     );
     for Point { contender, sums, .. } in study.points(scope) {
         let decode = sums.decode_speed();
@@ -31,7 +24,6 @@ pub fn speeds(study: &Study, scope: Scope) -> Table {
             speed_cell(decode),
             Cell::optional(decode.filter(|_| roof > 0.0).map(|speed| speed / roof), |part| significant(part, 3)),
             Cell::text(threads),
-            Cell::number(sums.peak_memory as f64, bytes(sums.peak_memory)),
         ]);
     }
     table

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use seedpress_results::{ModelRow, Status};
 
-use super::metric_text;
-use crate::document::{Cell, Column, Table, Tone};
+use super::{metric_heading, metric_text};
+use crate::contender::Contender;
+use crate::document::{Cell, Table, Tone};
 use crate::format::fixed;
-use crate::study::{Contender, Study};
+use crate::study::Study;
 
 /// Ratios of the whole file against 32-bit floats.
 const STEPS: [f64; 5] = [10.0, 16.0, 20.0, 30.0, 40.0];
@@ -125,12 +126,10 @@ pub fn thirty(study: &Study, model: &str) -> Table {
     let metrics = metric_names(&entries);
     let mut table = Table::new(
         &format!("Rows at {}x and beyond: {}", STEPS[0], study.model_title(model)),
-        &["codec", "#bits/weight", "#ratio", "#reaches"],
+        &["codec", "<bits/weight", "#ratio", "#reaches"],
     )
     .note("Largest files first. Set off is the best metric of all rows that reach at least the same step.");
-    table
-        .columns
-        .extend(metrics.iter().map(|metric| Column { name: format!("{metric} before → after [95 %]"), numeric: true }));
+    table.columns.extend(metrics.iter().map(|metric| metric_heading(study, model, metric)));
     let mut rows: Vec<(f64, Vec<Cell>)> = Vec::new();
     for contender in &study.contenders {
         let own: Vec<&ModelRow> = entries.iter().filter(|(c, _)| c.codec == contender.codec).map(|(_, r)| *r).collect();

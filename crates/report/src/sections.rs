@@ -1,19 +1,26 @@
 //! What the report says, in which order.
 
+use std::collections::BTreeSet;
+
 use crate::charts;
 use crate::document::{Block, Document, Section};
 use crate::study::{Scope, Study};
 use crate::tables;
 
-const DEFINITIONS: [(&str, &str); 9] = [
+const DEFINITIONS: [(&str, &str); 11] = [
     (
         "bits per weight",
         "8 times all bytes written, headers and checksums included, over the number of weights. For models: bytes of the whole file.",
     ),
     ("ratio", "32 over bits per weight (against 32-bit floats); against the source: source bytes over bytes written."),
+    ("relative error", "||W - W'|| / ||W||, Frobenius norm; relMSE is its square. From 1 on zeros would be as near."),
     (
-        "relative error",
-        "||W - W'|| / ||W||, Frobenius norm; relMSE is its square. 1 means nothing was kept: such rows are marked BROKEN, except the zeros row, which is the floor by design.",
+        "broken",
+        "less than half is kept of what lies between a model of zeros (the zeros row) and the uncompressed model, by the model's headline metric.",
+    ),
+    (
+        "KL divergence",
+        "mean over held-out samples of sum p log(p/q), p the uncompressed model's distribution and q the decoded one's; bits for language models, nats for others.",
     ),
     ("SNR", "-10 log10 relMSE, dB."),
     (
@@ -31,9 +38,11 @@ const DEFINITIONS: [(&str, &str); 9] = [
 
 /// The report of a study.
 pub fn document(study: &Study) -> Document {
-    let mut sections = vec![
+    let mut sections = vec![failures(study), changes(study), overview(study)];
+    sections.extend(models(study));
+    sections.extend(codecs(study));
+    sections.extend([
         curves(study),
-        models(study),
         thirty(study),
         speed(study),
         size(study),
@@ -42,14 +51,14 @@ pub fn document(study: &Study) -> Document {
         progressive(study),
         trade_offs(study),
         accuracy(study),
-        seed_report(study),
-        failures(study),
-    ];
+    ]);
     let mut definitions = Section::new("definitions", "Definitions");
     definitions.blocks.push(Block::Definitions(DEFINITIONS.to_vec()));
     definitions.blocks.push(Block::Listing("Configuration of the run", study.run.config.clone()));
     sections.push(definitions);
     sections.retain(|section| !section.blocks.is_empty());
+    let codecs = sections.iter().filter(|section| section.anchor.starts_with("codec-")).count();
+    sections.retain(|section| section.anchor != "codecs" || codecs > 0);
     Document { title: format!("seedpress report: {}", study.run.name), facts: facts(study), sections }
 }
 
@@ -88,14 +97,55 @@ fn curves(study: &Study) -> Section {
     section
 }
 
-fn models(study: &Study) -> Section {
-    let mut section = Section::new("models", "Models");
-    section.table(tables::overview(study, false));
+fn overview(study: &Study) -> Section {
+    let mut section = Section::new("overview", "All rows");
+    section.table(tables::overview(study));
+    section
+}
+
+/// One section a model, which links can name.
+fn models(study: &Study) -> Vec<Section> {
+    let mut sections = vec![Section::new("models", "Models")];
+    sections[0]
+        .blocks
+        .push(Block::Text("Every row on each model, lossless rows first, then from many bits to few.".to_owned()));
     for model in &study.model_names {
+        let mut section = Section::part(&format!("model-{model}"), &study.model_title(model));
         for chart in charts::metrics(study, model) {
             section.chart(Some(chart));
         }
         section.table(tables::model(study, model));
+        sections.push(section);
+    }
+    sections
+}
+
+/// One section a codec, which links can name.
+fn codecs(study: &Study) -> Vec<Section> {
+    let mut sections = vec![Section::new("codecs", "Codecs")];
+    sections[0].blocks.push(Block::Text("Every row of each codec on each model.".to_owned()));
+    let mut seen = BTreeSet::new();
+    for contender in study.contenders.iter().filter(|contender| seen.insert(&contender.codec_id)) {
+        let mut section = Section::part(&format!("codec-{}", contender.codec_id), &contender.codec_id);
+        section.table(tables::codec(study, &contender.codec_id));
+        sections.push(section);
+    }
+    for section in &mut sections {
+        section.page_only = true;
+    }
+    sections
+}
+
+/// What the release before had otherwise.
+fn changes(study: &Study) -> Section {
+    let mut section = Section::new("changes", "What changed");
+    if let Some(previous) = &study.previous {
+        let table = tables::changes(study, previous);
+        if table.rows.is_empty() {
+            section.blocks.push(Block::Text(table.note));
+        } else {
+            section.table(table);
+        }
     }
     section
 }
@@ -174,23 +224,14 @@ fn accuracy(study: &Study) -> Section {
     section
 }
 
-fn seed_report(study: &Study) -> Section {
-    let mut section = Section::new("seed-report", "The seed report's tables, measured");
-    for table in tables::seed_report(study) {
-        section.table(table);
-    }
-    if !section.blocks.is_empty() {
-        let text = "Columns named 'seed report claim' repeat the figures of the document the project started from; they were never reproduced. All others come from this run's rows.";
-        section.blocks.insert(0, Block::Text(text.to_owned()));
-    }
-    section
-}
-
 fn failures(study: &Study) -> Section {
-    let mut section = Section::new("failures", "Success and failures");
+    let mut section = Section::new("failures", "What failed");
     let broken = tables::failures(study);
     if !broken.rows.is_empty() {
         section.warning(format!("{} cells failed or are broken.", broken.rows.len()));
+    }
+    if broken.rows.is_empty() {
+        section.blocks.push(Block::Text("Every tensor round-tripped, and no row is broken.".to_owned()));
     }
     section.table(broken);
     section.table(tables::success(study));
