@@ -9,6 +9,7 @@ mod canvas;
 mod charts;
 mod contender;
 mod csv;
+mod docs;
 mod document;
 mod first;
 mod format;
@@ -45,6 +46,9 @@ pub enum ReportError {
     /// The rows could not be read.
     #[error(transparent)]
     Results(#[from] ResultsError),
+    /// A page whose numbers are rows says what they do not.
+    #[error(transparent)]
+    Docs(#[from] docs::DocsError),
     /// A file could not be written.
     #[error("{path}: {source}")]
     Io {

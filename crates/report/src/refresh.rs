@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::document::{Cell, Document, Section, Table};
-use crate::{ReportError, draw, draw_first, io, page, write};
+use crate::{ReportError, docs, draw, draw_first, io, page, write};
 
 /// Draws every report below `reports` of a repository, the first report and their index. Returns the files whose text was or, with
 /// `check`, would be another.
@@ -23,6 +23,9 @@ pub fn refresh(root: &Path, check: bool) -> Result<Vec<PathBuf>, ReportError> {
     drawn.push((reports.join("index.html"), index(&folders)?));
     for folder in &folders {
         drawn.extend(draw(folder)?);
+    }
+    for (path, text) in docs::render_all(root)? {
+        drawn.push((root.join(path), text));
     }
     for (path, text) in drawn {
         if std::fs::read_to_string(&path).is_ok_and(|old| old == text) {

@@ -23,7 +23,7 @@ const MOST_LOSS: f64 = 1.6;
 
 /// A tick of a logarithmic axis, short at any size.
 fn power(value: f64) -> String {
-    if value < 0.001 { format!("{value:.0e}") } else { significant(value, 2) }
+    if value < 0.001 { format!("{value:.0e}") } else { significant(value, 1) }
 }
 
 /// A contender, its row, its bits and its value.

@@ -35,8 +35,11 @@ pub const LAYERS: [(&str, f64, &str, &str); 4] = [
     ("4 (Base + 3)", 0.645, "15 %", "234 %"),
 ];
 
+/// Seconds, ratio, success.
+type Figures = Option<(f64, f64, &'static str)>;
+
 /// Model as it named it, a word of its name here, codec id, and where it gave them seconds, ratio and success.
-pub const MODELS: [(&str, &str, &str, Option<(f64, f64, &str)>); 10] = [
+pub const MODELS: [(&str, &str, &str, Figures); 10] = [
     ("MLP", "mlp", "seedlm-legacy", Some((45.2, 4.1, "100 %"))),
     ("MLP", "mlp", "bitnet", Some((2.1, 8.0, "100 %"))),
     ("CNN", "cnn", "seedlm-legacy", Some((98.7, 4.3, "95 %"))),

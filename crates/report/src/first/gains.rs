@@ -16,12 +16,16 @@ type Curve = Vec<(f64, f64)>;
 /// Rows of one kind.
 type Kind<'a> = &'a dyn Fn(&Contender) -> bool;
 
-/// The curve of a kind of rows on a model: at each size the least divergence of rows of that size or smaller.
 fn curve(study: &Study, model: &str, kind: Kind) -> Curve {
+    curve_of(study, model, DIVERGENCE, kind)
+}
+
+/// The curve of a kind of rows on a model: at each size the least of a metric of rows of that size or smaller.
+pub fn curve_of(study: &Study, model: &str, metric: &str, kind: Kind) -> Curve {
     let rows =
         study.contenders.iter().filter(|contender| kind(contender)).flat_map(|contender| study.whole(contender, model));
     let mut points: Curve = rows
-        .filter(|row| row.metric == DIVERGENCE && row.status == Status::Ok)
+        .filter(|row| row.metric == metric && row.status == Status::Ok)
         .filter_map(|row| Some((row.bytes as f64, row.compressed.filter(|value| *value > 0.0)?)))
         .collect();
     points.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
@@ -35,7 +39,7 @@ fn curve(study: &Study, model: &str, kind: Kind) -> Curve {
 }
 
 /// Bytes at which a curve has a divergence, straight between measured points on two logarithms; `None` beyond them.
-fn bytes_at(curve: &Curve, divergence: f64) -> Option<f64> {
+pub fn bytes_at(curve: &Curve, divergence: f64) -> Option<f64> {
     let pair = curve.windows(2).find(|pair| (pair[1].1..=pair[0].1).contains(&divergence))?;
     let part = (pair[0].1 / divergence).ln() / (pair[0].1 / pair[1].1).ln();
     Some((pair[0].0.ln() + part * (pair[1].0 / pair[0].0).ln()).exp())
