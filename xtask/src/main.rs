@@ -16,26 +16,21 @@ const HELP: &str = "cargo xtask <verb> [arguments]
   models <verb>      list, fetch or train models
 
   interop [engine]   run exports in their own engines: transformers, llama-cpp, mlx, gptqmodel (needs Python and the network)
-  docs [--check]     redraw every committed report, or say which are not what their rows say
+  docs [--check]     render README.md, docs and every committed report from their rows, or say what is stale
   page-test [folder] what a reader does with a report's page, in a headless Chromium (needs chromium and node) [default: reports/full]
-  readme <folder>    put the results table of a report into README.md
   ci                 formatting, lints and tests, as continuous integration runs them
 
 Examples:
   cargo xtask bench configs/quick.toml
   cargo xtask compare reports/before reports/after
-  cargo xtask readme reports/full
+  cargo xtask docs --check
 
 `cargo xtask bench --help`, and so on, explains a verb.";
-
-/// Between these lines README.md carries the results table.
-const MARKERS: (&str, &str) = ("<!-- results -->", "<!-- /results -->");
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.first().map(String::as_str) {
         Some("bench" | "report" | "compare" | "codecs" | "models") => status(seedpress().args(&arguments)),
-        Some("readme") if arguments.len() == 2 => readme(Path::new(&arguments[1])),
         Some("docs") if arguments.len() <= 2 => status(
             cargo()
                 .args(["run", "--quiet", "--package", "seedpress-report", "--bin", "docs", "--"])
@@ -101,20 +96,5 @@ fn ci() -> Result<u8, String> {
             code => return Ok(code),
         }
     }
-    Ok(0)
-}
-
-fn readme(folder: &Path) -> Result<u8, String> {
-    let output = seedpress().arg("report").arg(folder).arg("--table").output().map_err(|error| error.to_string())?;
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
-    }
-    let table = String::from_utf8_lossy(&output.stdout);
-    let path = root().join("README.md");
-    let text = std::fs::read_to_string(&path).map_err(|error| format!("README.md: {error}"))?;
-    let (start, end) = MARKERS;
-    let parts = text.split_once(start).and_then(|(before, rest)| Some((before, rest.split_once(end)?.1)));
-    let (before, after) = parts.ok_or_else(|| format!("README.md has no {start} .. {end}"))?;
-    std::fs::write(&path, format!("{before}{start}\n{table}{end}{after}")).map_err(|error| error.to_string())?;
     Ok(0)
 }

@@ -99,6 +99,7 @@ fn curves(study: &Study) -> Section {
 
 fn overview(study: &Study) -> Section {
     let mut section = Section::new("overview", "All rows");
+    section.chart(charts::behaviour(study));
     section.table(tables::overview(study));
     section
 }

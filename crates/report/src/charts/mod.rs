@@ -1,6 +1,7 @@
 //! The pictures, one kind a file.
 
 mod bars;
+mod behaviour;
 mod heatmap;
 mod labels;
 mod layer_types;
@@ -12,6 +13,7 @@ mod sensitivity;
 mod speed;
 mod trade_offs;
 
+pub use behaviour::behaviour;
 pub use heatmap::heatmap;
 pub use layer_types::ratio_by_layer;
 pub use metrics::metrics;

@@ -12,17 +12,10 @@ use std::path::Path;
 
 pub use figures::Figures;
 
-/// A template that says what rows do not.
+/// A template that says what rows do not: every place, a line each.
 #[derive(Debug, thiserror::Error)]
-#[error("{template}:{line}: {problem}")]
-pub struct DocsError {
-    /// The template's name.
-    template: String,
-    /// 1-based line.
-    line: usize,
-    /// What is wrong.
-    problem: String,
-}
+#[error("{0}")]
+pub struct DocsError(String);
 
 /// Templates and where their text goes.
 const TEMPLATES: [(&str, &str); 3] =
@@ -47,63 +40,73 @@ pub fn render_all(root: &Path) -> Result<Vec<(&'static str, String)>, crate::Rep
 
 /// One template's text.
 fn render(name: &str, template: &str, figures: &Figures) -> Result<String, DocsError> {
-    let mut text = String::with_capacity(template.len());
-    let mut rest = template;
-    let at = |rest: &str, problem: String| {
+    let mut text = format!("<!-- Rendered from docs/templates/{name} by `cargo xtask docs`: edit it there. -->\n\n");
+    let mut problems = Vec::new();
+    let mut blame = |rest: &str, problem: String| {
         let line = template[..template.len() - rest.len()].matches('\n').count() + 1;
-        DocsError { template: name.to_owned(), line, problem }
+        problems.push(format!("docs/templates/{name}:{line}: {problem}"));
     };
+    let mut rest = template;
+    // Whether the words before stand in a fenced block.
+    let mut fenced = false;
     while let Some(start) = rest.find("{{") {
-        by_hand(&rest[..start]).map_err(|problem| at(rest, problem))?;
+        by_hand(&rest[..start], &mut fenced).into_iter().for_each(|problem| blame(rest, problem));
         text += &rest[..start];
-        let end = rest[start..].find("}}").ok_or_else(|| at(&rest[start..], "{{ without }}".to_owned()))?;
-        let inside = rest[start + 2..start + end].trim();
-        text +=
-            &query::answer(inside, figures).map_err(|problem| at(&rest[start..], format!("{inside}: {problem}")))?;
+        let Some(end) = rest[start..].find("}}") else {
+            blame(&rest[start..], "{{ without }}".to_owned());
+            break;
+        };
+        // A figure in braces of its own ends in three.
+        let end = if rest[start + end..].starts_with("}}}") { end + 1 } else { end };
+        let inside = rest[start + 2..start + end].split_whitespace().collect::<Vec<_>>().join(" ");
+        match query::answer(&inside, figures) {
+            Ok(answer) => text += &answer,
+            Err(problem) => blame(&rest[start..], format!("{inside}: {problem}")),
+        }
         rest = &rest[start + end + 2..];
     }
-    by_hand(rest).map_err(|problem| at(rest, problem))?;
+    by_hand(rest, &mut fenced).into_iter().for_each(|problem| blame(rest, problem));
     text += rest;
-    Ok(text)
+    if problems.is_empty() { Ok(text) } else { Err(DocsError(problems.join("\n"))) }
 }
 
-/// Refuses decimal fractions and percentages outside code.
-fn by_hand(text: &str) -> Result<(), String> {
-    let mut code = false;
-    for line in text.lines() {
+/// Decimal fractions and percentages outside code.
+fn by_hand(text: &str, fenced: &mut bool) -> Vec<String> {
+    let mut found = Vec::new();
+    for line in text.split('\n') {
         if line.starts_with("```") {
-            code = !code;
+            *fenced = !*fenced;
             continue;
         }
-        if code {
+        if *fenced {
             continue;
         }
-        for (index, part) in line.split('`').enumerate() {
-            // Every other part is code; targets of links are no figures.
-            if index % 2 == 0
-                && let Some(found) = part.split_whitespace().find(|word| is_figure(word))
-            {
-                return Err(format!(
-                    "`{found}` is written by hand: refer to a row, or {{{{ say }}}} it if it is a setting"
-                ));
-            }
+        // Every other part is code.
+        for part in line.split('`').step_by(2) {
+            let words = part.split_whitespace().filter(|word| is_figure(word));
+            found.extend(words.map(|word| {
+                format!("`{word}` is written by hand: refer to a row, or {{{{ say }}}} it if it is a setting")
+            }));
         }
     }
-    Ok(())
+    found
 }
 
 fn is_figure(word: &str) -> bool {
+    // Targets of links are no figures, nor are versions: they follow a name or have two dots.
     let word = word.split("](").next().unwrap_or_default();
     let bytes = word.as_bytes();
-    let digit = |place: Option<usize>| place.and_then(|place| bytes.get(place)).is_some_and(u8::is_ascii_digit);
+    if bytes.first().is_some_and(u8::is_ascii_alphabetic) || word.trim_end_matches('.').matches('.').count() > 1 {
+        return false;
+    }
+    let digit = |place: usize| bytes.get(place).is_some_and(u8::is_ascii_digit);
     let fraction = (0..bytes.len()).any(|place| {
-        let before = place.checked_sub(1).and_then(|before| bytes.get(before)).copied();
+        let before = place.checked_sub(1).map(|before| bytes[before]);
         let starts =
-            before.is_none_or(|byte| byte.is_ascii_digit() || matches!(byte, b'(' | b'*' | b'-' | b'+' | b'~'));
-        bytes[place] == b'.' && digit(Some(place + 1)) && starts
+            before.is_none_or(|byte| byte.is_ascii_digit() || matches!(byte, b'(' | b'*' | b'-' | b'+' | b'~' | b'['));
+        bytes[place] == b'.' && digit(place + 1) && starts
     });
-    // Two dots are a version.
-    fraction && word.matches('.').count() < 2 || word.ends_with('%') && digit(Some(bytes.len().saturating_sub(2)))
+    fraction || word.trim_end_matches([',', '.', ')', ';', ':']).ends_with('%') && bytes.iter().any(u8::is_ascii_digit)
 }
 
 #[cfg(test)]
@@ -112,12 +115,34 @@ mod tests {
 
     #[test]
     fn figures_written_by_hand_are_found() {
+        let found = |text: &str| by_hand(text, &mut false);
         for bad in ["is 89.4 percent", "KL .011", "(1.5", "a 12% loss", "**.5**"] {
-            assert!(by_hand(bad).is_err(), "{bad}");
+            assert_eq!(found(bad).len(), 1, "{bad}");
         }
-        for good in ["version 2.1.3", "`bits = 1.07`", "30x", "end.", "```\n1.5\n```", "see [x](a.b/1.5.md)", "2 bits"]
-        {
-            assert!(by_hand(good).is_ok(), "{good}");
+        for good in [
+            "version 2.1.3",
+            "Apache-2.0",
+            "`bits = 1.07`",
+            "30x",
+            "end.",
+            "```\n1.5\n```",
+            "see [x](a.b/1.5.md)",
+            "2 bits",
+        ] {
+            assert!(found(good).is_empty(), "{good}");
         }
+    }
+
+    #[test]
+    fn a_template_without_rows_names_every_place() {
+        let figures = Figures::new(Path::new("nowhere"));
+        let error = render("x.md", "a\n{{ full | m | r | bits }} and 1.5 {{ say 2.5 }}", &figures)
+            .map_err(|error| error.to_string());
+        let error = error.err().unwrap_or_default();
+        assert!(
+            error.contains("x.md:2: full | m | r | bits: no report `full`")
+                && error.contains("`1.5` is written by hand"),
+            "{error}"
+        );
     }
 }

@@ -4,6 +4,7 @@
 //! - `A - B`, `A / B` with two figures: `minus { A } { B }`, `over { A } { B }`.
 //! - `at report | model | kind | metric | row`: the least of the metric that rows of a kind reach at the bytes of a row, straight between
 //!   measured rates on two logarithms.
+//! - `step report | model | step | metric | row`: as `at`, for rows whose label starts with the step; `-` where it has none on both sides.
 //! - `smaller report | model | kind | row`: how many times more bytes rows of a kind take for the divergence of a row.
 //! - `assert A < B`: nothing, if it holds.
 //! - `wins report | metric | kind | others => all`: see [`super::count`].
@@ -34,6 +35,14 @@ pub fn answer(query: &str, figures: &Figures) -> Result<String, String> {
             Ok(contender(figures.study(report)?, name)?.codec.clone())
         }
         "run" => fact(rest, figures),
+        "step" => {
+            let [report, model, step, metric, row] = parts(rest)?;
+            let study = figures.study(report)?;
+            let bytes = whole(study, contender(study, row)?, model, metric)?.bytes as f64;
+            let of = |contender: &Contender| contender.label.split(' ').next() == Some(step);
+            let value = value_at(&curve_of(study, model, metric, &of), bytes);
+            value.map_or_else(|| Ok("-".to_owned()), |value| print(value, format))
+        }
         "table" => {
             let table = crate::tables::best_at_sizes(figures.study(rest.trim())?);
             Ok(crate::markdown::table(&table).trim_end().to_owned())
