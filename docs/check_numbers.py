@@ -47,6 +47,11 @@ class Report:
         self.ids = {row["codec"]: row["codec_id"] for row in self.tensors}
         self.stages = {row["codec"]: row["stage"] for row in self.tensors}
         self.options = {row["codec"]: row["options"] or {} for row in self.tensors}
+        order = ["plain", "calibrated", "sequential", "plan", "sequential_plan"]
+        self.told = {}
+        for row in self.tensors:
+            if row.get("mode"):
+                self.told[row["codec"]] = max(self.told.get(row["codec"], "plain"), row["mode"], key=order.index)
         self.calibrated = {row["codec"] for row in self.tensors if row["calibrated"]}
         self.synthetic = {row["model"] for row in self.tensors if row["synthetic"]}
         self.by_cell = defaultdict(list)
@@ -83,6 +88,8 @@ class Report:
         return next((codec for codec, own in self.ids.items() if own == "zeros"), None)
 
     def mode(self, codec):
+        if codec in self.told:
+            return "planned" if self.told[codec].endswith("plan") else self.told[codec]
         if self.ids.get(codec) == "plan":
             return "planned"
         if self.options.get(codec, {}).get("sequential") is True or codec.endswith(" sequential"):

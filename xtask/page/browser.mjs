@@ -6,6 +6,9 @@ import { join } from "node:path";
 
 const QUIET = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--remote-debugging-pipe"];
 
+/** Milliseconds after which a browser that does not answer is given up: a busy machine is slow, a lost message is for ever. */
+const PATIENCE = 60_000;
+
 /** A browser with one page. */
 export class Browser {
   constructor(program) {
@@ -26,7 +29,7 @@ export class Browser {
 
   receive(message) {
     if (message.id) {
-      const { done, fail } = this.waiting.get(message.id);
+      const { done, fail } = this.waiting.get(message.id) ?? { done() {}, fail() {} };
       this.waiting.delete(message.id);
       return message.error ? fail(new Error(message.error.message)) : done(message.result);
     }
@@ -40,7 +43,8 @@ export class Browser {
   send(method, params = {}, session = this.session) {
     this.count += 1;
     this.process.stdio[3].write(JSON.stringify({ id: this.count, method, params, sessionId: session }) + "\0");
-    return new Promise((done, fail) => this.waiting.set(this.count, { done, fail }));
+    const late = new Promise((_, fail) => setTimeout(() => fail(new Error(`no answer to ${method}`)), PATIENCE).unref());
+    return Promise.race([new Promise((done, fail) => this.waiting.set(this.count, { done, fail })), late]);
   }
 
   async open() {
@@ -88,7 +92,7 @@ export class Browser {
 
   async close() {
     const gone = new Promise((done) => this.process.once("exit", done));
-    await this.send("Browser.close", {}, undefined).catch(() => {});
+    await this.send("Browser.close", {}, undefined).catch(() => this.process.kill("SIGKILL"));
     await gone;
     rmSync(this.profile, { recursive: true, force: true });
   }

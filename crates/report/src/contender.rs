@@ -1,5 +1,7 @@
 //! One row of the matrix: a codec with its options, and what tells it from others.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 /// How a row came to its bytes, which its mark shows in every chart.
@@ -42,6 +44,10 @@ pub struct Contender {
     pub options: Value,
     /// Whether it was told of the inputs of any tensor.
     pub calibrated: bool,
+    /// What its rows say of how they came about; nothing in rows of older runs.
+    pub told: Option<seedpress_results::Mode>,
+    /// The code that made its bytes, `unknown revision` for rows of older runs.
+    pub code: BTreeSet<String>,
 }
 
 /// The options that only say how much to spend, the one in force first: points that differ in nothing else lie on one curve.
@@ -50,6 +56,15 @@ const RATE_OPTIONS: [&str; 5] = ["slope", "like", "level", "bits", "layers"];
 impl Contender {
     /// How it came to its bytes.
     pub fn mode(&self) -> Mode {
+        use seedpress_results::Mode as Told;
+        if let Some(told) = self.told {
+            return match told {
+                Told::Plain => Mode::Plain,
+                Told::Calibrated => Mode::Calibrated,
+                Told::Sequential => Mode::Sequential,
+                Told::Plan | Told::SequentialPlan => Mode::Planned,
+            };
+        }
         if self.codec_id == "plan" {
             Mode::Planned
         } else if self.options.get("sequential") == Some(&Value::Bool(true)) || self.codec.ends_with(" sequential") {
@@ -215,6 +230,8 @@ mod tests {
             stage,
             options,
             calibrated: codec.contains("hessian"),
+            told: None,
+            code: BTreeSet::new(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a metric's numbers mean: their unit, how much of a model's behaviour a row keeps, and when it counts as broken.
 
-use seedpress_results::{ModelRow, Status};
+use seedpress_results::{ModelRow, Paired, Status};
 
 use crate::contender::Contender;
 use crate::study::Study;
@@ -25,6 +25,11 @@ pub fn unit(study: &Study, model: &str, metric: &str) -> &'static str {
 /// Whether a metric is a distance to the uncompressed model, which has 0 of it.
 pub fn is_distance(row: &ModelRow) -> bool {
     !row.higher_is_better && row.baseline == Some(0.0)
+}
+
+/// A row against the uncompressed model, sample by sample. Distances to the uncompressed model are no test of themselves.
+pub fn against_uncompressed(row: &ModelRow) -> Option<Paired> {
+    if is_distance(row) { None } else { row.paired_with_baseline() }
 }
 
 /// The share of the way from a model whose weights are all zero (the `zeros` row) to the uncompressed one that a row keeps of its

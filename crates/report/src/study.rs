@@ -210,24 +210,29 @@ fn contenders(run: &Run, tensors: &[TensorRow], models: &[ModelRow]) -> Vec<Cont
             stage: row.stage.clone(),
             options: row.options.clone(),
             calibrated: false,
+            told: None,
+            code: BTreeSet::new(),
         });
-        if row.calibrated
-            && let Some(contender) = known.get_mut(row.codec.as_str())
-        {
-            contender.calibrated = true;
+        if let Some(contender) = known.get_mut(row.codec.as_str()) {
+            contender.calibrated |= row.calibrated;
+            // A tensor that the statistics had nothing for says less than the others do.
+            contender.told = contender.told.max(row.mode);
+            contender.code.insert(row.code.to_string());
         }
     }
     // A model whose tensors were all lost still has a name, from which id and stage follow.
     for row in models {
-        let (codec_id, stage) = split(&row.codec);
+        let recipe = row.recipe();
         let label = row.label.as_ref().unwrap_or(&row.codec);
         known.entry(&row.codec).or_insert_with(|| Contender {
             codec: row.codec.clone(),
             label: label.clone(),
-            codec_id,
-            stage,
-            options: serde_json::Value::Null,
+            codec_id: recipe.codec_id,
+            stage: recipe.stage,
+            options: recipe.options,
             calibrated: false,
+            told: row.mode,
+            code: BTreeSet::from([row.code.to_string()]),
         });
     }
     let occurring = tensors.iter().map(|row| row.codec.as_str()).chain(models.iter().map(|row| row.codec.as_str()));

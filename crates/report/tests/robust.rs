@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use seedpress_results::{
-    AssignmentRow, ModelRow, PlanRow, Prefix, Row, Run, SensitivityRow, Status, TensorRow, append, append_plans,
-    write_run,
+    AssignmentRow, ModelRow, Outcomes, PlanRow, Prefix, Row, Run, SensitivityRow, Status, TensorRow, append,
+    append_plans, write_run,
 };
 
 fn rows() -> Vec<Row> {
@@ -96,6 +96,41 @@ fn the_same_rows_give_the_same_bytes_and_escape_names() {
     if let Ok(folder) = std::env::var("SEEDPRESS_REPORT_LOOK") {
         std::fs::write(folder, &text).unwrap();
     }
+}
+
+/// Rows that keep their samples are judged by them: intervals overlap, pairs do not.
+#[test]
+fn pairs_decide_what_intervals_leave_open() {
+    let ones = vec![1.0; 1000];
+    let hits = |wrong: usize| Outcomes::new(&(0..1000).map(|n| f64::from(n % wrong != 0)).collect::<Vec<_>>(), &ones);
+    let row = |codec: &str, wrong: usize, value: f64| {
+        Row::Model(ModelRow {
+            key: codec.into(),
+            codec: codec.into(),
+            model: "mlp".into(),
+            bytes: 4000 + wrong as u64,
+            weights: 16384,
+            metric: "accuracy".into(),
+            higher_is_better: true,
+            baseline: Some(0.95),
+            compressed: Some(value),
+            interval: Some([value - 0.04, value + 0.04]),
+            outcomes: hits(wrong),
+            baseline_outcomes: hits(20),
+            ..ModelRow::default()
+        })
+    };
+    let folder = tempfile::tempdir().unwrap();
+    write_run(folder.path(), &Run::default()).unwrap();
+    append(folder.path(), &[row("a", 20, 0.95), row("b", 10, 0.9)]).unwrap();
+    let drawn = seedpress_report::draw(folder.path()).unwrap();
+    let data = drawn[0].1.split("id=\"rows\">").nth(1).unwrap().split("</script>").next().unwrap();
+    let data: serde_json::Value = serde_json::from_str(data).unwrap();
+    let pairs = data["pairs"].as_array().unwrap();
+    assert_eq!(pairs.len(), 2, "{pairs:?}");
+    assert!(pairs[0][4].as_f64().unwrap() < 0.001, "{pairs:?}");
+    assert_eq!(data["cells"][0]["u"]["0"][0], 1);
+    assert!(drawn[1].1.contains("no detectable difference"));
 }
 
 /// Plans whose codecs, tensors and values are as odd as rows may be.

@@ -10,8 +10,14 @@ function ranked(models) {
 
 const linkTo = (c) => `<a href="#${escapeText(addressOf({ ...state, row: DATA.codecs[c].name }))}" data-open="${escapeText(DATA.codecs[c].name)}">${nameText(DATA.codecs[c].label)}</a>`;
 
-/** Whether intervals say that two values differ. */
-const apart = (a, b) => [a.low, a.high, b.low, b.high].every((end) => end !== null && end !== undefined) && (a.high < b.low || b.high < a.low);
+/** The p-value of the paired test between two rows on one model, where it was made. */
+const pairedOf = (a, b, models) => (models.length === 1 ? PAIRS.get(`${state.metric}/${models[0]}/${a.c}/${b.c}`) : undefined);
+
+/** Whether two values differ: their intervals do not touch, or the paired test on the same samples says so. */
+function apart(a, b, models) {
+  const known = [a.low, a.high, b.low, b.high].every((end) => end !== null && end !== undefined);
+  return (known && (a.high < b.low || b.high < a.low)) || pairedOf(a, b, models) < 0.05;
+}
 
 function drawAnswer(host, models) {
   const list = ranked(models);
@@ -29,11 +35,11 @@ function drawAnswer(host, models) {
   const unit = models.length === 1 ? DATA.models[models[0]].metrics[state.metric].unit : "";
   const what = `${DATA.metrics[state.metric]} ${models.length > 1 && DATA.models[models[0]].metrics[state.metric].distance ? `relative to ${DATA.codecs[state.reference].label}` : ""}`;
   const facts = [`${escapeText(what.trim())} <b>${value(first)}</b>${unit && unit !== "share" ? ` ${unit}` : ""}, ${models.length === 1 ? "file" : "files together"} ${bytesText(first.bytes)}, ${bitsText(first.bits)} bits a weight`];
-  const ties = list.slice(1).filter((point) => !apart(first, point));
+  const ties = list.slice(1).filter((point) => !apart(first, point, models));
   if (second) {
     facts.push(ties.length
-      ? `not told apart from it (95 % intervals overlap): ${ties.slice(0, 3).map((point) => linkTo(point.c)).join(", ")}${ties.length > 3 ? ` and ${ties.length - 3} more` : ""}`
-      : `significant: its 95 % interval touches no other row's; next is ${linkTo(second.c)} with ${value(second)}`);
+      ? `not told apart from it (${list.some((point) => pairedOf(first, point, models) !== undefined) ? "paired test" : "95 % intervals overlap"}): ${ties.slice(0, 3).map((point) => linkTo(point.c)).join(", ")}${ties.length > 3 ? ` and ${ties.length - 3} more` : ""}`
+      : `significant: ${pairedOf(first, second, models) === undefined ? "its 95 % interval touches no other row's" : `p = ${significant(pairedOf(first, second, models), 2)} in the paired test`}; next is ${linkTo(second.c)} with ${value(second)}`);
   }
   const bare = list.find((point) => DATA.codecs[point.c].mode === "plain");
   if (bare && bare !== first) facts.push(`without calibration data: ${linkTo(bare.c)}, ${value(bare)}`);
@@ -89,11 +95,13 @@ function drawRow(dialog) {
     const values = metrics.map((index) => {
       const value = cell.v?.[index];
       const unit = model.metrics[index]?.unit;
-      return `<td class="n">${value ? withInterval(value[0], value[1], value[2], model.metrics[index].distance ? 3 : 4) + (unit && unit !== "share" ? ` ${unit}` : "") : ""}</td>`;
+      const [p, seen] = cell.u?.[index] ?? [];
+      const test = p === undefined ? "" : `<br><span class="hint">${p < 0.05 ? `differs, p = ${significant(p, 2)}` : `no detectable difference; ${significant(seen, 2)} would be`}</span>`;
+      return `<td class="n">${value ? withInterval(value[0], value[1], value[2], model.metrics[index].distance ? 3 : 4) + (unit && unit !== "share" ? ` ${unit}` : "") + test : ""}</td>`;
     });
     return `<tr><th scope="row">${escapeText(model.title)}${cell.x ? ' <span class="bad">broken</span>' : ""}</th><td class="n minor">${bytesText(cell.b)}</td><td class="n">${bitsText((8 * cell.b) / cell.n)}</td>${values.join("")}</tr>`;
   });
   const model = DATA.models[state.models[0]]?.name ?? "MODEL";
-  dialog.innerHTML = `<form method="dialog"><button class="close" aria-label="Close">×</button></form><h2>${nameText(codec.label)}</h2><p>${escapeText(codec.mode)}${codec.stage ? `, behind it the stage ${escapeText(codec.stage)}` : ""}; <a href="#codec-${escapeText(codec.id)}">all rows of ${escapeText(codec.id)}</a></p><div class="scroll"><table><caption>With 95 % intervals</caption><thead>${head}</thead><tbody>${lines.join("")}</tbody></table></div><h3>Configuration</h3><pre>${escapeText(codec.toml)}</pre><h3>The command that makes its file</h3><pre>${escapeText(codec.command.replaceAll("MODEL", model))}</pre>`;
+  dialog.innerHTML = `<form method="dialog"><button class="close" aria-label="Close">×</button></form><h2>${nameText(codec.label)}</h2><p>${escapeText(codec.mode)}${codec.stage ? `, behind it the stage ${escapeText(codec.stage)}` : ""}; <a href="#codec-${escapeText(codec.id)}">all rows of ${escapeText(codec.id)}</a></p><div class="scroll"><table><caption>With 95 % intervals</caption><thead>${head}</thead><tbody>${lines.join("")}</tbody></table></div><h3>Configuration</h3><pre>${escapeText(codec.toml)}</pre><p class="hint">made by ${escapeText(codec.code)}</p><h3>The command that makes its file</h3><pre>${escapeText(codec.command.replaceAll("MODEL", model))}</pre>`;
   if (!dialog.open) dialog.showModal();
 }

@@ -3,6 +3,8 @@
 
 const DATA = JSON.parse(document.getElementById("rows").textContent);
 const CELLS = new Map(DATA.cells.map((cell) => [`${cell.c}/${cell.m}`, cell]));
+/** P-values of paired tests between rows whose intervals overlap, where samples were kept. */
+const PAIRS = new Map(DATA.pairs.map(([metric, m, a, b, p]) => [`${metric}/${m}/${a}/${b}`, p]));
 const cellOf = (c, m) => CELLS.get(`${c}/${m}`);
 const codecIndex = (name) => DATA.codecs.findIndex((codec) => codec.name === name);
 const modelIndex = (name) => DATA.models.findIndex((model) => model.name === name);

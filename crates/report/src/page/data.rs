@@ -21,7 +21,8 @@ pub fn data(study: &Study) -> Value {
             cells.extend(cell(study, (c, contender), (m, model), &metrics));
         }
     }
-    json!({ "run": study.run.name, "codecs": codecs, "models": models, "metrics": metrics, "cells": cells })
+    let pairs = pairs(study, &metrics);
+    json!({ "run": study.run.name, "pairs": pairs, "codecs": codecs, "models": models, "metrics": metrics, "cells": cells })
 }
 
 /// Every metric of the run, KL divergence first: it sees what accuracy rounds away, on every model that answers with distributions.
@@ -56,6 +57,7 @@ fn codec(study: &Study, contender: &Contender) -> Value {
         "rate": contender.rate(),
         "toml": contender.toml(),
         "command": contender.command(),
+        "code": contender.code.iter().map(String::as_str).collect::<Vec<_>>().join("; "),
         "light": format!("#{light:06x}"),
         "dark": format!("#{dark:06x}"),
         "floor": contender.is_floor(),
@@ -87,7 +89,8 @@ fn model(study: &Study, model: &str, metrics: &[&str]) -> Value {
     json!({ "name": model, "title": title, "synthetic": synthetic, "weights": weights, "source": source, "metrics": own })
 }
 
-/// One codec on one model: `v` the metrics with their intervals, `e` bytes, weights, squared error and energy of the tensors above the
+/// One codec on one model: `v` the metrics with their intervals, `u` p-value and smallest detectable difference of the paired test
+/// against the uncompressed model, `e` bytes, weights, squared error and energy of the tensors above the
 /// small-tensor policy, `s` the encoded and decoded weights per second.
 fn cell(
     study: &Study,
@@ -123,6 +126,16 @@ fn cell(
     if !values.is_empty() {
         fields.insert("v".to_owned(), values.into());
     }
+    let mut unchanged = Map::new();
+    for row in whole.iter().filter(|row| row.status == Status::Ok) {
+        let Some(index) = metrics.iter().position(|metric| *metric == row.metric) else { continue };
+        if let Some(test) = judge::against_uncompressed(row) {
+            unchanged.insert(index.to_string(), json!([brief(Some(test.p)), brief(Some(test.detectable))]));
+        }
+    }
+    if !unchanged.is_empty() {
+        fields.insert("u".to_owned(), unchanged.into());
+    }
     let tensors = Sums::over(study.cell(contender, model).filter(|row| row.weights > 0 && !study.is_policy(row)));
     if tensors.tensors > 0 {
         let sums =
@@ -136,6 +149,50 @@ fn cell(
         fields.insert("x".to_owned(), 1.into());
     }
     Some(Value::Object(fields))
+}
+
+/// The p-values of paired tests that decide what intervals leave open: on each model and metric every row that is best at some size
+/// against every other row whose interval overlaps its own, as metric, model, both codecs and p.
+fn pairs(study: &Study, metrics: &[&str]) -> Vec<Value> {
+    let mut pairs = Vec::new();
+    for (m, model) in study.model_names.iter().enumerate() {
+        for (index, metric) in metrics.iter().enumerate() {
+            let mut rows: Vec<(usize, &ModelRow)> = Vec::new();
+            for (c, contender) in study.contenders.iter().enumerate().filter(|(_, contender)| !contender.is_floor()) {
+                let kept =
+                    |row: &&ModelRow| row.metric == *metric && row.status == Status::Ok && row.outcomes.is_some();
+                rows.extend(study.whole(contender, model).find(kept).map(|row| (c, row)));
+            }
+            for (c, leader) in leaders(&mut rows) {
+                for &(other, row) in rows.iter().filter(|(other, row)| *other != c && overlap(leader, row)) {
+                    if let Some(test) = row.paired_with(leader) {
+                        pairs.push(json!([index, m, c, other, brief(Some(test.p))]));
+                    }
+                }
+            }
+        }
+    }
+    pairs
+}
+
+/// Rows that no smaller one is as good as.
+fn leaders<'a>(rows: &mut [(usize, &'a ModelRow)]) -> Vec<(usize, &'a ModelRow)> {
+    let loss = |row: &ModelRow| {
+        let value = row.compressed.unwrap_or(f64::INFINITY);
+        if row.higher_is_better { -value } else { value }
+    };
+    rows.sort_by(|a, b| a.1.bytes.cmp(&b.1.bytes).then(loss(a.1).total_cmp(&loss(b.1))));
+    let mut best = f64::INFINITY;
+    let better = |(_, row): &&(usize, &ModelRow)| {
+        let leads = loss(row) < best;
+        best = best.min(loss(row));
+        leads
+    };
+    rows.iter().filter(better).copied().collect()
+}
+
+fn overlap(a: &ModelRow, b: &ModelRow) -> bool {
+    a.interval.zip(b.interval).is_none_or(|(a, b)| a[0] <= b[1] && b[0] <= a[1])
 }
 
 /// Seven significant digits: more than is ever shown, and half the bytes.

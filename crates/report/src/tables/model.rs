@@ -4,8 +4,9 @@ use seedpress_results::{ModelRow, Status};
 
 use super::{error_cell, failed, fixed_cell, metric_heading, metric_text, speed_cell};
 use crate::contender::Contender;
-use crate::document::{Cell, Column, Table};
+use crate::document::{Cell, Column, Table, Tone};
 use crate::format::fixed;
+use crate::judge;
 use crate::study::Study;
 use crate::sums::{Sums, speed};
 
@@ -20,6 +21,12 @@ pub fn model(study: &Study, model: &str) -> Table {
     table.columns.extend(metrics.iter().map(heading));
     for name in ["encode weights/s", "decode weights/s"] {
         table.columns.push(Column::number(name));
+    }
+    let kept = |row: &ModelRow| row.model == model && row.baseline_outcomes.is_some();
+    if study.models.iter().any(kept) {
+        table.note = "Set off: no detectable difference to the uncompressed model by the paired test on the same samples, one comparison at a \
+                      time. The dialogue of a row says which difference would have been detected."
+            .to_owned();
     }
     let mut rows = Vec::new();
     for contender in &study.contenders {
@@ -50,7 +57,11 @@ pub fn model(study: &Study, model: &str) -> Table {
         for metric in &metrics {
             row.push(whole.iter().find(|row| row.metric == *metric && row.status == Status::Ok).map_or_else(
                 || Cell::text("-"),
-                |row| Cell::number(row.compressed.unwrap_or(f64::NAN), metric_text(row)),
+                |row| {
+                    let same = judge::against_uncompressed(row).is_some_and(|test| !test.is_detected());
+                    let tone = if same { Tone::Good } else { Tone::Plain };
+                    Cell::number(row.compressed.unwrap_or(f64::NAN), metric_text(row)).tone(tone)
+                },
             ));
         }
         let encode = done.and_then(|row| speed(row.weights, &row.encode_seconds)).or(sums.encode_speed());
