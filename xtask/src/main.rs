@@ -3,6 +3,7 @@
 
 mod interop;
 mod page;
+mod wheel;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus};
@@ -15,10 +16,12 @@ const HELP: &str = "cargo xtask <verb> [arguments]
   codecs [id]        every codec, or the options of one
   models <verb>      list, fetch or train models
 
-  interop [engine]   run exports in their own engines: transformers, llama-cpp, mlx, gptqmodel (needs Python and the network)
+  interop [engine]   run exports in their own engines: transformers, llama-cpp, mlx, gptqmodel; or the
+                     Python package with torch, transformers, zarr and ray: python (needs Python and the network)
+  wheel              build the Python package; --help for its tests
   docs [--check]     render README.md, docs and every committed report from their rows, or say what is stale
   page-test [folder] what a reader does with a report's page, in a headless Chromium (needs chromium and node) [default: reports/full]
-  ci                 formatting, lints and tests, as continuous integration runs them
+  ci                 formatting, lints and tests, Python's too, as continuous integration runs them
 
 Examples:
   cargo xtask bench configs/quick.toml
@@ -38,7 +41,9 @@ fn main() -> ExitCode {
                 .current_dir(root()),
         ),
         Some("page-test") if arguments.len() <= 2 => page::test(&root(), arguments.get(1).map(String::as_str)),
+        Some("interop") if arguments[1..] == ["python"] => wheel::run(&root(), &["--test", "--all"].map(str::to_owned)),
         Some("interop") => interop::run(&root(), seedpress, &arguments[1..]),
+        Some("wheel") => wheel::run(&root(), &arguments[1..]),
         Some("ci") if arguments.len() == 1 => ci(),
         Some("help" | "--help" | "-h") => {
             println!("{HELP}");
@@ -96,5 +101,5 @@ fn ci() -> Result<u8, String> {
             code => return Ok(code),
         }
     }
-    Ok(0)
+    wheel::run(&root(), &["--dev", "--test"].map(str::to_owned))
 }

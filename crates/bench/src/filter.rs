@@ -1,4 +1,4 @@
-//! `--only key=value`: a part of the matrix.
+//! `--only key=value`: a part of the matrix; `key==value`: one name of it.
 
 use std::str::FromStr;
 
@@ -12,11 +12,13 @@ enum Field {
     Tensor,
 }
 
-/// One filter. A value with `*` or `?` is a pattern for the whole name, any other is looked for inside it.
+/// One filter. A value with `*` or `?` is a pattern for the whole name, any other is looked for inside it. After `==` it is the whole
+/// name, of a codec the canonical one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Only {
     field: Field,
     value: String,
+    exact: bool,
 }
 
 impl FromStr for Only {
@@ -31,15 +33,23 @@ impl FromStr for Only {
             "tensor" => Field::Tensor,
             _ => return Err(format!("unknown filter `{field}`: {legal}")),
         };
+        let (value, exact) = value.strip_prefix('=').map_or((value, false), |value| (value, true));
         if value.is_empty() {
             return Err(format!("filter `{text}` has no value: {legal}"));
         }
-        Ok(Self { field, value: value.to_owned() })
+        Ok(Self { field, value: value.to_owned(), exact })
     }
 }
 
 impl Only {
-    fn matches(&self, name: &str) -> bool {
+    fn matches(&self, names: &[&str]) -> bool {
+        match self.exact {
+            true => names.first().is_some_and(|name| *name == self.value),
+            false => names.iter().any(|name| self.is_like(name)),
+        }
+    }
+
+    fn is_like(&self, name: &str) -> bool {
         if self.value.contains(['*', '?']) {
             WildMatch::new(&self.value).matches(name)
         } else {
@@ -55,7 +65,7 @@ pub struct Filter(pub Vec<Only>);
 impl Filter {
     fn admits(&self, field: Field, names: &[&str]) -> bool {
         let mut relevant = self.0.iter().filter(|only| only.field == field).peekable();
-        relevant.peek().is_none() || relevant.any(|only| names.iter().any(|name| only.matches(name)))
+        relevant.peek().is_none() || relevant.any(|only| only.matches(names))
     }
 
     /// Whether a codec is in, by canonical name, id or label.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use seedpress_checkpoint::{Entry, SourceForm};
-use seedpress_codec::{AnyCodec, MAX_RANK, Registry};
+use seedpress_codec::{AnyCodec, InputStatistics, MAX_RANK, Registry};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::assign::{Assign, Kept, Treatment};
@@ -20,6 +20,8 @@ use crate::worker::{Done, Job, Task, Worker, elements};
 const BYTES_IN_WORK: u64 = 16;
 /// Tensors of fewer bytes are not compared with each other: an entry of the index would cost about as much.
 const TIED_FROM: usize = 256;
+/// Values that are hashed together.
+const HASHED: usize = 256;
 
 /// A tensor as it comes out.
 #[derive(Debug)]
@@ -155,6 +157,24 @@ impl Both<'_> {
     }
 }
 
+/// What encoders see of a tensor's inputs.
+fn fingerprint(inputs: &InputStatistics) -> u128 {
+    let mut hash = Xxh3::new();
+    hash.update(&inputs.samples().to_le_bytes());
+    for values in [Some(inputs.mean_square()), inputs.mean_abs(), inputs.second_moment()] {
+        // Absent and empty differ from each other, and from what follows.
+        hash.update(&values.map_or(u64::MAX, |values| values.len() as u64).to_le_bytes());
+        for block in values.unwrap_or_default().chunks(HASHED) {
+            let mut bytes = [0; 4 * HASHED];
+            for (to, value) in bytes.chunks_exact_mut(4).zip(block) {
+                to.copy_from_slice(&value.to_bits().to_le_bytes());
+            }
+            hash.update(&bytes[..4 * block.len()]);
+        }
+    }
+    hash.digest128()
+}
+
 fn content(source: &dyn Source, tensor: usize) -> Result<u128, PressError> {
     let mut hash = Xxh3::new();
     source.blocks(tensor, &mut |block| hash.update(block))?;
@@ -173,15 +193,18 @@ impl Ends for Both<'_> {
         let mut task = self.task(tensor)?;
         let how = match &task {
             Task::Encode { codec, guidance, .. } => {
-                let plain = guidance.statistics.is_none() && guidance.corrected.is_none() && !self.follows;
-                plain.then(|| format!("{} {:?}", codec.name(), codec.code()))
+                let inputs = guidance.statistics.as_deref().map(fingerprint);
+                format!("{} {:?} {inputs:?}", codec.name(), codec.code())
             }
-            _ => Some(String::new()),
+            _ => String::new(),
         };
         let form = self.forms.form(tensor);
         let key = xxh3_128(format!("{tensor} {how:?} {form:?} {:?} {:?}", info.dtype, info.shape).as_bytes());
-        if let Some(how) = how
-            && let Some(other) = self.same(tensor, how)?
+        // What was put in place of a tensor is like no other.
+        let corrected = matches!(&task, Task::Encode { guidance, .. } if guidance.corrected.is_some());
+        let alike = (!self.follows && !corrected).then_some(how);
+        if let Some(alike) = alike
+            && let Some(other) = self.same(tensor, alike)?
         {
             task = Task::Same(other);
         }

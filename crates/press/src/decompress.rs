@@ -33,7 +33,11 @@ impl Memory {
         }
     }
 
-    pub(crate) fn check(self, file: &ContainerFile) -> Result<(), PressError> {
+    /// Fails where a file declares more than its length justifies.
+    ///
+    /// # Errors
+    /// A limit that is exceeded.
+    pub fn check(self, file: &ContainerFile) -> Result<(), PressError> {
         let checked = match self {
             Self::Justified => file.index().check_declared(file.at_hand()),
             Self::Bytes(_) => Ok(()),
@@ -94,7 +98,7 @@ pub fn decompress(
     let mut ends = Both { file, control, chosen, writer, next: 0, place: 0, restored: Restored::default() };
     line::run(control, &mut ends, |entry| {
         control.check()?;
-        content(file, registry, restore, entry)
+        tensor(file, registry, restore, entry)
     })?;
     let Both { writer, mut restored, .. } = ends;
     restored.file_bytes = writer.finish()?;
@@ -125,20 +129,45 @@ fn declare(file: &ContainerFile, entry: usize, dtype: Option<DType>) -> Declared
     Declared { name, dtype, shape }
 }
 
-enum Restorable {
-    Weights { values: Vec<f32>, dtype: DType, layers: usize, layers_total: usize },
-    Narrow { bytes: Vec<u8>, layers: usize, layers_total: usize },
+/// A tensor that was restored.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Tensor {
+    /// Weights.
+    Weights {
+        /// Row-major values, each of which `dtype` can hold.
+        values: Vec<f32>,
+        /// Their data type: the source's, or what was asked for.
+        dtype: DType,
+        /// Layers they were decoded from.
+        layers: usize,
+        /// Layers there are.
+        layers_total: usize,
+    },
+    /// Weights of 8 or 4 bits, in the bytes of the source's own data type.
+    Narrow {
+        /// The bytes.
+        bytes: Vec<u8>,
+        /// Layers they were decoded from.
+        layers: usize,
+        /// Layers there are.
+        layers_total: usize,
+    },
+    /// What holds no weights, as the source had it.
     Bytes(Vec<u8>),
 }
 
-fn content(
+/// Restores one tensor of a file.
+///
+/// # Errors
+/// As [`decompress`], of this tensor.
+pub fn tensor(
     file: &ContainerFile,
     registry: &Registry,
     restore: &Restore,
     entry: usize,
-) -> Result<Restorable, PressError> {
+) -> Result<Tensor, PressError> {
     if let Stored::Opaque { .. } = file.stored(entry) {
-        return Ok(Restorable::Bytes(file.opaque_bytes(entry)?));
+        return Ok(Tensor::Bytes(file.opaque_bytes(entry)?));
     }
     let decoded = file.decode(entry, registry, restore.layers, &mut restore.memory.limits(file))?;
     let (layers, layers_total) = (decoded.layers, decoded.layers_total);
@@ -146,7 +175,7 @@ fn content(
     let shape = decoded.tensor.shape().to_vec();
     let mut values = decoded.tensor.into_values();
     let Stored::Narrow { form, .. } = file.stored(entry) else {
-        return Ok(Restorable::Weights { values, dtype, layers, layers_total });
+        return Ok(Tensor::Weights { values, dtype, layers, layers_total });
     };
     let wrong = |why: String| PressError::Source { tensor: file.index().entries[entry].name.clone(), why };
     let scales = scales(file, registry, restore.memory, form)?;
@@ -158,11 +187,11 @@ fn content(
         if let Some(scales) = scales.filter(|_| !form.applied) {
             scales.apply(&shape, &mut values, false);
         }
-        return Ok(Restorable::Weights { values, dtype, layers, layers_total });
+        return Ok(Tensor::Weights { values, dtype, layers, layers_total });
     }
     let scales = scales.filter(|_| form.applied);
     let bytes = narrow::narrow(form, &shape, &mut values, scales.as_ref()).map_err(wrong)?;
-    Ok(Restorable::Narrow { bytes, layers, layers_total })
+    Ok(Tensor::Narrow { bytes, layers, layers_total })
 }
 
 /// The scales of a form, from the container.
@@ -201,7 +230,7 @@ struct Both<'a> {
 
 impl Ends for Both<'_> {
     type Job = usize;
-    type Done = Restorable;
+    type Done = Tensor;
 
     fn next(&mut self) -> Result<Option<(usize, u64)>, PressError> {
         let Some(&place) = self.writer.order().get(self.next) else { return Ok(None) };
@@ -215,20 +244,20 @@ impl Ends for Both<'_> {
         Ok(Some((entry, cost)))
     }
 
-    fn take(&mut self, done: Restorable) -> Result<(), PressError> {
+    fn take(&mut self, done: Tensor) -> Result<(), PressError> {
         self.control.check()?;
         match done {
-            Restorable::Bytes(bytes) => {
+            Tensor::Bytes(bytes) => {
                 self.writer.write(&bytes)?;
                 self.control.progress.advance(bytes.len() as u64);
             }
-            Restorable::Narrow { bytes, layers, layers_total } => {
+            Tensor::Narrow { bytes, layers, layers_total } => {
                 self.writer.write(&bytes)?;
                 self.control.progress.advance(bytes.len() as u64);
                 self.restored.layers += layers;
                 self.restored.layers_total += layers_total;
             }
-            Restorable::Weights { values, dtype, layers, layers_total } => {
+            Tensor::Weights { values, dtype, layers, layers_total } => {
                 let mut bytes = Vec::with_capacity(BLOCK.min(values.len()) * dtype.size());
                 for block in values.chunks(BLOCK) {
                     bytes.clear();

@@ -39,6 +39,7 @@
 //! | [`file`](mod@file) | the work into a file |
 //! | [`narrow`] | weights that a source wrote in 8 or 4 bits |
 //! | [`decompress`](mod@decompress) | the way back |
+//! | [`inspect`](mod@inspect) | what a file holds, without decoding |
 //! | [`verify`](mod@verify) | whether a file is what it should be |
 //! | [`errors`] | how far a tensor is from its original, as a whole and row by row |
 //! | [`control`] | threads, memory, progress, stopping |
@@ -52,6 +53,7 @@ pub mod error;
 pub mod errors;
 pub mod file;
 pub mod guide;
+pub mod inspect;
 mod line;
 pub mod narrow;
 pub mod source;
@@ -67,6 +69,7 @@ pub use error::PressError;
 pub use errors::RowErrors;
 pub use file::compress_file;
 pub use guide::{Guidance, Guide, NoGuide};
+pub use inspect::inspect;
 pub use source::Source;
 pub use summary::{Outcome, Summary, TensorSummary};
 pub use verify::{Bounds, Finding, Verdict, verify};

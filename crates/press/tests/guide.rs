@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use seedpress_checkpoint::{Content, Entry, TensorInfo};
 use seedpress_codec::{DType, InputStatistics, Tensor};
-use seedpress_press::{Compressed, Control, Guidance, Guide, NoGuide, PressError, Sink, Source, Uniform, compress};
+use seedpress_press::{
+    Compressed, Control, Guidance, Guide, NoGuide, Outcome, PressError, Sink, Source, Uniform, compress,
+};
 
 struct Memory {
     infos: Vec<TensorInfo>,
@@ -31,6 +33,10 @@ impl Source for Memory {
 
     fn load(&self, tensor: usize) -> Result<Content, PressError> {
         Ok(Content::Float(self.tensors[tensor].clone()))
+    }
+
+    fn sample(&self, tensor: usize) -> Result<Option<u128>, PressError> {
+        Ok(Some(u128::from(self.tensors[tensor].values()[1].to_bits())))
     }
 }
 
@@ -110,4 +116,40 @@ fn statistics_reach_codecs_that_use_them() {
         assert!(with != without && !unguided && alone);
     }
     assert_eq!(run("rtn", &mut Statistics), run("rtn", &mut NoGuide));
+}
+
+/// Statistics of which the first two tensors have the same, and keys by which results are taken up again.
+#[derive(Default)]
+struct Pairs(Vec<u128>);
+
+impl Guide for Pairs {
+    fn guide(&mut self, tensor: usize) -> Result<Guidance, PressError> {
+        let mean_square = (0..64).map(|column| if column < 32 { 1.0 } else { (1 + tensor / 2) as f32 }).collect();
+        let statistics = InputStatistics::from_mean_square(10, mean_square).unwrap();
+        Ok(Guidance { statistics: Some(Arc::new(statistics)), corrected: None })
+    }
+}
+
+impl Sink for Pairs {
+    fn push(&mut self, compressed: Compressed) -> Result<u64, PressError> {
+        self.0.push(compressed.key);
+        Ok(0)
+    }
+}
+
+#[test]
+fn calibrated_tensors_are_tied_and_taken_up_by_content_codec_and_inputs() {
+    let mut source = Memory::new(4);
+    source.tensors = vec![source.tensors[0].clone(); 4];
+    let registry = seedpress::registry();
+    let run = |name: &str| {
+        let codec = Uniform::new(registry.parse(name).unwrap());
+        let mut sink = Pairs::default();
+        let made = compress(&source, &codec, &mut Pairs::default(), &registry, &Control::default(), &mut sink).unwrap();
+        (made.tensors.into_iter().map(|tensor| tensor.outcome).collect::<Vec<_>>(), sink.0)
+    };
+    let (outcomes, keys) = run("trellis:bits=2,hessian=full");
+    assert!(matches!(outcomes[..], [Outcome::Coded(_), Outcome::Same(0), Outcome::Coded(_), Outcome::Same(2)]));
+    let (_, others) = run("trellis:bits=3,hessian=full");
+    assert!(keys.iter().zip(&others).all(|(key, other)| key != other));
 }

@@ -26,6 +26,11 @@ pub struct Container {
 impl Container {
     /// The whole file.
     pub fn to_bytes(&self) -> Vec<u8> {
+        self.to_bytes_for(0)
+    }
+
+    /// The whole file, long enough to justify `memory` bytes while a tensor is decoded.
+    pub fn to_bytes_for(&self, memory: u64) -> Vec<u8> {
         let entries: Vec<IndexEntry> = self
             .entries
             .iter()
@@ -34,7 +39,7 @@ impl Container {
         let lens: Vec<Vec<u64>> = entries.iter().map(|entry| entry.stored.part_lens()).collect();
         let payload: u64 = lens.iter().flatten().sum();
         let mut bytes = preamble(self.order, &self.metadata, &entries, 0);
-        let missing = filler(bytes.len() as u64 + payload, &entries, 0);
+        let missing = filler(bytes.len() as u64 + payload, &entries, memory);
         if missing > 0 {
             bytes = preamble(self.order, &self.metadata, &entries, missing);
         }
