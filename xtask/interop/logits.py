@@ -1,51 +1,173 @@
-"""Logits of a model in an engine: python logits.py ENGINE MODEL OUT.npy
+"""Logits of models in engines: python logits.py JOBS
 
-ENGINE is transformers (plain, compressed-tensors, GPTQ, AWQ by what config.json says), llama.cpp or mlx. The tokens are fixed. Prints a
-line with the versions used."""
+A line of JOBS is ENGINE, MODEL, OUT and tokens with tabs between; ENGINE is one of those in ENGINES. OUT gets 32-bit floats, a row for every
+token. Prints a line for every job: `ok` and the versions used, or `failed` and why."""
 
+import glob
+import importlib.metadata
+import importlib.util
+import json
+import os
 import sys
 
 import numpy as np
 
-TOKENS = [1, 5, 17, 300, 42, 511, 9, 9, 100, 256, 77, 3, 400, 21, 8, 130]
+
+def versions(*packages):
+    return ", ".join(f"{package} {importlib.metadata.version(package)}" for package in packages)
 
 
-def of_transformers(folder):
+def run(model, tokens):
+    import torch
+
+    with torch.no_grad():
+        return model.eval()(torch.tensor([tokens])).logits[0].float().numpy()
+
+
+def of_transformers(folder, tokens, **more):
     import torch
     import transformers
 
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, device_map="cpu").eval()
-    with torch.no_grad():
-        logits = model(torch.tensor([TOKENS])).logits[0].float().numpy()
-    versions = [f"transformers {transformers.__version__}"]
-    for package in ("compressed_tensors", "gptqmodel"):
-        if package in sys.modules:
-            versions.append(f"{package} {sys.modules[package].__version__}")
-    return logits, ", ".join(versions)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, device_map="cpu", **more)
+    packages = ["transformers"] + (["compressed-tensors"] if "compressed_tensors" in sys.modules else [])
+    return run(model, tokens), versions(*packages)
 
 
-def of_llama_cpp(file):
-    import llama_cpp
+def of_transformers_dequantized(folder, tokens):
+    from transformers import CompressedTensorsConfig
 
-    model = llama_cpp.Llama(file, n_ctx=256, logits_all=True, verbose=False, n_threads=2, flash_attn=False)
-    model.eval(TOKENS)
-    return np.array(model.scores[: len(TOKENS)]), f"llama-cpp-python {llama_cpp.__version__}"
+    return of_transformers(folder, tokens, quantization_config=CompressedTensorsConfig(dequantize=True))
 
 
-def of_mlx(folder):
-    import mlx.core as mx
-    import mlx_lm
-    from mlx_lm.utils import load_model
+def module_of(package, path):
+    """A file of a package, without the package's own start, which asks for old versions of others."""
+    folder = os.path.dirname(importlib.util.find_spec(package).origin)
+    spec = importlib.util.spec_from_file_location(os.path.basename(path), os.path.join(folder, path))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def with_weights(folder, tokens, weight_of):
+    """The model of a folder whose packed matrices `weight_of(parts, config)` turns into weights."""
+    import torch
+    import transformers
+    from safetensors.torch import load_file
+
+    with open(os.path.join(folder, "config.json")) as file:
+        config = json.load(file)
+    packing = config.pop("quantization_config")
+    state = {}
+    for path in glob.glob(os.path.join(folder, "*.safetensors")):
+        state.update(load_file(path))
+    for name in [name for name in state if name.endswith(".qweight")]:
+        stem = name.removesuffix(".qweight")
+        parts = {part: state.pop(f"{stem}.{part}") for part in ("qweight", "qzeros", "scales", "g_idx") if f"{stem}.{part}" in state}
+        state[f"{stem}.weight"] = weight_of(parts, packing).float()
+    kind = config.pop("model_type")
+    model = transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.for_model(kind, **config)).float()
+    lacking, unknown = model.load_state_dict(state, strict=False)
+    assert not unknown and all("lm_head" in name for name in lacking), (lacking, unknown)
+    return run(model, tokens)
+
+
+def of_auto_gptq(folder, tokens):
+    import torch
+
+    linear = module_of("auto_gptq", "nn_modules/qlinear/qlinear_cuda_old.py").QuantLinear
+
+    def weight_of(parts, packing):
+        inputs, outputs = len(parts["g_idx"]), parts["scales"].shape[1]
+        layer = linear(packing["bits"], packing["group_size"], inputs, outputs, False, weight_dtype=torch.float32)
+        layer.qweight, layer.qzeros, layer.scales = parts["qweight"], parts["qzeros"], parts["scales"].float()
+        # Its forward pass of the unit vectors: its own weights.
+        return layer(torch.eye(inputs)).T.contiguous()
+
+    return with_weights(folder, tokens, weight_of), versions("auto-gptq", "transformers")
+
+
+def of_auto_awq(folder, tokens):
+    dequantize = module_of("awq", "utils/packing_utils.py").dequantize_gemm
+
+    def weight_of(parts, packing):
+        return dequantize(parts["qweight"], parts["qzeros"], parts["scales"].float(), packing["bits"], packing["group_size"]).T.contiguous()
+
+    return with_weights(folder, tokens, weight_of), versions("autoawq", "transformers")
+
+
+def of_llama_cpp(file, tokens):
+    """llama.cpp's own library out of the wheel of xllamacpp, by the declarations of llama-cpp-py-sync of the same build."""
+    from llama_cpp_py_sync import _cffi_bindings
+
+    ffi = _cffi_bindings.get_ffi()
+    lib = ffi.dlopen(glob.glob(os.path.join(os.path.dirname(importlib.util.find_spec("xllamacpp").origin), "*.so"))[0])
+    errors = []
+
+    @ffi.callback("void(enum ggml_log_level, const char *, void *)")
+    def log(level, text, _):
+        if level == 4:
+            errors.append(ffi.string(text).decode().strip())
+
+    lib.llama_log_set(log, ffi.NULL)
+    lib.llama_backend_init()
+    parameters = lib.llama_model_default_params()
+    parameters.n_gpu_layers = 0
+    # No repacking of weights for this processor: the plain kernels.
+    parameters.use_extra_bufts = False
+    model = lib.llama_model_load_from_file(file.encode(), parameters)
+    if model == ffi.NULL:
+        raise RuntimeError("; ".join(errors[:1] or ["does not load"]))
+    context = lib.llama_context_default_params()
+    context.n_ctx = context.n_batch = context.n_ubatch = max(256, len(tokens))
+    context.n_threads = context.n_threads_batch = 2
+    context.n_outputs_max = len(tokens)
+    # Keys and values as 32-bit floats, attention as it is written.
+    context.type_k = context.type_v = 0
+    context.flash_attn_type = 0
+    context = lib.llama_init_from_model(model, context)
+    batch = lib.llama_batch_init(len(tokens), 0, 1)
+    for at, token in enumerate(tokens):
+        batch.token[at], batch.pos[at], batch.n_seq_id[at], batch.logits[at] = token, at, 1, 1
+        batch.seq_id[at][0] = 0
+    batch.n_tokens = len(tokens)
+    if lib.llama_decode(context, batch) != 0:
+        raise RuntimeError("does not compute")
+    width = lib.llama_vocab_n_tokens(lib.llama_model_get_vocab(model))
+    row = lambda at: np.frombuffer(ffi.buffer(lib.llama_get_logits_ith(context, at), 4 * width), np.float32).copy()
+    logits = np.stack([row(at) for at in range(len(tokens))])
+    lib.llama_batch_free(batch)
+    lib.llama_free(context)
+    lib.llama_model_free(model)
+    return logits, versions("xllamacpp")
+
+
+def of_mlx(folder, tokens):
     from pathlib import Path
+
+    import mlx.core as mx
+    from mlx_lm.utils import load_model
 
     mx.set_default_device(mx.cpu)
     model, _ = load_model(Path(folder))
-    logits = model(mx.array([TOKENS]))[0].astype(mx.float32)
-    return np.array(logits), f"mlx {mx.__version__}, mlx-lm {mlx_lm.__version__}"
+    return np.array(model(mx.array([tokens]))[0].astype(mx.float32)), versions("mlx", "mlx-lm")
 
+
+ENGINES = {
+    "transformers": of_transformers,
+    "transformers-dequantized": of_transformers_dequantized,
+    "auto-gptq": of_auto_gptq,
+    "auto-awq": of_auto_awq,
+    "llama.cpp": of_llama_cpp,
+    "mlx": of_mlx,
+}
 
 if __name__ == "__main__":
-    engine, model, out = sys.argv[1:]
-    logits, versions = {"transformers": of_transformers, "llama.cpp": of_llama_cpp, "mlx": of_mlx}[engine](model)
-    np.save(out, logits.astype(np.float32))
-    print(versions)
+    for line in open(sys.argv[1]):
+        engine, model, out, tokens = line.rstrip("\n").split("\t")
+        try:
+            logits, used = ENGINES[engine](model, [int(token) for token in tokens.split()])
+            logits.astype(np.float32).tofile(out)
+            print("ok", used, flush=True)
+        except Exception as error:
+            said = str(error).strip().splitlines()
+            print("failed", type(error).__name__, said[-1] if said else "", flush=True)

@@ -18,6 +18,8 @@ FAMILIES = {
     "qwen3": lambda: t.Qwen3ForCausalLM(t.Qwen3Config(**SMALL)),
     "gemma": lambda: t.GemmaForCausalLM(t.GemmaConfig(**{**SMALL, "tie_word_embeddings": True})),
     "gemma2": lambda: t.Gemma2ForCausalLM(t.Gemma2Config(**{**SMALL, "tie_word_embeddings": True, "query_pre_attn_scalar": 32})),
+    "gemma3": lambda: t.Gemma3ForCausalLM(t.Gemma3TextConfig(**{**SMALL, "tie_word_embeddings": True, "query_pre_attn_scalar": 32, "num_hidden_layers": 6})),
+    "qwen3_moe": lambda: t.Qwen3MoeForCausalLM(t.Qwen3MoeConfig(**SMALL, **EXPERTS, norm_topk_prob=True)),
     "phi3": lambda: t.Phi3ForCausalLM(t.Phi3Config(**SMALL)),
     "gpt2": lambda: t.GPT2LMHeadModel(t.GPT2Config(vocab_size=512, n_embd=256, n_head=8, n_layer=2, n_positions=256, bos_token_id=1, eos_token_id=2)),
 }

@@ -16,8 +16,9 @@ const HELP: &str = "cargo xtask <verb> [arguments]
   codecs [id]        every codec, or the options of one
   models <verb>      list, fetch or train models
 
-  interop [engine]   run exports in their own engines: transformers, llama-cpp, mlx, gptqmodel; or the
-                     Python package with torch, transformers, zarr and ray: python (needs Python and the network)
+  interop [--model FOLDER] [environment]
+                     run exports in their own engines: transformers, gptq-awq, llama-cpp, mlx; or the Python package with
+                     torch, transformers, zarr and ray: python (needs Python and the network)
   wheel              build the Python package; --help for its tests
   docs [--check]     render README.md, docs and every committed report from their rows, or say what is stale
   page-test [folder] what a reader does with a report's page, in a headless Chromium (needs chromium and node) [default: reports/full]
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
         ),
         Some("page-test") if arguments.len() <= 2 => page::test(&root(), arguments.get(1).map(String::as_str)),
         Some("interop") if arguments[1..] == ["python"] => wheel::run(&root(), &["--test", "--all"].map(str::to_owned)),
-        Some("interop") => interop::run(&root(), seedpress, &arguments[1..]),
+        Some("interop") => interop::run(&root(), cargo, &arguments[1..]),
         Some("wheel") => wheel::run(&root(), &arguments[1..]),
         Some("ci") if arguments.len() == 1 => ci(),
         Some("help" | "--help" | "-h") => {

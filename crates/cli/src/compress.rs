@@ -9,13 +9,13 @@ use seedpress_checkpoint::{Checkpoint, Order};
 use seedpress_model::{CheckpointWeights, Hidden};
 use seedpress_press::{Control, Guide, NoGuide, PressError, Source, Summary, compress_file};
 use seedpress_transformer::guide::CalibrationGuide;
-use seedpress_transformer::{Transformer, TransformerNetwork, guide, text};
+use seedpress_transformer::{TransformerNetwork, guide, text};
 
 use crate::choice::Choice;
 use crate::common::{Common, InWork, output};
-use crate::evaluate;
 use crate::failure::{Failure, Outcome};
 use crate::foreign::Foreign;
+use crate::language::Language;
 use crate::print::note;
 use crate::summary;
 use crate::zoo::{Calibrated, Zoo};
@@ -125,8 +125,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
 
 /// Compresses the folder of a language model with calibration text.
 fn calibrated(arguments: &Arguments, path: &Path, registry: &Registry, choice: &Choice) -> Outcome {
-    let folder = evaluate::folder(&arguments.input)?;
-    let model = Transformer::open(&folder).map_err(Failure::data)?;
+    let opened = Language::open(&arguments.input, None)?;
+    let model = &opened.model;
+    let folder = model.folder().to_owned();
     let context = arguments.context as usize;
     if context > model.description().context {
         let most = model.description().context;
@@ -149,7 +150,7 @@ fn calibrated(arguments: &Arguments, path: &Path, registry: &Registry, choice: &
     let sequential = !arguments.not_sequential;
     let mut guide =
         CalibrationGuide::new(Arc::new(network), Arc::new(weights), &source, &samples, sequential, identity)?;
-    press(arguments, registry, choice, &source, &mut guide, &[checkpoint.path(), &folder])
+    press(arguments, registry, choice, &source, &mut guide, &[checkpoint.path(), &folder, &arguments.input])
 }
 
 fn press(

@@ -1,20 +1,17 @@
 //! `seedpress evaluate`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use seedpress_checkpoint::{ContainerFile, Output, Overwrite};
-use seedpress_press::{Control, Restore, decompress};
-use seedpress_transformer::Transformer;
 use seedpress_transformer::evaluate::{Comparison, Estimate, Evaluation, Subject, evaluate};
 use seedpress_transformer::text::{read_documents, tokenise, tokenizer, windows};
-use seedpress_zoo::fetch;
 use serde_json::json;
 
 use crate::bench::stop_flag;
 use crate::failure::{Failure, Outcome};
+use crate::language::Language;
 use crate::print::{line, note};
 
 /// What to evaluate, and on what.
@@ -22,12 +19,12 @@ use crate::print::{line, note};
 #[command(after_help = "  seedpress evaluate checkpoint-folder --text held-out.txt
   seedpress evaluate model.sdp --against checkpoint-folder --text held-out-folder
   seedpress evaluate model.sdp --against smollm2-135m --text held-out.jsonl --noise-floor --json
-A model is a folder with config.json, model.safetensors (or shards) and tokenizer.json, a language model that `seedpress models fetch` brought,
-or an .sdp file, which takes configuration and tokenizer from --config or from the reference. Text is a plain file (one document), a
+A model is a folder with config.json, weights and tokenizer.json, a language model that `seedpress models fetch` brought, or an .sdp file or
+any other file that compress reads, which takes configuration and tokenizer from --config, from its own folder or from the reference. Text is a plain file (one document), a
 .jsonl file (a document {\"text\": ..} a line) or a folder of these. Intervals are 95 %, by resampling documents. Do not evaluate on text
 that calibrated the model.")]
 pub struct Arguments {
-    /// A checkpoint folder, a fetched language model, or an .sdp file
+    /// A checkpoint folder, a fetched language model, an .sdp file, or any file of weights that compress reads
     model: PathBuf,
     /// The model that it is compared with
     #[arg(long, value_name = "REFERENCE")]
@@ -35,7 +32,7 @@ pub struct Arguments {
     /// Text to predict; repeatable
     #[arg(long, required = true, value_name = "FILE")]
     text: Vec<PathBuf>,
-    /// The folder whose config.json and tokenizer.json an .sdp file takes [default: the reference]
+    /// The folder whose config.json and tokenizer.json a file takes [default: the reference, or the file's own]
     #[arg(long, value_name = "FOLDER")]
     config: Option<PathBuf>,
     /// Tokens that a prediction may look back on, at most [default: 1024, or what the model was made for]
@@ -61,13 +58,13 @@ const EVERY: Duration = Duration::from_secs(5);
 /// Evaluates a model.
 pub fn run(arguments: &Arguments) -> Outcome {
     let stop = stop_flag("the stretch of text at work")?;
-    let reference = arguments.against.as_deref().map(|path| Opened::new(path, None)).transpose()?;
+    let reference = arguments.against.as_deref().map(|path| Language::open(path, None)).transpose()?;
     let config = match (&arguments.config, &reference) {
         (Some(folder), _) => Some(folder.as_path()),
         (None, Some(reference)) => Some(reference.model.folder()),
         (None, None) => None,
     };
-    let model = Opened::new(&arguments.model, config)?;
+    let model = Language::open(&arguments.model, config)?;
     let description = model.model.description();
     let context = arguments.context.map_or(description.context.min(1024), |context| context as usize);
     if context > description.context {
@@ -106,52 +103,6 @@ pub fn run(arguments: &Arguments) -> Outcome {
     })?;
     print(arguments, &found, context, stride);
     Ok(())
-}
-
-/// A model, and the folder that it was decoded to.
-struct Opened {
-    model: Transformer,
-    _folder: Option<tempfile::TempDir>,
-}
-
-impl Opened {
-    fn new(path: &Path, config: Option<&Path>) -> Result<Self, Failure> {
-        if path.is_file() {
-            let folder = decoded(path, config)?;
-            let model = Transformer::open(folder.path()).map_err(Failure::data)?;
-            return Ok(Self { model, _folder: Some(folder) });
-        }
-        let model = Transformer::open(&folder(path)?).map_err(Failure::data)?;
-        Ok(Self { model, _folder: None })
-    }
-}
-
-/// The folder of a language model: the path itself, or where a fetched one lies.
-pub fn folder(path: &Path) -> Result<PathBuf, Failure> {
-    let package = path.to_str().filter(|_| !path.exists()).and_then(fetch::package);
-    match package {
-        None => Ok(path.to_owned()),
-        Some(package) if fetch::is_here(package) => Ok(fetch::folder(package.model)),
-        Some(package) => Err(Failure::data(format!("{0} is not here: seedpress models fetch {0}", package.model))),
-    }
-}
-
-/// Decodes a file into a folder beside which nothing else is kept: the operating system maps what is read.
-fn decoded(path: &Path, config: Option<&Path>) -> Result<tempfile::TempDir, Failure> {
-    let file = ContainerFile::open(path, None).map_err(Failure::data)?;
-    let config = config.ok_or_else(|| {
-        Failure::usage(format!("{}: --config names the folder of its config.json and tokenizer.json", path.display()))
-    })?;
-    let folder = tempfile::tempdir().map_err(Failure::data)?;
-    for name in ["config.json", "tokenizer.json"] {
-        let from = config.join(name);
-        std::fs::copy(&from, folder.path().join(name))
-            .map_err(|error| Failure::data(format!("{}: {error}", from.display())))?;
-    }
-    let output = Output::create(&folder.path().join("model.safetensors"), Overwrite::Refuse, &[path]);
-    let output = output.map_err(Failure::data)?;
-    decompress(&file, &seedpress::registry(), &Restore::default(), &Control::default(), output)?;
-    Ok(folder)
 }
 
 fn print(arguments: &Arguments, found: &Evaluation, context: usize, stride: usize) {

@@ -1,5 +1,6 @@
 //! `seedpress export`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -7,14 +8,18 @@ use seedpress::codec::text::printable;
 use seedpress::codec::{AnyCodec, DType, Registry};
 use seedpress_checkpoint::ContainerFile;
 use seedpress_exchange::export::gguf::types::Wanted;
-use seedpress_exchange::export::{Exported, GgufOptions, PackedOptions, Target, write_gguf, write_packed};
-use seedpress_exchange::gguf::by_name;
+use seedpress_exchange::export::{
+    Exported, GgufOptions, PackedOptions, Target, fit_gguf, fit_packed, write_gguf, write_packed,
+};
+use seedpress_exchange::gguf::{TypeInfo, by_name};
 use seedpress_exchange::packed::gptq::Version;
 use seedpress_exchange::{ExchangeError, FileSupply, ModelFiles, SdpSupply, Supply};
+use seedpress_plan::PlanFile;
 use wildmatch::WildMatch;
 
 use crate::common::output;
 use crate::failure::{Failure, Outcome};
+use crate::listing::{file_bytes, is_container};
 use crate::print::{bytes, line, note, parse_bytes};
 
 /// What to export and how.
@@ -24,6 +29,8 @@ use crate::print::{bytes, line, note, parse_bytes};
   seedpress export model-folder --to compressed-tensors --bits 4 --group 128 -o out-folder
   seedpress export model-folder --to mlx --bits 3 --group 64 -o out-folder
   seedpress export model.sdp --config model-folder --to gptq -o out-folder
+  seedpress export model-folder --to gguf --plan plan.toml -o model.gguf
+  seedpress export model-folder --to gguf --size 60MB -o model.gguf
   seedpress export model.gguf --to safetensors --dtype bf16 -o out-folder
 Which engine loads which format, and what is lost: docs/formats.")]
 pub struct Arguments {
@@ -32,12 +39,22 @@ pub struct Arguments {
     /// The format
     #[arg(long)]
     to: Format,
-    /// GGUF: the type of matrices, e.g. q4_k, q8_0, f16
-    #[arg(long = "type", value_name = "TYPE", default_value = "q4_k")]
-    kind: String,
+    /// GGUF: the type of matrices, e.g. q4_k, q8_0, f16 [default: the type a tensor has in its file, and q4_k for floats]
+    #[arg(long = "type", value_name = "TYPE")]
+    kind: Option<String>,
     /// GGUF: another type for tensors whose name in GGUF matches (* and ? are patterns); repeatable, the first that matches counts
     #[arg(long, value_name = "PATTERN=TYPE")]
     tensor_type: Vec<String>,
+    /// A plan that names a codec for each tensor: for gguf codecs named as its types are, for the others rtn, gptq, awq or hqq
+    #[arg(long, value_name = "TOML", conflicts_with_all = ["kind", "bits", "group", "asymmetric"])]
+    plan: Option<PathBuf>,
+    /// Bytes of the whole file, e.g. 60MB: types or bits of every tensor are chosen so that it is hardly smaller, and not larger; gguf,
+    /// compressed-tensors and mlx
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes, conflicts_with_all = ["kind", "bits", "group", "plan", "asymmetric"])]
+    size: Option<u64>,
+    /// The same as a share: so many times smaller than the input's files of weights
+    #[arg(long, value_name = "N", conflicts_with_all = ["size", "kind", "bits", "group", "plan", "asymmetric"])]
+    ratio: Option<f64>,
     /// Bits of a code [default: 4]
     #[arg(long)]
     bits: Option<u8>,
@@ -91,11 +108,13 @@ enum Float {
     Bf16,
 }
 
+/// A file is as large as was asked for where a thousandth is missing at most.
+const NEAR: u64 = 1000;
+
 /// Exports a model.
 pub fn run(arguments: &Arguments) -> Outcome {
     let registry = seedpress::registry();
-    let is_sdp = arguments.input.is_file() && starts_with(&arguments.input, b"SDPR");
-    let supply: Box<dyn Supply + '_> = if is_sdp {
+    let supply: Box<dyn Supply + '_> = if is_container(&arguments.input) {
         let file = ContainerFile::open(&arguments.input, None).map_err(Failure::data)?;
         Box::new(SdpSupply::new(file, &registry))
     } else {
@@ -110,6 +129,12 @@ pub fn run(arguments: &Arguments) -> Outcome {
         for text in &exported.notes {
             note!("note: {}", printable(text));
         }
+        if let Some(size) = wanted_size(arguments)?.filter(|size| exported.bytes < size - size / NEAR) {
+            note!(
+                "note: {} bytes below {size}: the model has too few matrices for a combination of types that comes nearer",
+                size - exported.bytes
+            );
+        }
         let bits = exported.bytes as f64 * 8.0 / exported.weights.max(1) as f64;
         line!(
             "{}: {} tensors, {}, {bits:.3} bits a weight of the whole file",
@@ -119,12 +144,6 @@ pub fn run(arguments: &Arguments) -> Outcome {
         );
     }
     Ok(())
-}
-
-fn starts_with(path: &Path, magic: &[u8; 4]) -> bool {
-    let mut start = [0; 4];
-    std::fs::File::open(path)
-        .is_ok_and(|mut file| std::io::Read::read_exact(&mut file, &mut start).is_ok() && start == *magic)
 }
 
 fn failure(error: ExchangeError) -> Failure {
@@ -148,18 +167,45 @@ fn gguf(
         Ok((pattern.to_owned(), known(kind)?))
     };
     let patterns = arguments.tensor_type.iter().map(pattern).collect::<Result<_, Failure>>()?;
+    let plan = plan(arguments, registry)?;
+    let type_of = |name: &str| plan.as_ref().and_then(|plan| plan.codec(name)).and_then(type_of);
+    let unknown = supply.list().into_iter().find_map(|(name, shape)| {
+        let codec = plan.as_ref().filter(|_| shape.len() > 1)?.codec(&name)?;
+        self::type_of(codec).is_none().then(|| (name, codec.name()))
+    });
+    if let Some((name, codec)) = unknown {
+        return Err(Failure::usage(format!(
+            "the plan gives `{name}` the codec `{codec}`, which is no type of GGUF: q4_k, q6_k, q8_0 and others are"
+        )));
+    }
     let name = arguments.config.as_ref().unwrap_or(&arguments.input);
     let name =
         name.canonicalize().ok().and_then(|path| path.file_name().map(|name| name.to_string_lossy().into_owned()));
-    let options = GgufOptions {
-        wanted: Wanted { matrices: known(&arguments.kind)?, patterns },
+    let mut options = GgufOptions {
+        wanted: Wanted { matrices: arguments.kind.as_deref().map(known).transpose()?, patterns },
+        planned: &type_of,
         matches: &|pattern, name| WildMatch::new(pattern).matches(name),
         name: name.unwrap_or_else(|| "model".to_owned()),
         registry,
     };
     let output = output(&arguments.output, arguments.force, &[&arguments.input])?;
+    let fitted = match wanted_size(arguments)? {
+        Some(size) => fit_gguf(supply, files, &options, size, &|name| say(arguments, name)).map_err(failure)?,
+        None => BTreeMap::new(),
+    };
+    let fitted_type = |name: &str| fitted.get(name).copied().or_else(|| type_of(name));
+    options.planned = &fitted_type;
     let exported = write_gguf(supply, files, &options, output, &|name| say(arguments, name)).map_err(failure)?;
     Ok(exported)
+}
+
+/// The type of GGUF's that a codec writes, options apart.
+fn type_of(codec: &AnyCodec) -> Option<&'static TypeInfo> {
+    by_name(codec.id()).filter(|_| codec.stage().is_none())
+}
+
+fn plan(arguments: &Arguments, registry: &Registry) -> Result<Option<PlanFile>, Failure> {
+    arguments.plan.as_ref().map(|path| PlanFile::load(path, registry).map_err(Failure::usage)).transpose()
 }
 
 fn say(arguments: &Arguments, name: &str) {
@@ -185,13 +231,41 @@ fn packed(
         return Err(Failure::usage(format!("{} is the folder of the input: write to another", folder.display())));
     }
     let excluded: Vec<WildMatch> = arguments.exclude.iter().map(|pattern| WildMatch::new(pattern)).collect();
+    let (plan, codec) = (plan(arguments, registry)?, codec(arguments, registry)?);
+    let keep = |name: &str| excluded.iter().any(|pattern| pattern.matches(name));
+    let say = |name: &str| say(arguments, name);
+    let fitted = match wanted_size(arguments)? {
+        Some(size) => fit_packed(supply, target(arguments), &keep, registry, size, &say).map_err(failure)?,
+        None => BTreeMap::new(),
+    };
     let options = PackedOptions {
         target: target(arguments),
-        codec: codec(arguments, registry)?,
-        keep: &|name| excluded.iter().any(|pattern| pattern.matches(name)),
+        codec: &|name| match (&plan, fitted.get(name)) {
+            (_, Some(fitted)) => Some(fitted.clone()),
+            (Some(plan), None) => plan.codec(name).cloned(),
+            (None, None) => codec.clone(),
+        },
+        requantise: wanted_size(arguments)?.is_some(),
+        keep: &keep,
         shard: arguments.shard_size,
     };
-    write_packed(supply, files, &options, folder, &|name| say(arguments, name)).map_err(failure)
+    let was_there = folder.exists();
+    write_packed(supply, files, &options, folder, &say).map_err(|error| {
+        if !was_there {
+            // Empty after an error: nothing is left that was not there.
+            let _ = std::fs::remove_dir(folder);
+        }
+        failure(error)
+    })
+}
+
+/// Bytes that are asked for.
+fn wanted_size(arguments: &Arguments) -> Result<Option<u64>, Failure> {
+    match (arguments.size, arguments.ratio) {
+        (None, Some(ratio)) if ratio >= 1.0 => Ok(Some((file_bytes(&arguments.input)? as f64 / ratio) as u64)),
+        (None, Some(ratio)) => Err(Failure::usage(format!("--ratio {ratio} would make it larger: give 1 or more"))),
+        (size, _) => Ok(size),
+    }
 }
 
 fn target(arguments: &Arguments) -> Target {

@@ -8,18 +8,21 @@ use seedpress_checkpoint::{ContainerFile, Order, Stored};
 use seedpress_press::inspect::Cost;
 
 use crate::failure::{Failure, Outcome};
+use crate::listing;
 use crate::print::line;
 
 /// Characters of a metadata value that are shown.
-const SHOWN: usize = 200;
+pub const SHOWN: usize = 200;
 
 /// The file to look at.
 #[derive(Args)]
 #[command(after_help = "Reads the index and nothing else, so it is quick whatever the size of the file.
   seedpress inspect model.sdp
+  seedpress inspect model.gguf
+  seedpress inspect model-folder
   seedpress inspect model.sdp --json | jq '.tensors[].name'")]
 pub struct Arguments {
-    /// The .sdp file, or - for standard input
+    /// An .sdp file, or - for one from standard input; or any file or folder of weights that compress reads
     input: PathBuf,
     /// Print as JSON
     #[arg(long)]
@@ -28,6 +31,9 @@ pub struct Arguments {
 
 /// Lists what a file holds, without decoding.
 pub fn run(arguments: &Arguments) -> Outcome {
+    if let Some(source) = listing::open(&arguments.input)? {
+        return listing::print(source.as_ref(), &arguments.input, arguments.json);
+    }
     let file = ContainerFile::open(&arguments.input, None).map_err(Failure::data)?;
     if arguments.json {
         line!("{}", seedpress_press::inspect(file.index(), file.at_hand()));

@@ -1,5 +1,6 @@
 //! The seedpress command-line tool.
 
+mod audit;
 mod bench;
 mod catalogue;
 mod choice;
@@ -11,6 +12,8 @@ mod export;
 mod failure;
 mod foreign;
 mod inspect;
+mod language;
+mod listing;
 mod manual;
 mod plan;
 mod print;
@@ -66,7 +69,9 @@ enum Command {
     Export(export::Arguments),
     /// Measure how well a language model predicts text, and how far it is from another
     Evaluate(evaluate::Arguments),
-    /// Show what an .sdp file holds
+    /// Say what anybody's compressed language model costs and keeps: bytes, divergence, errors of every tensor
+    Audit(audit::Arguments),
+    /// Show what an .sdp file, or any other file or folder of weights, holds
     Inspect(inspect::Arguments),
     /// Decode an .sdp file and check every checksum
     Verify(verify::Arguments),
@@ -88,6 +93,7 @@ fn main() -> ExitCode {
         Command::Decompress(arguments) => decompress::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
+        Command::Audit(arguments) => audit::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Completions(arguments) => manual::completions(&arguments, Arguments::command()),

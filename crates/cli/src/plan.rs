@@ -15,6 +15,7 @@ use seedpress_plan::{Context, Ladder, Plan, PlanError, Profile, Target};
 use crate::bench::{repository_root, stop_flag};
 use crate::common::output;
 use crate::failure::{Failure, Outcome};
+use crate::language::plain;
 use crate::print::{line, text};
 
 /// What to plan for and how small.
@@ -29,7 +30,7 @@ no data: squared errors are weighed by a profile of its kind of model. Measureme
   seedpress compress model.safetensors --plan plan.toml -o model.sdp"
 )]
 pub struct Arguments {
-    /// A model of the zoo, or a .safetensors file or index
+    /// A model of the zoo, or any file or folder of weights that compress reads
     model: String,
     /// Bits per weight of the whole file, everything counted
     #[arg(long)]
@@ -86,9 +87,10 @@ pub fn run(arguments: &Arguments) -> Outcome {
     });
     let profile = profile.transpose()?;
 
-    let origin = match seedpress_zoo::info(&arguments.model) {
-        Some(info) => Origin::Zoo(info.name.to_owned()),
-        None => Origin::File(PathBuf::from(&arguments.model)),
+    let given = PathBuf::from(&arguments.model);
+    let (origin, _decoded) = match seedpress_zoo::info(&arguments.model) {
+        Some(info) => (Origin::Zoo(info.name.to_owned()), None),
+        None => plain(&given).map(|(path, decoded)| (Origin::File(path), decoded))?,
     };
     let at = Location { path: PathBuf::from(&arguments.model), line: 1, column: 1 };
     let spec = ModelSpec { name: arguments.model.clone(), origin, include: Vec::new(), exclude: Vec::new(), at };

@@ -38,7 +38,7 @@ pub mod source;
 mod strided;
 
 pub use error::ExchangeError;
-pub use export::{FileSupply, ModelFiles, SdpSupply, Supply};
+pub use export::{FileSupply, Form, ModelFiles, SdpSupply, Supply, Weights};
 pub use gguf::Gguf;
 pub use kind::{Kind, recognise};
 pub use numpy::{Npy, Npz};

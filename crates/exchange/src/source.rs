@@ -49,6 +49,19 @@ pub trait TensorSource: Send + Sync {
     /// What the file holds beside tensors and metadata and is therefore left out, a sentence each.
     fn notes(&self) -> &[String];
 
+    /// The blocks of a tensor that is stored in a type of GGUF's, rows in Hugging Face's order; `None` where it is not, or where its values
+    /// are not what its blocks hold.
+    ///
+    /// # Errors
+    /// Blocks that break the rules of their type.
+    ///
+    /// # Panics
+    /// Where there is no such tensor.
+    fn blocks(&self, index: usize) -> Result<Option<Vec<u8>>, ExchangeError> {
+        let _ = index;
+        Ok(None)
+    }
+
     /// Loads tensor `index` of [`tensors`](Self::tensors).
     ///
     /// # Errors

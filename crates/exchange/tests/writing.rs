@@ -97,7 +97,13 @@ fn what_a_layout_cannot_hold_is_an_error_that_says_what_can() {
 fn a_folder_is_written_in_shards_that_its_index_lists() {
     let folder = tempfile::tempdir().unwrap();
     let supply = FileSupply::open(&vectors().join("llama.gguf")).unwrap();
-    let options = PackedOptions { target: Target::Safetensors(None), codec: None, keep: &|_| false, shard: 4000 };
+    let options = PackedOptions {
+        target: Target::Safetensors(None),
+        codec: &|_| None,
+        requantise: false,
+        keep: &|_| false,
+        shard: 4000,
+    };
     let exported = write_packed(&supply, None, &options, folder.path(), &|_| {}).unwrap();
     let back = Checkpoint::open(folder.path()).unwrap();
     assert!(back.files().len() > 2);
@@ -130,7 +136,13 @@ fn an_export_to_a_layout_reads_back_as_the_grid_it_was() {
         let codec = registry.parse(&format!("rtn:bits={bits},group=32,symmetric={symmetric}")).unwrap();
         let supply = FileSupply::open(source.path()).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let options = PackedOptions { target, codec: Some(codec.clone()), keep: &|_| false, shard: 1 << 30 };
+        let options = PackedOptions {
+            target,
+            codec: &|_| Some(codec.clone()),
+            requantise: false,
+            keep: &|_| false,
+            shard: 1 << 30,
+        };
         write_packed(&supply, Some(&files), &options, folder.path(), &|_| {}).unwrap();
         let back = seedpress_exchange::open(folder.path()).unwrap();
         let seedpress_exchange::Loaded::Float(found) = back.load(0).unwrap() else { panic!("no weights") };

@@ -40,6 +40,14 @@ pub struct Estimate {
     pub high: f64,
 }
 
+impl Estimate {
+    /// An estimate of a rising function of what is estimated.
+    #[must_use]
+    pub fn map(self, of: impl Fn(f64) -> f64) -> Self {
+        Self { value: of(self.value), low: of(self.low), high: of(self.high) }
+    }
+}
+
 /// What a model makes of text.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Evaluation {

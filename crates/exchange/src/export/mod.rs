@@ -7,12 +7,15 @@
 pub mod gguf;
 pub mod model;
 pub mod packed;
+pub mod size;
 pub mod supply;
 
 pub use gguf::{GgufOptions, write_gguf};
 pub use model::ModelFiles;
 pub use packed::{PackedOptions, Target, write_packed};
-pub use supply::{FileSupply, SdpSupply, Supply, Weights};
+pub use size::gguf::fit_gguf;
+pub use size::packed::fit_packed;
+pub use supply::{FileSupply, Form, SdpSupply, Supply, Weights};
 
 /// What was written.
 #[derive(Debug, Clone, Default)]

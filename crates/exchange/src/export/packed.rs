@@ -7,11 +7,12 @@ use seedpress_checkpoint::{SavedTensor, save_safetensors};
 use seedpress_codec::{AnyCodec, DType, EncodeContext, Tensor};
 use serde_json::{Value, json};
 
-use super::{Exported, ModelFiles, Supply, Weights};
+use super::{Exported, Form, ModelFiles, Supply, Weights};
 use crate::error::ExchangeError;
 use crate::packed::gptq::Version;
 use crate::packed::parts::{Written, float_tensor};
-use crate::packed::{Grid, Zeros, awq, compressed_tensors, gptq, mlx, rtn};
+use crate::packed::streams::{CODECS, Held, held};
+use crate::packed::{Grid, Zeros, awq, compressed_tensors, gptq, mlx};
 
 /// The layout to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,8 +33,10 @@ pub enum Target {
 pub struct PackedOptions<'a> {
     /// The layout.
     pub target: Target,
-    /// What quantises matrices that are not quantised yet: `rtn` with its options.
-    pub codec: Option<AnyCodec>,
+    /// What quantises a matrix that is not quantised yet, by its name: a codec of [`CODECS`](crate::packed::streams::CODECS).
+    pub codec: &'a dyn Fn(&str) -> Option<AnyCodec>,
+    /// Whether matrices that have codes are quantised anew.
+    pub requantise: bool,
     /// Whether a matrix stays as it is, by name.
     pub keep: &'a dyn Fn(&str) -> bool,
     /// Bytes of a file of weights, about; what is written is held in memory until a file is full.
@@ -46,6 +49,8 @@ struct Common {
     bits: Vec<u8>,
     groups: Vec<usize>,
     symmetric: Vec<bool>,
+    /// Whether any matrix has its inputs in groups that are not neighbours.
+    ordered: bool,
     kept: Vec<String>,
     /// Bits and group of each matrix.
     layers: Vec<(String, u8, usize)>,
@@ -85,11 +90,11 @@ pub fn write_packed(
     for (index, (name, shape)) in supply.list().into_iter().enumerate() {
         progress(&name);
         let quantise = packs && is_linear(&name, &shape) && !(options.keep)(&name);
-        let weights = supply.load(index, quantise)?;
+        let weights = supply.load(index, if quantise && !options.requantise { Form::Grid } else { Form::Float })?;
         exported.weights += shape.iter().product::<usize>() as u64;
         let grid = match weights {
             Weights::Grid(grid) => grid,
-            Weights::Float(tensor) if quantise => grid_of(&name, &tensor, options.codec.as_ref())?,
+            Weights::Float(tensor) if quantise => grid_of(&name, &tensor, (options.codec)(&name))?,
             other => {
                 if packs && is_linear(&name, &shape) {
                     common.kept.push(name.trim_end_matches(".weight").to_owned());
@@ -116,7 +121,7 @@ pub fn write_packed(
     }
     if options.target == Target::CompressedTensors && common.symmetric.contains(&false) {
         exported.notes.push(
-            "transformers 5.24 with compressed-tensors 0.20 does not load zero points; a symmetric grid loads"
+            "transformers 5.24 with compressed-tensors 0.20 loads zero points with CompressedTensorsConfig(dequantize=True) only"
                 .to_owned(),
         );
     }
@@ -154,18 +159,25 @@ fn plain(weights: Weights, target: Target, notes: &mut Vec<String>, name: &str) 
             let dtype = if let Target::Safetensors(Some(dtype)) = target { dtype } else { DType::F32 };
             float_tensor(dtype, vec![rows, columns], &grid.dequantise()).0
         }
+        // Nobody asks for blocks here.
+        Weights::Blocks { shape, bytes, .. } => SavedTensor { dtype: "U8".to_owned(), shape, bytes },
         Weights::Opaque { dtype, shape, bytes } => SavedTensor { dtype, shape, bytes },
     }
 }
 
-fn grid_of(name: &str, tensor: &Tensor, codec: Option<&AnyCodec>) -> Result<Grid, ExchangeError> {
+fn grid_of(name: &str, tensor: &Tensor, codec: Option<AnyCodec>) -> Result<Grid, ExchangeError> {
     let wrong = |why: String| ExchangeError::Model(format!("tensor `{name}`: {why}"));
-    let codec = codec
-        .filter(|codec| codec.id() == "rtn")
-        .ok_or_else(|| wrong("it is to be quantised on a uniform grid, which the codec `rtn` makes".to_owned()))?;
+    let codec = codec.ok_or_else(|| wrong("nothing says how to quantise it".to_owned()))?;
     let encoded =
         codec.encode_raw(&tensor.view(name), &EncodeContext::default()).map_err(|error| wrong(error.to_string()))?;
-    rtn::grid(&encoded.view(codec.formats().0, tensor.shape())).map_err(|error| wrong(error.to_string()))
+    let view = encoded.view(codec.formats().0, tensor.shape());
+    match held(codec.id(), &view).map_err(|error| wrong(error.to_string()))? {
+        Some(Held::Grid(grid)) => Ok(grid),
+        Some(Held::Other(why, instead)) => Err(wrong(format!("{why}; {instead}"))),
+        None => {
+            Err(wrong(format!("codec `{}` has no codes on a uniform grid: {} have", codec.id(), CODECS.join(", "))))
+        }
+    }
 }
 
 fn pack(name: &str, grid: &Grid, target: Target) -> Result<Written, ExchangeError> {
@@ -183,6 +195,7 @@ impl Common {
         self.bits.push(grid.bits);
         self.groups.push(grid.group);
         self.symmetric.push(grid.zeros == Zeros::Symmetric);
+        self.ordered |= grid.order.is_some();
         self.layers.push((stem.to_owned(), grid.bits, grid.group));
     }
 
@@ -226,7 +239,7 @@ fn config(source: &Value, target: Target, common: &Common) -> Result<Value, Exch
             let format = if version == Version::V1 { "gptq" } else { "gptq_v2" };
             let symmetric = common.symmetric.iter().all(|symmetric| *symmetric);
             let section = json!({
-                "quant_method": "gptq", "bits": bits, "group_size": group, "desc_act": false, "sym": symmetric,
+                "quant_method": "gptq", "bits": bits, "group_size": group, "desc_act": common.ordered, "sym": symmetric,
                 "lm_head": false, "checkpoint_format": format, "pack_dtype": "int32",
             });
             Some(("quantization_config", section))
@@ -263,7 +276,7 @@ fn compressed_config(common: &Common) -> Value {
             "targets": targets, "input_activations": null, "output_activations": null,
             "weights": {
                 "num_bits": bits, "type": "int", "symmetric": symmetric, "strategy": "group", "group_size": group,
-                "dynamic": false, "actorder": null, "observer": "minmax", "block_structure": null,
+                "dynamic": false, "actorder": if common.ordered { json!("group") } else { Value::Null }, "observer": "minmax", "block_structure": null,
             },
         });
         (format!("group_{index}"), value)

@@ -23,6 +23,8 @@ const MAX_RANK: usize = 4;
 pub(crate) const ALIGNMENT: usize = 32;
 /// Longer arrays (vocabularies) are no metadata of a checkpoint.
 const MAX_SHOWN: usize = 64;
+/// Tensors that no checkpoint of Hugging Face has: converters write them for what `config.json` says of the rotary embedding.
+const DERIVED: &[&str] = &["rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"];
 /// Blocks a parallel task turns into weights.
 const TASK: usize = 256;
 
@@ -119,6 +121,10 @@ impl Gguf {
     /// Lists a stored tensor: as itself, or as the experts in it.
     fn list(&mut self, index: usize, names: Option<&Names>) {
         let stored = &self.stored[index];
+        if names.is_some() && DERIVED.contains(&stored.name.as_str()) {
+            self.notes.push(format!("`{}` follows from the model's configuration: left out", stored.name));
+            return;
+        }
         let (mapped, change) = names
             .map_or((vec![stored.name.clone()], Change::None), |names| names.hugging_face(&stored.name, &stored.shape));
         let parts = mapped.len();
@@ -146,16 +152,23 @@ impl Gguf {
         &self.values
     }
 
-    fn read(&self, index: usize) -> Result<Loaded, Why> {
+    /// Bytes and shape of a listed tensor as the file has them.
+    fn bytes(&self, index: usize) -> (&[u8], Vec<usize>) {
         let place = &self.places[index];
         let stored = &self.stored[place.stored];
         let (part, parts) = place.part;
         let step = stored.range.len() / parts;
-        let bytes = &self.map[stored.range.start + part * step..][..step];
         let mut shape = stored.shape.clone();
         if parts > 1 {
             shape.remove(0);
         }
+        (&self.map[stored.range.start + part * step..][..step], shape)
+    }
+
+    fn read(&self, index: usize) -> Result<Loaded, Why> {
+        let place = &self.places[index];
+        let stored = &self.stored[place.stored];
+        let (bytes, shape) = self.bytes(index);
         let loaded = match stored.info.values {
             Values::Plain(scalar) => scalar.load(&shape, bytes.to_vec())?,
             Values::Blocks(dequantise) => {
@@ -192,6 +205,16 @@ impl TensorSource for Gguf {
 
     fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    fn blocks(&self, index: usize) -> Result<Option<Vec<u8>>, ExchangeError> {
+        let place = &self.places[index];
+        let (bytes, shape) = self.bytes(index);
+        if !matches!(self.stored[place.stored].info.values, Values::Blocks(_)) {
+            return Ok(None);
+        }
+        let turned = place.change.turn_rows(bytes, shape.first().copied().unwrap_or(0), false);
+        turned.map_err(|why| ExchangeError::tensor(self.map.path(), &self.entries[index].name, why))
     }
 
     fn load(&self, index: usize) -> Result<Loaded, ExchangeError> {

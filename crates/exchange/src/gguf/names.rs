@@ -48,6 +48,18 @@ impl Change {
         self.turn(tensor, false)
     }
 
+    /// Rows of packed bytes, in GGUF's order (`forward`) or in Hugging Face's; `None` where more is done to them than reordering.
+    ///
+    /// # Errors
+    /// Rows that are no heads.
+    pub fn turn_rows(&self, bytes: &[u8], rows: usize, forward: bool) -> Result<Option<Vec<u8>>, Why> {
+        match *self {
+            Self::None => Ok(Some(bytes.to_vec())),
+            Self::Permute { heads } => Ok(Some(permute_rows(bytes, rows, &order_of(rows, heads, forward)?))),
+            Self::PlusOne | Self::Transpose => Ok(None),
+        }
+    }
+
     fn turn(&self, tensor: Tensor, forward: bool) -> Result<Tensor, Why> {
         let (shape, dtype) = (self.shape(tensor.shape()), tensor.dtype());
         let values = match *self {
@@ -63,14 +75,16 @@ impl Change {
             }
             Self::Permute { heads } => {
                 let rows = shape.first().copied().unwrap_or(0);
-                let order = head_order(rows, heads, forward).ok_or_else(|| {
-                    format!("{rows} rows are not {heads} heads of an even number of rows, as its metadata says")
-                })?;
-                permute_rows(tensor.values(), rows, &order)
+                permute_rows(tensor.values(), rows, &order_of(rows, heads, forward)?)
             }
         };
         Tensor::new(shape, values, dtype).map_err(|error| error.to_string())
     }
+}
+
+fn order_of(rows: usize, heads: usize, forward: bool) -> Result<Vec<usize>, Why> {
+    head_order(rows, heads, forward)
+        .ok_or_else(|| format!("{rows} rows are not {heads} heads of an even number of rows, as its metadata says"))
 }
 
 /// For every row of the result, the row it comes from. `None` where heads do not divide the rows into even parts.
@@ -183,6 +197,32 @@ const BLOCK_PHI3: Pairs = &[
     ("ffn_down", "mlp.down_proj"),
 ];
 
+/// OLMo 2 norms what comes out of attention and of the perceptron, not what goes in.
+const BLOCK_OLMO2: Pairs = &[
+    ("attn_q", "self_attn.q_proj"),
+    ("attn_k", "self_attn.k_proj"),
+    ("attn_v", "self_attn.v_proj"),
+    ("attn_output", "self_attn.o_proj"),
+    ("attn_q_norm", "self_attn.q_norm"),
+    ("attn_k_norm", "self_attn.k_norm"),
+    ("post_attention_norm", "post_attention_layernorm"),
+    ("post_ffw_norm", "post_feedforward_layernorm"),
+    ("ffn_gate", "mlp.gate_proj"),
+    ("ffn_up", "mlp.up_proj"),
+    ("ffn_down", "mlp.down_proj"),
+];
+
+const BLOCK_STARCODER2: Pairs = &[
+    ("attn_norm", "input_layernorm"),
+    ("attn_q", "self_attn.q_proj"),
+    ("attn_k", "self_attn.k_proj"),
+    ("attn_v", "self_attn.v_proj"),
+    ("attn_output", "self_attn.o_proj"),
+    ("ffn_norm", "post_attention_layernorm"),
+    ("ffn_up", "mlp.c_fc"),
+    ("ffn_down", "mlp.c_proj"),
+];
+
 const TOP_GPT2: Pairs = &[
     ("token_embd", "transformer.wte"),
     ("position_embd", "transformer.wpe"),
@@ -221,6 +261,8 @@ static FAMILIES: &[Family] = &[
     Family { plus_one: true, ..plain("gemma2", BLOCK_GEMMA2) },
     Family { plus_one: true, ..plain("gemma3", BLOCK_GEMMA2) },
     plain("phi3", BLOCK_PHI3),
+    plain("olmo2", BLOCK_OLMO2),
+    plain("starcoder2", BLOCK_STARCODER2),
     Family { top: TOP_GPT2, layers: "transformer.h.", transposed: true, ..plain("gpt2", BLOCK_GPT2) },
 ];
 

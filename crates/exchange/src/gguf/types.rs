@@ -91,6 +91,14 @@ pub fn by_name(name: &str) -> Option<&'static TypeInfo> {
     TYPES.iter().find(|info| info.name.eq_ignore_ascii_case(name))
 }
 
+impl PartialEq for TypeInfo {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for TypeInfo {}
+
 impl TypeInfo {
     /// Bytes of a tensor whose rows have `columns` weights; `None` where a row is no whole number of blocks, or on overflow.
     pub fn size(&self, shape: &[usize]) -> Option<usize> {

@@ -10,7 +10,7 @@
 //! | [`awq`] | `X.qweight` int32 `[in, out / 8]` | outputs, interleaved | `qzeros`, `scales` |
 //! | [`mlx`] | `X.weight` uint32 `[out, in * bits / 32]` | inputs | `scales`, `biases` |
 //!
-//! [`checkpoint`] reads a folder whose `config.json` names one of them.
+//! [`streams`] takes grids out of our own codecs' streams. [`checkpoint`] reads a folder whose `config.json` names one of them.
 
 pub mod awq;
 pub mod checkpoint;
@@ -20,7 +20,7 @@ pub mod gptq;
 pub mod grid;
 pub mod mlx;
 pub mod parts;
-pub mod rtn;
+pub mod streams;
 pub mod words;
 
 pub use checkpoint::PackedCheckpoint;

@@ -2,6 +2,7 @@
 
 use serde_json::Value as Json;
 
+use super::different::{GEMMA3_PERIOD, check, ignored_window, window_period};
 use crate::error::ExchangeError;
 use crate::export::ModelFiles;
 use crate::gguf::Value;
@@ -36,6 +37,8 @@ const ARCHITECTURES: &[(&str, &str)] = &[
     ("gemma2", "gemma2"),
     ("gemma3_text", "gemma3"),
     ("phi3", "phi3"),
+    ("olmo2", "olmo2"),
+    ("starcoder2", "starcoder2"),
     ("gpt2", "gpt2"),
 ];
 
@@ -62,6 +65,7 @@ pub fn describe(files: &ModelFiles, name: &str) -> Result<Description, ExchangeE
         return Err(ExchangeError::Model("config.json says no heads".to_owned()));
     }
     let head = files.count(&["head_dim"]).unwrap_or(hidden / heads);
+    check(files, architecture, head)?;
     let mut made = Maker { architecture, values: Vec::new(), files };
     made.text("general.architecture", architecture);
     made.text("general.type", "model");
@@ -72,20 +76,25 @@ pub fn describe(files: &ModelFiles, name: &str) -> Result<Description, ExchangeE
     made.own("embedding_length", hidden);
     made.own("feed_forward_length", files.count(&["intermediate_size", "n_inner"]).unwrap_or(4 * hidden));
     made.own("attention.head_count", heads);
-    if architecture == "gpt2" {
-        made.own_float("attention.layer_norm_epsilon", files.number(&["layer_norm_epsilon"]).unwrap_or(1e-5));
-    } else {
+    match architecture {
+        "gpt2" | "starcoder2" => {
+            let epsilon = files.number(&["layer_norm_epsilon", "norm_epsilon"]).unwrap_or(1e-5);
+            made.own_float("attention.layer_norm_epsilon", epsilon);
+        }
+        _ => made.own_float("attention.layer_norm_rms_epsilon", files.number(&["rms_norm_eps"]).unwrap_or(1e-6)),
+    }
+    if architecture != "gpt2" {
         made.own("attention.head_count_kv", key_heads);
-        made.own_float("attention.layer_norm_rms_epsilon", files.number(&["rms_norm_eps"]).unwrap_or(1e-6));
         made.own("attention.key_length", head);
         made.own("attention.value_length", head);
     }
     let vocabulary = need(&["vocab_size"])?;
-    if !matches!(architecture, "gpt2") {
-        made.own("vocab_size", vocabulary);
-    }
+    made.own("vocab_size", vocabulary);
     made.family();
-    let mut notes = Vec::new();
+    if let Some(period) = window_period(files, architecture)?.filter(|period| *period != GEMMA3_PERIOD) {
+        made.own("attention.sliding_window_pattern", period);
+    }
+    let mut notes: Vec<String> = ignored_window(files, architecture).into_iter().collect();
     let tensors = if architecture == "gpt2" { Vec::new() } else { rotation(&mut made, head, &mut notes)? };
     let values = made.values;
     Ok(Description {
@@ -217,7 +226,8 @@ fn rotation(
         }
         other => {
             notes.push(format!(
-                "the rotary embedding of the type `{other}` has no place in GGUF: positions are not stretched"
+                "the rotary embedding of the type `{other}` has no place in GGUF: llama.cpp is right up to the trained \
+                 length of contexts, and does not stretch positions beyond"
             ));
             Ok(Vec::new())
         }

@@ -1,6 +1,6 @@
 //! Which type a tensor gets.
 
-use crate::gguf::types::{TypeInfo, by_name};
+use crate::gguf::types::{TYPES, TypeInfo, by_name};
 
 /// What llama.cpp takes where a row is no whole number of a type's blocks: `llama-quant.cpp`.
 const FALLBACKS: &[(&str, &str)] = &[
@@ -24,36 +24,42 @@ const FALLBACKS: &[(&str, &str)] = &[
 /// What is asked for.
 #[derive(Debug, Clone)]
 pub struct Wanted {
-    /// The type of matrices.
-    pub matrices: &'static TypeInfo,
+    /// The type of matrices; `None` leaves those that are made of blocks as they are, and makes others [`DEFAULT`].
+    pub matrices: Option<&'static TypeInfo>,
     /// Types of tensors by patterns of their names in GGUF, the first that matches counts.
     pub patterns: Vec<(String, &'static TypeInfo)>,
 }
 
-/// The type of a tensor, and why it is not the one that was asked for. `matches` tells whether a pattern fits a name.
+/// The type of matrices where nothing is said.
+pub const DEFAULT: &str = "Q4_K";
+
+/// Whether ggml computes with a tensor as 32-bit floats: vectors, norms, routers, positions.
+pub fn is_kept(name: &str, shape: &[usize]) -> bool {
+    shape.len() < 2 || ["norm", "ffn_gate_inp", "position_embd"].iter().any(|part| name.contains(part))
+}
+
+/// The type of a tensor, and why it is not the one that was asked for. `given` is the type that a plan names or that its file has it in;
+/// `matches` tells whether a pattern fits a name.
 pub fn choose(
     wanted: &Wanted,
     name: &str,
     shape: &[usize],
+    given: Option<&'static TypeInfo>,
     tied: bool,
     matches: &dyn Fn(&str, &str) -> bool,
 ) -> (&'static TypeInfo, Option<String>) {
-    let plain = |name: &str| by_name(name).unwrap_or(wanted.matrices);
-    // ggml computes with vectors, routers and positions as 32-bit floats.
-    let kept =
-        shape.len() < 2 || name.contains("norm") || name.contains("ffn_gate_inp") || name.contains("position_embd");
-    if kept {
+    let plain = |name: &str| by_name(name).unwrap_or(&TYPES[0]);
+    if is_kept(name, shape) {
         return (plain("F32"), None);
     }
-    let chosen = match wanted.patterns.iter().find(|(pattern, _)| matches(pattern, name)) {
-        Some((_, info)) => info,
-        None => {
-            // The matrix that makes the logits gets six bits where others get fewer, as llama.cpp has it.
-            let head = name == "output.weight" || (tied && name == "token_embd.weight");
-            let fewer = wanted.matrices.bytes * 8 < 210 * wanted.matrices.weights / 32;
-            if head && fewer { plain("Q6_K") } else { wanted.matrices }
-        }
-    };
+    let pattern = wanted.patterns.iter().find(|(pattern, _)| matches(pattern, name)).map(|(_, info)| *info);
+    let chosen = pattern.or(given).unwrap_or_else(|| {
+        // The matrix that makes the logits gets six bits where others get fewer, as llama.cpp has it.
+        let head = name == "output.weight" || (tied && name == "token_embd.weight");
+        let matrices = wanted.matrices.unwrap_or(plain(DEFAULT));
+        let fewer = matrices.bytes * 8 < 210 * matrices.weights / 32;
+        if head && fewer { plain("Q6_K") } else { matrices }
+    });
     let columns = shape.last().copied().unwrap_or(1);
     let fits = |info: &TypeInfo| columns.is_multiple_of(info.weights);
     if fits(chosen) {
@@ -74,10 +80,10 @@ mod tests {
 
     fn chosen(matrices: &str, name: &str, shape: &[usize], tied: bool) -> &'static str {
         let wanted = Wanted {
-            matrices: by_name(matrices).unwrap(),
+            matrices: by_name(matrices),
             patterns: vec![("blk.0.attn_v.weight".to_owned(), by_name("Q8_0").unwrap())],
         };
-        choose(&wanted, name, shape, tied, &|pattern, name| pattern == name).0.name
+        choose(&wanted, name, shape, None, tied, &|pattern, name| pattern == name).0.name
     }
 
     #[test]

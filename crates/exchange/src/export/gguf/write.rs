@@ -1,6 +1,6 @@
 //! The file: header first, then tensors one after the other.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 
 use seedpress_checkpoint::Output;
@@ -8,10 +8,10 @@ use seedpress_codec::tensor::element_count;
 use seedpress_codec::{EncodeContext, Registry, Tensor};
 
 use super::metadata::describe;
-use super::types::{Wanted, choose};
+use super::types::{Wanted, choose, is_kept};
 use super::vocabulary::vocabulary;
 use crate::error::ExchangeError;
-use crate::export::{Exported, ModelFiles, Supply, Weights};
+use crate::export::{Exported, Form, ModelFiles, Supply, Weights};
 use crate::gguf::file::ALIGNMENT;
 use crate::gguf::names::{Names, Target};
 use crate::gguf::types::{TypeInfo, Values};
@@ -25,6 +25,8 @@ const FORMAT: &str = "GGUF";
 pub struct GgufOptions<'a> {
     /// Types of tensors.
     pub wanted: Wanted,
+    /// The type that a plan names for a tensor, by its name at Hugging Face's.
+    pub planned: &'a dyn Fn(&str) -> Option<&'static TypeInfo>,
     /// Whether a pattern fits a name.
     pub matches: &'a dyn Fn(&str, &str) -> bool,
     /// The model's name in the file.
@@ -34,18 +36,18 @@ pub struct GgufOptions<'a> {
 }
 
 /// A tensor of the file.
-struct Planned {
-    target: Target,
+pub(crate) struct Planned {
+    pub target: Target,
     /// Where it comes from: one place, or one for every expert.
-    places: Vec<Option<usize>>,
+    pub places: Vec<Option<usize>>,
     /// Values that follow from the configuration.
     given: Option<Vec<f32>>,
-    shape: Vec<usize>,
+    pub shape: Vec<usize>,
     info: &'static TypeInfo,
 }
 
 impl Planned {
-    fn size(&self) -> Result<usize, ExchangeError> {
+    pub fn size(&self) -> Result<usize, ExchangeError> {
         self.info.size(&self.shape).ok_or_else(|| ExchangeError::CannotHold {
             format: FORMAT,
             tensor: self.target.name.clone(),
@@ -66,17 +68,8 @@ pub fn write_gguf(
     mut output: Output,
     progress: &dyn Fn(&str),
 ) -> Result<Exported, ExchangeError> {
-    let mut exported = Exported::default();
-    let mut described = describe(files, &options.name)?;
-    exported.notes.append(&mut described.notes);
-    let names = Names::new(described.architecture, described.heads.0, described.heads.1);
-    let names = names.ok_or_else(|| ExchangeError::Model(format!("no names for `{}`", described.architecture)))?;
-    let planned = plan(supply, &names, options, std::mem::take(&mut described.tensors), &mut exported.notes)?;
-    let mut values = described.values;
-    values.push(("general.file_type".to_owned(), Value::U32(file_type(options.wanted.matrices.name))));
-    values.extend(vocabulary(files, described.vocabulary, &mut exported.notes)?);
-
-    let header = header(&values, &planned)?;
+    let Prepared { header, planned, notes } = prepare(supply, files, options)?;
+    let mut exported = Exported { notes, ..Exported::default() };
     let path = output.path().to_owned();
     let fault = |error: std::io::Error| ExchangeError::Io { path: path.clone(), source: error };
     output.write_all(&header).map_err(fault)?;
@@ -84,7 +77,7 @@ pub fn write_gguf(
         progress(&tensor.target.name);
         let mut written = 0;
         for place in &tensor.places {
-            let bytes = encode(supply, tensor, *place, options)?;
+            let bytes = encode(supply, tensor, *place, options, &mut exported.notes)?;
             output.write_all(&bytes).map_err(fault)?;
             written += bytes.len();
         }
@@ -100,6 +93,29 @@ pub fn write_gguf(
     }
     exported.bytes = output.finish()?;
     Ok(exported)
+}
+
+/// Everything but the values.
+pub(crate) struct Prepared {
+    pub header: Vec<u8>,
+    pub planned: Vec<Planned>,
+    notes: Vec<String>,
+}
+
+pub(crate) fn prepare(
+    supply: &dyn Supply,
+    files: &ModelFiles,
+    options: &GgufOptions<'_>,
+) -> Result<Prepared, ExchangeError> {
+    let mut described = describe(files, &options.name)?;
+    let mut notes = std::mem::take(&mut described.notes);
+    let names = Names::new(described.architecture, described.heads.0, described.heads.1);
+    let names = names.ok_or_else(|| ExchangeError::Model(format!("no names for `{}`", described.architecture)))?;
+    let planned = plan(supply, &names, options, std::mem::take(&mut described.tensors), &mut notes)?;
+    let mut values = described.values;
+    values.push(("general.file_type".to_owned(), Value::U32(file_type(commonest(&planned)))));
+    values.extend(vocabulary(files, described.vocabulary, &mut notes)?);
+    Ok(Prepared { header: header(&values, &planned)?, planned, notes })
 }
 
 /// Tensors that are buffers of a module, not weights, and that llama.cpp makes itself.
@@ -129,7 +145,9 @@ fn plan(
             info: float,
         });
     }
+    let keeps = options.wanted.matrices.is_none();
     for (index, (name, shape)) in list.iter().enumerate() {
+        let given = (options.planned)(name).or_else(|| supply.block_type(index).filter(|_| keeps));
         if is_buffer(name) {
             continue;
         }
@@ -144,7 +162,7 @@ fn plan(
             let at = *by_target.entry(target.name.clone()).or_insert(planned.len());
             if at == planned.len() {
                 shape.insert(0, 0);
-                let (info, why) = choose(&options.wanted, &target.name, &shape, tied, options.matches);
+                let (info, why) = choose(&options.wanted, &target.name, &shape, given, tied, options.matches);
                 notes.extend(why);
                 planned.push(Planned { target, places: Vec::new(), given: None, shape, info });
             }
@@ -154,7 +172,7 @@ fn plan(
             whole.shape[0] = whole.places.len();
             continue;
         }
-        let (info, why) = choose(&options.wanted, &target.name, &shape, tied, options.matches);
+        let (info, why) = choose(&options.wanted, &target.name, &shape, given, tied, options.matches);
         notes.extend(why);
         planned.push(Planned { target, places: vec![Some(index)], given: None, shape, info });
     }
@@ -193,13 +211,22 @@ fn encode(
     tensor: &Planned,
     place: Option<usize>,
     options: &GgufOptions<'_>,
+    notes: &mut Vec<String>,
 ) -> Result<Vec<u8>, ExchangeError> {
     let name = &tensor.target.name;
     let wrong = |why: String| ExchangeError::Model(format!("`{name}`: {why}"));
     let weights = match (&tensor.given, place) {
         (Some(values), _) => Tensor::new(tensor.shape.clone(), values.clone(), seedpress_codec::DType::F32)
             .map_err(|error| wrong(error.to_string()))?,
-        (None, Some(index)) => match supply.load(index, false)? {
+        (None, Some(index)) => match supply.load(index, Form::Blocks(tensor.info))? {
+            Weights::Blocks { shape, bytes, .. } => {
+                let rows = shape.first().copied().unwrap_or(0);
+                if let Some(bytes) = tensor.target.change.turn_rows(&bytes, rows, true).map_err(wrong)? {
+                    return Ok(bytes);
+                }
+                notes.push(format!("`{name}`: GGUF has it turned round, which no block survives: quantised anew"));
+                floats(supply, index, &wrong)?
+            }
             Weights::Float(weights) => weights,
             Weights::Grid(grid) => {
                 Tensor::new(vec![grid.rows, grid.columns], grid.dequantise(), seedpress_codec::DType::F32)
@@ -217,6 +244,27 @@ fn encode(
         }
         _ => blocks(name, &weights, tensor.info, options.registry),
     }
+}
+
+/// A tensor as floats, whatever its file has it as.
+pub(crate) fn floats(
+    supply: &dyn Supply,
+    index: usize,
+    wrong: &dyn Fn(String) -> ExchangeError,
+) -> Result<Tensor, ExchangeError> {
+    match supply.load(index, Form::Float)? {
+        Weights::Float(weights) => Ok(weights),
+        _ => Err(wrong("it does not turn into floats".to_owned())),
+    }
+}
+
+/// The type of most weights of matrices.
+fn commonest(planned: &[Planned]) -> &'static str {
+    let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
+    for tensor in planned.iter().filter(|tensor| !is_kept(&tensor.target.name, &tensor.shape)) {
+        *counts.entry(tensor.info.name).or_default() += element_count(&tensor.shape).unwrap_or(0);
+    }
+    counts.into_iter().max_by_key(|(_, count)| *count).map_or("F32", |(name, _)| name)
 }
 
 /// Blocks of the codec that is named as the type.

@@ -4,7 +4,7 @@ use seedpress_codec::packing::{BitReader, exact_len};
 use seedpress_codec::wire::Reader;
 use seedpress_codec::{DecodeError, EncodedView, PowerOfTwo};
 
-use super::grid::{Grid, Zeros};
+use crate::packed::grid::{Grid, Zeros};
 
 /// The grid of a matrix. Scales are those the codec decodes with: their power of two is multiplied in, which is exact.
 ///

@@ -1,0 +1,138 @@
+//! `seedpress audit`: what anybody's compressed language model costs and keeps.
+//!
+//! | module | idea |
+//! | --- | --- |
+//! | [`weights`] | every tensor beside the reference's: type, bytes, error |
+//! | [`overlap`] | how much of the text the calibration text holds already |
+//! | [`findings`] | everything that was found, as text and as JSON |
+//! | [`page`] | the same as one self-contained page |
+
+mod findings;
+mod overlap;
+mod page;
+mod weights;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use clap::Args;
+use seedpress_transformer::TransformerError;
+use seedpress_transformer::evaluate::{Subject, evaluate};
+use seedpress_transformer::text::{Tokens, read_documents, tokenise, tokenizer, windows};
+
+use crate::bench::stop_flag;
+use crate::failure::{Failure, Outcome};
+use crate::language::{Language, folder};
+use crate::print::{line, note};
+use findings::Findings;
+
+/// What to audit, against what, on what text.
+#[derive(Args)]
+#[command(after_help = "  seedpress audit model.gguf --reference model-folder --text held-out.txt
+  seedpress audit gptq-folder --reference model-folder --text held-out.jsonl --calibration calibration.txt --html audit.html
+  seedpress audit model.sdp --reference smollm2-135m --text held-out.txt --json
+The file may have any format that compress reads. Sizes are those of the whole file, embedding and head counted, over the weights of the
+reference. Divergence is KL(reference || file) in nats a token; intervals are 95 %, by resampling documents (windows where there are fewer than
+five). Scores of a few hundred tokens are held at a time, never all.")]
+pub struct Arguments {
+    /// The compressed model: a file or a folder
+    model: PathBuf,
+    /// The folder of the model that it was made from, or a language model that was fetched
+    #[arg(long, value_name = "FOLDER")]
+    reference: PathBuf,
+    /// Held-out text; repeatable
+    #[arg(long, required = true, value_name = "FILE")]
+    text: Vec<PathBuf>,
+    /// Text that the file was calibrated with: says how much of --text it holds; repeatable
+    #[arg(long, value_name = "FILE")]
+    calibration: Vec<PathBuf>,
+    /// The folder whose config.json and tokenizer.json the file takes [default: the reference]
+    #[arg(long, value_name = "FOLDER")]
+    config: Option<PathBuf>,
+    /// Tokens that a prediction may look back on, at most [default: 1024, or what the model was made for]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
+    context: Option<u32>,
+    /// Relative error of a tensor above which it is named
+    #[arg(long, value_name = "E", default_value_t = 0.2)]
+    threshold: f64,
+    /// Do not measure how far the reference is from itself in bf16, which takes a third of the time
+    #[arg(long)]
+    no_noise_floor: bool,
+    /// Also write a page of it
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+    /// Print nothing but the result
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// Audits a file.
+pub fn run(arguments: &Arguments) -> Outcome {
+    let stop = stop_flag("the stretch of text at work")?;
+    let reference_folder = folder(&arguments.reference)?;
+    let reference = Language::open(&reference_folder, None)?;
+    let model = Language::open(&arguments.model, arguments.config.as_deref().or(Some(&reference_folder)))?;
+    let description = model.model.description();
+    let most = description.context.min(reference.model.description().context);
+    let context = arguments.context.map_or(most.min(1024), |context| context as usize);
+    if context > most {
+        return Err(Failure::usage(format!("--context {context}: the model was made for {most} tokens")));
+    }
+    let tokens = tokens(&reference_folder, &arguments.text)?;
+    let overlap = match arguments.calibration.as_slice() {
+        [] => None,
+        paths => Some(overlap::Overlap::of(&tokens, &self::tokens(&reference_folder, paths)?)),
+    };
+    let say = |text: &str| {
+        if !arguments.quiet {
+            note!("{text}");
+        }
+    };
+    say("comparing weights");
+    let weights = weights::compare(&arguments.model, &reference_folder, &|| stop.load(Ordering::Relaxed))?;
+    let stride = (context / 2).max(1);
+    let windows = windows(&tokens, context, stride);
+    say(&format!("{} windows of text", windows.len()));
+    let mut progress = |_: usize| !stop.load(Ordering::Relaxed);
+    let own = Subject { description, weights: model.model.weights() };
+    let theirs = Subject { description: reference.model.description(), weights: reference.model.weights() };
+    let evaluation = evaluate(own, Some(theirs), !arguments.no_noise_floor, &tokens, &windows, &mut progress);
+    let evaluation = evaluation.map_err(|error| match error {
+        TransformerError::Stopped => Failure::interrupted("stopped"),
+        error => Failure::data(error),
+    })?;
+    let findings = Findings {
+        model: arguments.model.display().to_string(),
+        reference: arguments.reference.display().to_string(),
+        threshold: arguments.threshold,
+        context,
+        stride,
+        weights,
+        evaluation,
+        overlap,
+    };
+    if let Some(path) = &arguments.html {
+        std::fs::write(path, page::page(&findings))
+            .map_err(|error| Failure::data(format!("{}: {error}", path.display())))?;
+    }
+    match arguments.json {
+        true => line!("{}", findings.to_json()),
+        false => line!("{}", findings.to_text().trim_end()),
+    }
+    Ok(())
+}
+
+/// The documents of some files as tokens.
+fn tokens(folder: &Path, paths: &[PathBuf]) -> Result<Vec<Tokens>, Failure> {
+    let tokenizer = tokenizer(folder).map_err(Failure::data)?;
+    let mut tokens = Vec::new();
+    for path in paths {
+        for document in read_documents(path).map_err(Failure::data)? {
+            tokens.push(tokenise(&tokenizer, &document.text).map_err(Failure::data)?);
+        }
+    }
+    Ok(tokens)
+}

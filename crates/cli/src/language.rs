@@ -1,0 +1,99 @@
+//! Language models in any format that is read, ready to be run.
+
+use std::path::{Path, PathBuf};
+
+use seedpress_checkpoint::{ContainerFile, Output, Overwrite};
+use seedpress_exchange::export::{PackedOptions, Target, write_packed};
+use seedpress_exchange::packed::Layout;
+use seedpress_exchange::{FileSupply, ModelFiles};
+use seedpress_press::{Control, Restore, decompress};
+use seedpress_transformer::Transformer;
+use seedpress_zoo::fetch;
+
+use crate::failure::{Failure, Outcome};
+use crate::foreign::Foreign;
+use crate::listing::is_container;
+
+/// Bytes of a file that weights are decoded into; as many are held in memory.
+const SHARD: u64 = 256 << 20;
+
+/// A model, and the folder that it was decoded to where its file is not run as it is.
+pub struct Language {
+    pub model: Transformer,
+    _decoded: Option<tempfile::TempDir>,
+}
+
+impl Language {
+    /// Opens the folder of a checkpoint, a language model that was fetched, or any file of weights. Where the file has no configuration
+    /// and tokenizer beside it, those of the folder `config` are taken.
+    pub fn open(path: &Path, config: Option<&Path>) -> Result<Self, Failure> {
+        let path = folder(path)?;
+        if path.is_dir() && is_plain(&path)? {
+            let model = Transformer::open(&path).map_err(Failure::data)?;
+            return Ok(Self { model, _decoded: None });
+        }
+        let own = if path.is_dir() { Some(path.as_path()) } else { path.parent() };
+        let own = own.filter(|folder| folder.join("config.json").is_file());
+        let config = config.or(own).ok_or_else(|| {
+            Failure::usage(format!(
+                "{}: --config names the folder of its config.json and tokenizer.json",
+                path.display()
+            ))
+        })?;
+        let decoded = tempfile::tempdir().map_err(Failure::data)?;
+        if is_container(&path) {
+            restore(&path, config, decoded.path())?;
+        } else {
+            let files = ModelFiles::beside(config).map_err(Failure::data)?;
+            decode(&path, Some(&files), decoded.path())?;
+        }
+        let model = Transformer::open(decoded.path()).map_err(Failure::data)?;
+        Ok(Self { model, _decoded: Some(decoded) })
+    }
+}
+
+/// The folder of a language model: the path itself, or where a fetched one lies.
+pub fn folder(path: &Path) -> Result<PathBuf, Failure> {
+    let package = path.to_str().filter(|_| !path.exists()).and_then(fetch::package);
+    match package {
+        None => Ok(path.to_owned()),
+        Some(package) if fetch::is_here(package) => Ok(fetch::folder(package.model)),
+        Some(package) => Err(Failure::data(format!("{0} is not here: seedpress models fetch {0}", package.model))),
+    }
+}
+
+/// A path whose weights are plain safetensors: the one given, or a folder that a file of another format was decoded into.
+pub fn plain(path: &Path) -> Result<(PathBuf, Option<tempfile::TempDir>), Failure> {
+    if Foreign::open(path)?.is_none() {
+        return Ok((path.to_owned(), None));
+    }
+    let decoded = tempfile::tempdir().map_err(Failure::data)?;
+    decode(path, None, decoded.path())?;
+    Ok((decoded.path().to_owned(), Some(decoded)))
+}
+
+/// Whether a folder's weights are safetensors that are not packed.
+fn is_plain(folder: &Path) -> Result<bool, Failure> {
+    let plain = ["model.safetensors", "model.safetensors.index.json"].iter().any(|name| folder.join(name).is_file());
+    Ok(plain && Layout::of_folder(folder).map_err(Failure::data)?.is_none())
+}
+
+fn restore(path: &Path, config: &Path, to: &Path) -> Outcome {
+    let file = ContainerFile::open(path, None).map_err(Failure::data)?;
+    let files = ModelFiles::beside(config).map_err(Failure::data)?;
+    files.copy_companions(to).map_err(Failure::data)?;
+    std::fs::write(to.join("config.json"), files.config().to_string()).map_err(Failure::data)?;
+    let output = Output::create(&to.join("model.safetensors"), Overwrite::Refuse, &[path]).map_err(Failure::data)?;
+    decompress(&file, &seedpress::registry(), &Restore::default(), &Control::default(), output)?;
+    Ok(())
+}
+
+/// Decodes a file into plain weights: the operating system maps what is read of them.
+fn decode(path: &Path, files: Option<&ModelFiles>, to: &Path) -> Outcome {
+    let supply = FileSupply::open(path).map_err(Failure::data)?;
+    let (codec, keep) = (|_: &str| None, |_: &str| false);
+    let target = Target::Safetensors(None);
+    let options = PackedOptions { target, codec: &codec, requantise: false, keep: &keep, shard: SHARD };
+    write_packed(&supply, files, &options, to, &|_| {}).map_err(Failure::data)?;
+    Ok(())
+}
