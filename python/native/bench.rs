@@ -8,6 +8,7 @@ use seedpress_bench::cache::Cache;
 use seedpress_bench::config::Config;
 use seedpress_bench::filter::{Filter, Only};
 use seedpress_bench::matrix::Matrix;
+use seedpress_bench::progress::Silent;
 use seedpress_bench::runner::{self, Options};
 
 use crate::{REGISTRY, errors, work};
@@ -81,7 +82,8 @@ pub fn bench(
     let options = Options { out, cache: Cache::new(cache), filter, fresh, reevaluate: false };
     let done = work::run(py, None, 0, |hands| {
         let matrix = Matrix::new(config, &REGISTRY).map_err(|problems| ("ConfigError", problems.to_string()))?;
-        runner::run(&matrix, &REGISTRY, &options, hands.stop).map_err(|error| ("FileError", error.to_string()))
+        let outcome = runner::run(&matrix, &REGISTRY, &options, &Silent, hands.stop);
+        outcome.map_err(|error| ("FileError", error.to_string()))
     })?;
     let outcome = done.map_err(|(class, message)| errors::raise(py, class, message))?;
     Ok((outcome.measured, outcome.resumed, outcome.failed, outcome.complete))

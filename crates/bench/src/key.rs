@@ -1,11 +1,12 @@
 //! Keys of rows: a hash of everything a measurement depends on.
 
-use seedpress_codec::Tensor;
+use seedpress_codec::{AnyCodec, Tensor};
+use seedpress_results::Code;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// Changes when the meaning of a stored row does: older rows are then measured anew.
-/// 2: keys hold the revisions of encoders; rows without them may be of any age.
-const SCHEMA: u32 = 2;
+/// 2: keys hold the revisions of encoders; rows without them may be of any age. 3: keys are of recipes, not of names.
+const SCHEMA: u32 = 3;
 
 /// A row's key from the values it depends on.
 pub fn key(parts: &serde_json::Value) -> String {
@@ -17,4 +18,13 @@ pub fn key(parts: &serde_json::Value) -> String {
 pub fn content(tensor: &Tensor) -> String {
     let values = xxh3_128(&tensor.to_le_bytes());
     key(&serde_json::json!([tensor.dtype(), tensor.shape(), format!("{values:032x}")]))
+}
+
+/// Adds the versions of a codec and of its stage.
+pub(crate) fn add_code(code: &mut Code, codec: &AnyCodec) {
+    let [format, revision, stage_format, stage_revision] = codec.code();
+    code.0.insert(codec.id().to_owned(), format!("{format}.{revision}"));
+    if let Some(stage) = codec.stage() {
+        code.0.insert(stage.to_owned(), format!("{stage_format}.{stage_revision}"));
+    }
 }

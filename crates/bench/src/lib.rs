@@ -11,11 +11,16 @@
 //! | [`filter`] | `--only` |
 //! | [`measure`] | one cell: encode, decode from the written bytes, measure |
 //! | [`planning`] | rows whose codecs a plan chooses |
-//! | [`runner`] | all cells: resume, failures as rows, whole models |
+//! | [`runner`] | all cells: resume, failures as rows |
+//! | `stored` | rows of a run in its folder |
+//! | `records` | what a row stores for each tensor: plans, statistics, the cache |
+//! | `cell`, `whole` | one codec on one tensor, and on a whole model with its evaluation |
+//! | [`progress`] | how far a run is |
 //! | [`compare`] | what changed between two runs |
 //! | [`summary`] | a short table of a run |
 
 pub mod cache;
+mod cell;
 pub mod compare;
 pub mod config;
 pub mod environment;
@@ -25,7 +30,10 @@ pub mod matrix;
 pub mod measure;
 mod memory;
 pub mod planning;
-mod progress;
+pub mod progress;
+mod records;
 pub mod runner;
 pub mod source;
+mod stored;
 pub mod summary;
+mod whole;

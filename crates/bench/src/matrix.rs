@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use seedpress_codec::{AnyCodec, Registry};
+use seedpress_plan::Options;
+use seedpress_results::{Code, Mode};
 
 use crate::config::{CodecRow, Config, Problem, Problems, RunSettings};
 use crate::filter::Filter;
@@ -10,8 +12,8 @@ use crate::key;
 use crate::planning;
 use crate::source::{OpenError, Source, TensorInfo};
 
-/// A codec by name, with the versions of the code that makes its bytes.
-type Choice = (String, [u32; 4]);
+/// Raised when what is measured of a whole model changes: model rows are then measured anew, from the records that stay.
+const METRICS: u32 = 1;
 
 /// A checked config with its models opened.
 #[derive(Debug)]
@@ -26,8 +28,8 @@ pub struct Matrix {
     pub models: Vec<Source>,
     /// Models whose weights are not on this machine, each with what to do about it: their cells fail, the others run.
     pub absent: Vec<(String, String)>,
-    /// What each row that is a plan may choose: codecs by name, with the versions of their bytes.
-    ladders: HashMap<String, Vec<Choice>>,
+    /// The code that makes the bytes of each row, apart from the small-tensor policy's, by name.
+    codes: HashMap<String, Code>,
     /// What stores the tensors that the small-tensor policy keeps; absent where no such codec is registered.
     raw: Option<AnyCodec>,
 }
@@ -77,9 +79,8 @@ impl Matrix {
             return Err(Problems(problems));
         }
         let raw = registry.default_codec("raw").ok();
-        let ladders = config.codecs.iter().filter_map(|row| Some((row.name(), planning::choices(row, registry)?)));
-        let ladders = ladders.collect();
-        Ok(Self { run: config.run, text: config.text, codecs: config.codecs, models, absent, ladders, raw })
+        let codes = config.codecs.iter().map(|row| (row.name(), code(row, registry))).collect();
+        Ok(Self { run: config.run, text: config.text, codecs: config.codecs, models, absent, codes, raw })
     }
 
     /// The codec that really stores a tensor: the row's own, or `raw` by the small-tensor policy.
@@ -92,48 +93,73 @@ impl Matrix {
         }
     }
 
-    /// The key of one tensor's row.
-    pub fn tensor_key(&self, row: &CodecRow, model: &Source, info: &TensorInfo) -> String {
-        let (stored, _) = self.stored_by(row, info);
-        // Not the threads: bytes and errors do not depend on them, and a row says with how many it was timed.
-        let settings = (self.run.encode_runs.get(), self.run.decode_runs.get());
-        // A plan's choice for one tensor depends on all of them, and on every codec it may choose.
-        if let Some(choices) = self.ladders.get(&row.name()) {
-            let hashes: Vec<_> = model.tensors.iter().map(|info| (&info.name, &info.hash)).collect();
-            let policy = self.run.keep_below.get();
-            let plan = (row.name(), row.codec.code(), &row.label, choices, policy, hashes);
-            return key::key(&serde_json::json!(["planned", plan, model.name, info.name, info.layer_type, settings]));
+    /// The code that makes the bytes of a row's files.
+    pub fn code(&self, row: &CodecRow) -> Code {
+        let mut code = self.codes.get(&row.name()).cloned().unwrap_or_default();
+        if let Some(raw) = self.raw.as_ref().filter(|_| self.run.keep_below.get() > 0) {
+            key::add_code(&mut code, raw);
         }
-        if row.sequential {
-            let record = self.sequential_record_key(row, model, info);
-            return key::key(&serde_json::json!(["sequential", record, &row.label, info.layer_type, settings]));
-        }
-        let parts = (row.codec.name(), row.codec.code(), &row.label, stored.name(), stored.code());
-        key::key(&serde_json::json!(["tensor", parts, model.name, info.name, info.layer_type, info.hash, settings]))
+        code
     }
 
-    /// The key of the record a tensor compresses to: what it is measured with plays no part. The model does where its inputs do.
+    /// The code that makes the bytes of one tensor.
+    pub fn tensor_code(&self, row: &CodecRow, info: &TensorInfo) -> Code {
+        let (stored, kept_by) = self.stored_by(row, info);
+        let mut code = match kept_by {
+            Some(_) => Code::default(),
+            None => self.codes.get(&row.name()).cloned().unwrap_or_default(),
+        };
+        if Options::of(stored).is_none() {
+            key::add_code(&mut code, stored);
+        }
+        code
+    }
+
+    /// What one tensor's bytes depend on, whatever is measured of them.
+    fn content(&self, row: &CodecRow, model: &Source, info: &TensorInfo) -> serde_json::Value {
+        let (recipe, code) = (row.recipe(), self.tensor_code(row, info));
+        let (_, kept_by) = self.stored_by(row, info);
+        // A plan's choice for a tensor depends on all of them, and so do inputs behind compressed ones.
+        let alone = matches!(recipe.mode, Mode::Plain | Mode::Calibrated);
+        let hashes = |info: &TensorInfo| (info.name.clone(), info.hash.clone());
+        let others: Vec<_> = if alone { Vec::new() } else { model.tensors.iter().map(hashes).collect() };
+        let policy = if alone { 0 } else { self.run.keep_below.get() };
+        let inputs = (recipe.mode != Mode::Plain).then_some((&model.name, model.calibration_data()));
+        serde_json::json!([recipe, code, kept_by, info.name, info.hash, others, policy, inputs])
+    }
+
+    /// The key of one tensor's row.
+    pub fn tensor_key(&self, row: &CodecRow, model: &Source, info: &TensorInfo) -> String {
+        let content = self.content(row, model, info);
+        // Not the threads: bytes and errors do not depend on them, and a row says with how many it was timed.
+        let settings = (self.run.encode_runs.get(), self.run.decode_runs.get());
+        key::key(&serde_json::json!(["tensor", content, model.name, info.layer_type, settings]))
+    }
+
+    /// The key of the record that a codec makes of a tensor: neither the row that asks for it nor what is measured plays a part. The
+    /// model does where its inputs do.
     pub fn record_key(&self, row: &CodecRow, model: &Source, info: &TensorInfo) -> String {
         let (stored, _) = self.stored_by(row, info);
-        let version = env!("CARGO_PKG_VERSION");
-        let inputs = stored.capabilities().uses_calibration.then_some(&model.name);
-        key::key(&serde_json::json!(["record", version, stored.name(), stored.code(), info.name, info.hash, inputs]))
+        let recipe = CodecRow { codec: stored.clone(), sequential: false, ..row.clone() }.recipe();
+        let mut code = Code::default();
+        key::add_code(&mut code, stored);
+        let inputs = (recipe.mode != Mode::Plain).then_some((&model.name, model.calibration_data()));
+        let version = (env!("CARGO_PKG_VERSION"), seedpress_model::walk::REVISION);
+        key::key(&serde_json::json!(["record", version, recipe, code, info.name, info.hash, inputs]))
     }
 
     /// The key of a record in a sequential row (not of what a plan chose for the tensor): it depends on all tensors, what is before it
     /// most of all, and on how the row stores them.
     pub fn sequential_record_key(&self, row: &CodecRow, model: &Source, info: &TensorInfo) -> String {
         let version = env!("CARGO_PKG_VERSION");
-        let hashes: Vec<_> = model.tensors.iter().map(|info| (&info.name, &info.hash)).collect();
-        let choices = self.ladders.get(&row.name());
-        let row = (row.name(), row.codec.code(), choices, self.run.keep_below.get());
-        key::key(&serde_json::json!(["sequential record", version, row, model.name, hashes, info.name]))
+        key::key(&serde_json::json!(["sequential record", version, self.content(row, model, info)]))
     }
 
     /// The key of a model's row.
     pub fn model_key(&self, row: &CodecRow, model: &Source) -> String {
         let tensors: Vec<_> = model.tensors.iter().map(|info| self.tensor_key(row, model, info)).collect();
-        key::key(&serde_json::json!(["model", tensors, self.run.evaluate]))
+        let evaluated = self.run.evaluate.then_some((METRICS, model.evaluation_data()));
+        key::key(&serde_json::json!(["model", tensors, evaluated]))
     }
 
     /// The key of the row that says a model is absent.
@@ -195,4 +221,17 @@ impl Matrix {
         ));
         text
     }
+}
+
+/// The code that makes the bytes of a row: codec and stage, or a plan's search and all its codecs, and what tells them of inputs.
+fn code(row: &CodecRow, registry: &Registry) -> Code {
+    let mut code = Code::default();
+    if Options::of(&row.codec).is_none() {
+        key::add_code(&mut code, &row.codec);
+    }
+    planning::add_code(&mut code, row, registry);
+    if row.mode() != Mode::Plain {
+        code.0.insert("statistics".to_owned(), seedpress_model::walk::REVISION.to_string());
+    }
+    code
 }

@@ -8,10 +8,11 @@ use std::path::Path;
 
 use seedpress_codec::{AnyCodec, ConfigError, InputStatistics, Registry, Tensor};
 use seedpress_plan::{Context, Ladder, Options, Part, Plan, Sensitivity, Subject};
-use seedpress_results::{AssignmentRow, PlanRow, SensitivityRow};
+use seedpress_results::{AssignmentRow, Code, PlanRow, SensitivityRow};
 
 use crate::cache::write_atomically;
 use crate::config::CodecRow;
+use crate::key;
 use crate::matrix::Matrix;
 use crate::source::{Source, TensorInfo};
 
@@ -81,13 +82,13 @@ pub(crate) fn check(codec: &AnyCodec, staged: bool, registry: &Registry) -> Resu
     options.check(registry)
 }
 
-/// Every codec that a row may come to use, if it is a plan.
-pub(crate) fn choices(row: &CodecRow, registry: &Registry) -> Option<Vec<(String, [u32; 4])>> {
-    let options = Options::of(&row.codec)?;
+/// Adds the code that decides what a row stores, if it is a plan: the search, and every codec that it may choose.
+pub(crate) fn add_code(code: &mut Code, row: &CodecRow, registry: &Registry) {
+    let Some(options) = Options::of(&row.codec) else { return };
+    code.0.insert("plan".to_owned(), seedpress_plan::VERSION.to_string());
     let rungs = options.ladder(registry).map(|ladder| ladder.rungs).unwrap_or_default();
     let like = registry.parse(&options.like).ok();
-    let codecs = rungs.into_iter().map(|rung| rung.codec).chain(like);
-    Some(codecs.map(|codec| (codec.name(), codec.code())).collect())
+    rungs.into_iter().map(|rung| rung.codec).chain(like).for_each(|codec| key::add_code(code, &codec));
 }
 
 /// Makes the plan of a row for a model and writes down what it was made of; the codec of each tensor that is not kept.

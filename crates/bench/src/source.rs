@@ -205,6 +205,16 @@ impl Source {
         Ok(collected.get(info.place).and_then(Option::as_ref))
     }
 
+    /// What the calibration data is known by; a model of a name has one data set.
+    pub fn calibration_data(&self) -> &str {
+        ""
+    }
+
+    /// What the held-out data is known by.
+    pub fn evaluation_data(&self) -> &str {
+        ""
+    }
+
     /// Whether the model's data can be followed through its layers: without that there are no sequential rows.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use seedpress_bench::cache::Cache;
 use seedpress_bench::config::Config;
 use seedpress_bench::filter::Filter;
 use seedpress_bench::matrix::Matrix;
+use seedpress_bench::progress::Silent;
 use seedpress_bench::runner::{Options, Outcome, run};
 use seedpress_codec::{
     Capabilities, Codec, DecodeError, EncodeContext, EncodeError, Encoded, EncodedView, Limits, Registry, Role,
@@ -108,7 +109,7 @@ fn options(folder: &Path) -> Options {
 }
 
 fn go(matrix: &Matrix, options: &Options) -> Outcome {
-    run(matrix, &registry(), options, &AtomicBool::new(false)).unwrap()
+    run(matrix, &registry(), options, &Silent, &AtomicBool::new(false)).unwrap()
 }
 
 fn rows(options: &Options) -> (Vec<TensorRow>, Vec<ModelRow>) {
@@ -169,7 +170,7 @@ fn failed_cells_are_tried_again_and_finished_ones_are_not() {
 fn a_stopped_run_keeps_what_is_finished() {
     let folder = tempfile::tempdir().unwrap();
     let (matrix, options) = (matrix(r#""raw""#, 32), options(folder.path()));
-    let stopped = run(&matrix, &registry(), &options, &AtomicBool::new(true)).unwrap();
+    let stopped = run(&matrix, &registry(), &options, &Silent, &AtomicBool::new(true)).unwrap();
     assert!(stopped.interrupted && !stopped.complete);
     assert!(!seedpress_results::read_run(&options.out).unwrap().complete);
     let resumed = go(&matrix, &options);

@@ -9,6 +9,7 @@ use seedpress_bench::cache::Cache;
 use seedpress_bench::config::Config;
 use seedpress_bench::filter::Filter;
 use seedpress_bench::matrix::Matrix;
+use seedpress_bench::progress::Silent;
 use seedpress_bench::runner::{Options, run};
 use seedpress_codec::{DType, Tensor};
 use seedpress_model::random::Random;
@@ -140,7 +141,7 @@ fn a_network_of_ones_own_has_every_kind_of_row() {
         fresh: false,
         reevaluate: false,
     };
-    let outcome = run(&matrix, &registry, &options, &AtomicBool::new(false)).unwrap();
+    let outcome = run(&matrix, &registry, &options, &Silent, &AtomicBool::new(false)).unwrap();
     assert!(outcome.failed == 0 && outcome.complete);
     let rows = read_rows(&options.out).unwrap();
     let tensors: Vec<&TensorRow> =

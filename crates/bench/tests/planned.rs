@@ -10,6 +10,7 @@ use seedpress_bench::cache::Cache;
 use seedpress_bench::config::Config;
 use seedpress_bench::filter::Filter;
 use seedpress_bench::matrix::Matrix;
+use seedpress_bench::progress::Silent;
 use seedpress_bench::runner::{Options, run};
 use seedpress_codec::{
     Capabilities, Codec, DecodeError, EncodeContext, EncodeError, Encoded, EncodedView, Limits, Registry, Role,
@@ -74,7 +75,7 @@ fn a_search_uses_the_threads_of_its_run() {
         fresh: false,
         reevaluate: false,
     };
-    let outcome = run(&matrix, &registry, &options, &AtomicBool::new(false)).unwrap();
+    let outcome = run(&matrix, &registry, &options, &Silent, &AtomicBool::new(false)).unwrap();
     assert!(outcome.complete && outcome.failed == 0);
     let threads = THREADS.lock().unwrap();
     // The search encodes at least once, the measured cell again.

@@ -9,6 +9,7 @@ use seedpress_bench::cache::Cache;
 use seedpress_bench::config::Config;
 use seedpress_bench::filter::Filter;
 use seedpress_bench::matrix::Matrix;
+use seedpress_bench::progress::Silent;
 use seedpress_bench::runner::{Options, run};
 use seedpress_codec::{
     Capabilities, Codec, DecodeError, EncodeContext, EncodeError, Encoded, EncodedView, Limits, Registry, Role,
@@ -72,7 +73,7 @@ fn measured(only: &[&str]) -> (Vec<TensorRow>, Vec<ModelRow>) {
         fresh: false,
         reevaluate: false,
     };
-    let outcome = run(&matrix, &registry, &options, &AtomicBool::new(false)).unwrap();
+    let outcome = run(&matrix, &registry, &options, &Silent, &AtomicBool::new(false)).unwrap();
     assert_eq!(outcome.failed, 0);
     let (mut tensors, mut models) = (Vec::new(), Vec::new());
     for row in read_rows(&options.out).unwrap() {

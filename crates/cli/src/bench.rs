@@ -14,6 +14,7 @@ use seedpress_bench::runner::{self, Options};
 use crate::failure::{Failure, Outcome};
 use crate::print::{line, note, text};
 use crate::report;
+use crate::run_meter::RunMeter;
 
 /// The experiment and what to do of it.
 #[derive(Args)]
@@ -63,7 +64,14 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let stop = stop_flag("the cell at work")?;
     let cache = Cache::new(root.join(".seedpress-cache"));
     let options = Options { out: out.clone(), cache, filter, fresh: arguments.fresh, reevaluate: arguments.reevaluate };
-    let outcome = runner::run(&matrix, &registry, &options, &stop).map_err(Failure::data)?;
+    let meter = RunMeter::new();
+    let hook = std::panic::take_hook();
+    // A cell's panic becomes its row; the default hook would only tear the progress bar.
+    std::panic::set_hook(Box::new(|_| {}));
+    let outcome = runner::run(&matrix, &registry, &options, &meter, &stop);
+    std::panic::set_hook(hook);
+    meter.finish();
+    let outcome = outcome.map_err(Failure::data)?;
     if outcome.interrupted {
         let left = "stopped: finished cells are kept, the same command resumes";
         return Err(Failure::interrupted(left));

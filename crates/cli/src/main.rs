@@ -19,6 +19,7 @@ mod plan;
 mod print;
 mod progress;
 mod report;
+mod run_meter;
 mod summary;
 mod verify;
 mod zoo;

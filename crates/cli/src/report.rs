@@ -46,7 +46,9 @@ pub fn table(folder: &Path) -> Result<String, Failure> {
 /// Two folders of results.
 #[derive(Args)]
 #[command(
-    after_help = "Exit status 1 where size, error or a task metric got worse by more than the threshold; speeds are shown, not judged.
+    after_help = "Exit status 1 where a size or error got worse by more than the threshold, or a metric detectably: by the paired test over the
+same held-out samples, adjusted for all metrics (by intervals in runs that kept no outcomes); also where nothing is comparable. Speeds
+are summed up, not judged.
   seedpress compare reports/before reports/after --threshold 0.02"
 )]
 pub struct CompareArguments {
@@ -54,7 +56,7 @@ pub struct CompareArguments {
     before: PathBuf,
     /// The run to judge
     after: PathBuf,
-    /// Relative change worth showing
+    /// Relative change of sizes, errors and speeds worth showing
     #[arg(long, default_value_t = 0.05)]
     threshold: f64,
 }
@@ -73,11 +75,16 @@ pub fn compare(arguments: &CompareArguments) -> Outcome {
     };
     let (before, after) = (read(&arguments.before)?, read(&arguments.after)?);
     let comparison = seedpress_bench::compare::compare(&before, &after, arguments.threshold);
+    let (before, after) = (arguments.before.display(), arguments.after.display());
     if comparison.shared == 0 {
-        let (before, after) = (arguments.before.display(), arguments.after.display());
         return Err(Failure::data(format!("{before} and {after} have no cell in common: there is nothing to compare")));
     }
     text!("{comparison}");
+    if comparison.is_empty() {
+        return Err(Failure::data(format!(
+            "{before} and {after} have no figure in common: there is nothing to compare"
+        )));
+    }
     if comparison.is_worse() {
         return Err(Failure::data("the second run is worse"));
     }

@@ -26,6 +26,9 @@ use crate::error::ModelError;
 use crate::network::{Hidden, Network, NoTap, Tap};
 use crate::weights::{BlockWeights, Weights};
 
+/// Raised when statistics of the same model and data, or the weights corrected by them, change: rows of calibrated codecs are then stale.
+pub const REVISION: u32 = 1;
+
 /// Layers of more inputs than this get mean squares and no second moment, which grows with the square: 1 GiB here, and twice that while
 /// it is summed. The widest down projections of 70 B models have 28,672 inputs; those of 8 B models 14,336.
 const LARGEST_SECOND_MOMENT: usize = 16_384;

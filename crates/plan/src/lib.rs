@@ -44,6 +44,6 @@ pub use ladder::Ladder;
 pub use options::Options;
 pub use plan::{Assignment, Plan, Target};
 pub use profile::Profile;
-pub use search::plan;
+pub use search::{VERSION, plan};
 pub use sensitivity::Sensitivity;
 pub use subject::{Context, Part, Store, Subject};

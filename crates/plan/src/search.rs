@@ -142,8 +142,8 @@ fn curves(
     sensitivity.points.iter().zip(costs).map(curve).collect()
 }
 
-/// Changes when the search does: kept plans are then made anew, from the measurements that stay.
-const VERSION: u32 = 3;
+/// Changes when the search does: kept plans are then made anew, from the measurements that stay, and rows of plans are stale.
+pub const VERSION: u32 = 3;
 
 impl<'a> Search<'a> {
     fn start(

@@ -1,6 +1,7 @@
 //! A `[[codec]]` table: codec, options, stage, and the rows it expands to.
 
 use seedpress_codec::{AnyCodec, ConfigError, Registry};
+use seedpress_results::{Mode, Recipe};
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
@@ -23,13 +24,34 @@ pub struct CodecRow {
 }
 
 impl CodecRow {
-    /// What tells the row from all others of a run: the codec's name, and whether the row is sequential.
+    /// The row's canonical name, for display: the codec's name, and whether the row is sequential.
     pub fn name(&self) -> String {
         let name = self.codec.name();
         if self.sequential { format!("{name} sequential") } else { name }
     }
 
-    /// The codec's options, and whether the row is sequential.
+    /// What the encoder is told.
+    pub fn mode(&self) -> Mode {
+        match (seedpress_plan::Options::of(&self.codec).is_some(), self.sequential) {
+            (true, true) => Mode::SequentialPlan,
+            (true, false) => Mode::Plan,
+            (false, true) => Mode::Sequential,
+            (false, false) if self.codec.capabilities().uses_calibration => Mode::Calibrated,
+            (false, false) => Mode::Plain,
+        }
+    }
+
+    /// What the row measures: all that tells it from other rows of a run, apart from how it is named.
+    pub fn recipe(&self) -> Recipe {
+        Recipe {
+            codec_id: self.codec.id().to_owned(),
+            stage: self.codec.stage().unwrap_or_default().to_owned(),
+            options: self.options(),
+            mode: self.mode(),
+        }
+    }
+
+    /// The codec's options, and whether the row is sequential: what its TOML table holds.
     pub fn options(&self) -> serde_json::Value {
         let mut options = self.codec.options();
         if let (true, Some(fields)) = (self.sequential, options.as_object_mut()) {
@@ -137,7 +159,7 @@ pub(super) fn read(
                 None => codec.clone(),
             };
             let row = CodecRow { codec, sequential, label, at: problems.locate(id.span().start) };
-            if let Some(twin) = rows.iter().find(|twin| twin.name() == row.name()) {
+            if let Some(twin) = rows.iter().find(|twin| twin.recipe() == row.recipe()) {
                 let at = &twin.at;
                 problems.add(&id.span(), format!("`{}` is already a row, from line {}", row.name(), at.line));
                 continue;

@@ -1,0 +1,159 @@
+//! What a row stores for each tensor: chosen by the row or by its plan, encoded once and kept in the cache.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rayon::ThreadPool;
+use seedpress_codec::{AnyCodec, EncodeContext, InputStatistics, Record, Registry, Tensor};
+
+use crate::cache::Cache;
+use crate::config::CodecRow;
+use crate::matrix::Matrix;
+use crate::planning;
+use crate::progress::Progress;
+use crate::source::{Source, TensorInfo};
+
+/// A sequential row of such a model would be a copy of the plain one.
+pub(crate) const NOT_FOLLOWED: &str =
+    "`sequential` does not apply: the inputs of this model's layers cannot be followed";
+
+/// What an encoder is told.
+pub(crate) struct Prepared<'m> {
+    /// What the tensor should be behind the compressed ones before it.
+    pub(crate) corrected: Option<Tensor>,
+    pub(crate) calibration: Option<Cow<'m, InputStatistics>>,
+}
+
+/// Tensors by model and row, as a sequential row decodes them.
+type Decoded = ((String, String), Vec<Tensor>);
+
+pub(crate) struct Records<'a> {
+    pub(crate) matrix: &'a Matrix,
+    pub(crate) registry: &'a Registry,
+    pub(crate) cache: &'a Cache,
+    /// Where plans are written down.
+    pub(crate) out: &'a Path,
+    /// Where encoders, searches and walks run.
+    pub(crate) pool: ThreadPool,
+    pub(crate) progress: &'a dyn Progress,
+    pub(crate) stop: &'a AtomicBool,
+    /// What plans chose, by model and row: a codec for each tensor that is not kept.
+    plans: HashMap<(String, String), Result<HashMap<String, AnyCodec>, String>>,
+    /// The first tensors of a model as a sequential row stores them.
+    decoded: Decoded,
+}
+
+impl<'a> Records<'a> {
+    pub(crate) fn new(
+        matrix: &'a Matrix,
+        registry: &'a Registry,
+        (cache, out): (&'a Cache, &'a Path),
+        pool: ThreadPool,
+        progress: &'a dyn Progress,
+        stop: &'a AtomicBool,
+    ) -> Self {
+        let (plans, decoded) = (HashMap::new(), Default::default());
+        Self { matrix, registry, cache, out, pool, progress, stop, plans, decoded }
+    }
+
+    pub(crate) fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// The row that stores a tensor: for a plan, the codec it chose.
+    pub(crate) fn chosen(&mut self, model: &Source, codec: &CodecRow, info: &TensorInfo) -> Result<CodecRow, String> {
+        let Some(options) = seedpress_plan::Options::of(&codec.codec) else { return Ok(codec.clone()) };
+        let place = (model.name.clone(), codec.name());
+        if !self.plans.contains_key(&place) {
+            let progress = self.progress;
+            let said = |done: usize, total: usize, what: &str| {
+                progress.working_on(&format!("plan for {} ({done} of {total}): {what}", model.name));
+            };
+            let context = seedpress_plan::Context {
+                registry: self.registry,
+                store: self.cache,
+                progress: &said,
+                stop: self.stop,
+            };
+            // A search encodes and runs models as often as all cells together: on the threads that the run may use, no others.
+            let (matrix, out) = (self.matrix, self.out);
+            let made = self.pool.install(|| planning::make(model, codec, &options, matrix, &context, out));
+            self.plans.insert(place.clone(), made);
+        }
+        let plan = self.plans[&place].as_ref().map_err(String::clone)?;
+        let choice = plan.get(&info.name).cloned();
+        Ok(choice.map_or_else(|| codec.clone(), |choice| CodecRow { codec: choice, ..codec.clone() }))
+    }
+
+    /// Keeps the bytes that a cell was measured with.
+    pub(crate) fn keep(&self, model: &Source, row: &CodecRow, chosen: &CodecRow, info: &TensorInfo, bytes: &[u8]) {
+        self.cache.put(&self.record_key(row, chosen, model, info), bytes);
+    }
+
+    fn record_key(&self, row: &CodecRow, chosen: &CodecRow, model: &Source, info: &TensorInfo) -> String {
+        match row.sequential {
+            true => self.matrix.sequential_record_key(row, model, info),
+            false => self.matrix.record_key(chosen, model, info),
+        }
+    }
+
+    /// A tensor's record: from the cache, or encoded again where the cache was cleared between runs.
+    pub(crate) fn record(&mut self, model: &Source, codec: &CodecRow, info: &TensorInfo) -> Result<Record, String> {
+        let chosen = self.chosen(model, codec, info)?;
+        let key = self.record_key(codec, &chosen, model, info);
+        if let Some(record) = self.cache.get(&key).and_then(|bytes| Record::parse(&bytes).ok()) {
+            return Ok(record);
+        }
+        let (stored, _) = self.matrix.stored_by(&chosen, info);
+        let Prepared { corrected, calibration } = self.prepared(model, codec, stored, info)?;
+        let tensor = corrected.map_or_else(|| model.load(info), Ok)?;
+        let context = EncodeContext { calibration: calibration.as_deref(), ..EncodeContext::default() };
+        let record = self.pool.install(|| stored.encode(&tensor.view(&info.name), &context));
+        let record = record.map_err(|error| error.to_string())?;
+        self.cache.put(&key, &record.to_bytes());
+        Ok(record)
+    }
+
+    /// What an encoder gets besides, or in place of, the tensor.
+    pub(crate) fn prepared<'m>(
+        &mut self,
+        model: &'m Source,
+        row: &CodecRow,
+        stored: &AnyCodec,
+        info: &TensorInfo,
+    ) -> Result<Prepared<'m>, String> {
+        let once = || {
+            let told = stored.capabilities().uses_calibration;
+            let calibration = if told { model.calibration(info)? } else { None };
+            Ok(Prepared { corrected: None, calibration: calibration.map(Cow::Borrowed) })
+        };
+        if !row.sequential || self.matrix.run.keeps(&info.shape, info.weights) {
+            return once();
+        }
+        if !model.can_be_followed()? {
+            return Err(NOT_FOLLOWED.to_owned());
+        }
+        self.decode_before(model, row, info)?;
+        let Some(behind) = self.pool.install(|| model.behind(info, &self.decoded.1))? else { return once() };
+        let corrected = behind.corrected(&model.load(info)?).map_err(|error| error.to_string())?;
+        Ok(Prepared { corrected, calibration: Some(Cow::Owned(behind.inputs().clone())) })
+    }
+
+    /// Decodes all tensors before one in a sequential row, in order, from their records.
+    fn decode_before(&mut self, model: &Source, row: &CodecRow, info: &TensorInfo) -> Result<(), String> {
+        let wanted = model.tensors.iter().take_while(|other| other.name != info.name).count();
+        let place = (model.name.clone(), row.name());
+        if self.decoded.0 != place || self.decoded.1.len() > wanted {
+            self.decoded = (place, Vec::new());
+        }
+        while self.decoded.1.len() < wanted {
+            // A record needs only those before it, which are in place by now.
+            let record = self.record(model, row, &model.tensors[self.decoded.1.len()])?;
+            let decoded = self.registry.decode_bytes(&record.to_bytes()).map_err(|error| error.to_string())?;
+            self.decoded.1.push(decoded.tensor);
+        }
+        Ok(())
+    }
+}
