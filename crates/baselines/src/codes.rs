@@ -158,8 +158,14 @@ pub fn to_f16(value: f32) -> f16 {
 
 /// A little-endian binary16 at `at`.
 #[inline]
+pub fn half_at(bytes: &[u8], at: usize) -> f16 {
+    f16::from_le_bytes([bytes[at], bytes[at + 1]])
+}
+
+/// [`half_at`] as binary32.
+#[inline]
 pub fn f16_at(bytes: &[u8], at: usize) -> f32 {
-    f16::from_le_bytes([bytes[at], bytes[at + 1]]).to_f32()
+    half_at(bytes, at).to_f32()
 }
 
 /// All scales of a segment, whose length the caller has checked.

@@ -9,6 +9,7 @@
 //! | collect statistics | [`Accumulator`] -> [`InputStatistics`] |
 //! | collect them behind layers already compressed | [`AsymmetricAccumulator`] -> [`AsymmetricStatistics`] |
 //! | quantise with error feedback (GPTQ, LDLQ) | [`Factor`], then [`sweep`] with a [`Quantizer`] or a closure |
+//! | go over what was quantised again, block by block | [`Blocks`], [`Gradient`] |
 //! | solve against the second moment | [`Factor::solve`] |
 //! | say what a compression costs at the output | [`output_error`] |
 //!
@@ -41,6 +42,7 @@
 
 mod accumulator;
 mod asymmetric;
+mod descent;
 mod factor;
 mod kernel;
 mod ldl;
@@ -50,6 +52,7 @@ mod sweep;
 
 pub use accumulator::Accumulator;
 pub use asymmetric::{AsymmetricAccumulator, AsymmetricStatistics};
+pub use descent::{Blocks, Gradient};
 pub use factor::{DAMPING, Factor, Order, damping};
 pub use kernel::{add_scaled, transpose};
 pub use output::{OutputError, output_error};

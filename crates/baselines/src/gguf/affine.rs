@@ -8,9 +8,10 @@
 //! | low four bits | 128: 32 bytes per pair of sub-blocks, the even one in the low halves |
 
 use super::BlockFormat;
-use super::joint::{Affine, fit};
-use super::search::Emphasis;
-use crate::codes::f16_at;
+use super::grid::{Grid, Head, Levels, Steps};
+use super::joint::fit;
+use super::search::{Emphasis, affine};
+use crate::codes::{f16_at, half_at};
 
 /// 4-bit codes.
 pub struct Q4K;
@@ -20,7 +21,8 @@ pub struct Q5K;
 
 const SUB: usize = 32;
 
-fn put_scales(scales: &[u8; 8], minima: &[u8; 8], bytes: &mut [u8]) {
+fn put_scales(head: &Head, bytes: &mut [u8]) {
+    let (scales, minima) = (head.scales.map(|scale| scale as u8), head.minima);
     for s in 0..4 {
         bytes[s] = scales[s] | (scales[s + 4] >> 4) << 6;
         bytes[s + 4] = minima[s] | (minima[s + 4] >> 4) << 6;
@@ -36,17 +38,28 @@ fn scale_and_minimum(bytes: &[u8], s: usize) -> (u8, u8) {
     }
 }
 
-/// Writes the header and returns the codes.
-fn quantise<E: Emphasis>(weights: &[f32], emphasis: E, top: f32, block: &mut [u8]) -> [u8; 256] {
-    let Affine { d, dmin, scales, minima, codes } = fit::<8, E>(weights, emphasis, top, 63);
-    block[..2].copy_from_slice(&d.to_le_bytes());
-    block[2..4].copy_from_slice(&dmin.to_le_bytes());
-    put_scales(&scales, &minima, &mut block[4..16]);
-    codes
+fn put_head(head: &Head, block: &mut [u8]) {
+    block[..2].copy_from_slice(&head.units[0].to_le_bytes());
+    block[2..4].copy_from_slice(&head.units[1].to_le_bytes());
+    put_scales(head, &mut block[4..16]);
+}
+
+fn head(block: &[u8]) -> Head {
+    let mut head = Head::of([half_at(block, 0), half_at(block, 2)]);
+    for s in 0..8 {
+        let (scale, minimum) = scale_and_minimum(&block[4..16], s);
+        (head.scales[s], head.minima[s]) = (i16::from(scale), minimum);
+    }
+    head
+}
+
+fn seek(weights: &[f32], emphasis: &[f32], top: f32) -> Grid {
+    let (step, shift) = affine(weights, emphasis, top);
+    Grid { step, shift }
 }
 
 /// Writes the low four bits of the codes.
-fn put_nibbles(codes: &[u8; 256], bytes: &mut [u8]) {
+fn put_nibbles(codes: &[u8], bytes: &mut [u8]) {
     for (bytes, codes) in bytes.chunks_exact_mut(SUB).zip(codes.chunks_exact(2 * SUB)) {
         for (index, byte) in bytes.iter_mut().enumerate() {
             *byte = (codes[index] & 15) | (codes[index + SUB] & 15) << 4;
@@ -76,10 +89,26 @@ impl BlockFormat for Q4K {
     const HALVES: &'static [usize] = &[0, 2];
     const REACH: f32 = 60.0;
     const ZERO: bool = false;
+    const SUB: usize = SUB;
+    const LEVELS: Levels = Levels::Even(0, 15);
+    const STEPS: Steps = Steps::Integers(0, 63, 63);
 
     fn quantise<E: Emphasis>(weights: &[f32], emphasis: E, block: &mut [u8]) {
-        let codes = quantise(weights, emphasis, 15.0, block);
-        put_nibbles(&codes, &mut block[16..]);
+        let (head, codes) = fit::<8, E>(weights, emphasis, 15.0, 63);
+        Self::write(&head, &codes, block);
+    }
+
+    fn seek(weights: &[f32], emphasis: &[f32]) -> Grid {
+        seek(weights, emphasis, 15.0)
+    }
+
+    fn head(block: &[u8]) -> Head {
+        head(block)
+    }
+
+    fn write(head: &Head, codes: &[u8], block: &mut [u8]) {
+        put_head(head, block);
+        put_nibbles(codes, &mut block[16..]);
     }
 
     fn dequantise(block: &[u8], weights: &mut [f32]) {
@@ -95,13 +124,29 @@ impl BlockFormat for Q5K {
     const HALVES: &'static [usize] = &[0, 2];
     const REACH: f32 = 60.0;
     const ZERO: bool = false;
+    const SUB: usize = SUB;
+    const LEVELS: Levels = Levels::Even(0, 31);
+    const STEPS: Steps = Steps::Integers(0, 63, 63);
 
     fn quantise<E: Emphasis>(weights: &[f32], emphasis: E, block: &mut [u8]) {
-        let codes = quantise(weights, emphasis, 31.0, block);
+        let (head, codes) = fit::<8, E>(weights, emphasis, 31.0, 63);
+        Self::write(&head, &codes, block);
+    }
+
+    fn seek(weights: &[f32], emphasis: &[f32]) -> Grid {
+        seek(weights, emphasis, 31.0)
+    }
+
+    fn head(block: &[u8]) -> Head {
+        head(block)
+    }
+
+    fn write(head: &Head, codes: &[u8], block: &mut [u8]) {
+        put_head(head, block);
         for (index, code) in codes.iter().enumerate() {
             block[16 + index % SUB] |= (code >> 4) << (index / SUB);
         }
-        put_nibbles(&codes, &mut block[48..]);
+        put_nibbles(codes, &mut block[48..]);
     }
 
     fn dequantise(block: &[u8], weights: &mut [f32]) {

@@ -9,8 +9,10 @@
 //! the one of least squared error.
 
 use super::BlockFormat;
+use super::grid::{Grid, Head, Levels, Steps};
 use super::search::{Emphasis, moments};
-use crate::codes::{extreme, f16_at, to_f16};
+use crate::codes::{extreme, f16_at, half_at, to_f16};
+use half::f16;
 
 /// 4-bit indices into [`LEVELS`].
 pub struct Iq4Nl;
@@ -60,15 +62,30 @@ impl BlockFormat for Iq4Nl {
     const HALVES: &'static [usize] = &[0];
     const REACH: f32 = 100.0;
     const ZERO: bool = false;
+    const SUB: usize = 32;
+    const LEVELS: Levels = Levels::Table(&LEVELS);
+    const STEPS: Steps = Steps::Free;
 
     fn quantise<E: Emphasis>(weights: &[f32], emphasis: E, block: &mut [u8]) {
-        let scale = to_f16(scale(weights, emphasis));
-        block[..2].copy_from_slice(&scale.to_le_bytes());
-        let scale = scale.to_f32();
+        let unit = to_f16(scale(weights, emphasis));
+        let scale = unit.to_f32();
         let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
-        for (index, byte) in block[2..].iter_mut().enumerate() {
-            *byte = nearest(weights[index] * inverse) | nearest(weights[index + 16] * inverse) << 4;
-        }
+        let codes: [u8; 32] = std::array::from_fn(|index| nearest(weights[index] * inverse));
+        Self::write(&Head::single(unit, f16::ZERO), &codes, block);
+    }
+
+    fn seek(weights: &[f32], emphasis: &[f32]) -> Grid {
+        Grid { step: scale(weights, emphasis), shift: 0.0 }
+    }
+
+    fn head(block: &[u8]) -> Head {
+        Head::single(half_at(block, 0), f16::ZERO)
+    }
+
+    fn write(head: &Head, codes: &[u8], block: &mut [u8]) {
+        block[..2].copy_from_slice(&head.units[0].to_le_bytes());
+        let (low, high) = codes.split_at(16);
+        block[2..].iter_mut().zip(low.iter().zip(high)).for_each(|(byte, (low, high))| *byte = low | high << 4);
     }
 
     fn dequantise(block: &[u8], weights: &mut [f32]) {

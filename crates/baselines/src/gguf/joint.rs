@@ -2,25 +2,12 @@
 
 use half::f16;
 
+use super::grid::{Grid, Head};
 use super::search::{Emphasis, affine, affine_error};
 use crate::codes::{round_to_u8, to_f16, within};
 
-/// What `SUBS` sub-blocks of a superblock of 256 weights are stored as.
-pub struct Affine<const SUBS: usize> {
-    /// Unit of the scales.
-    pub d: f16,
-    /// Unit of the minima.
-    pub dmin: f16,
-    /// Integer scales.
-    pub scales: [u8; SUBS],
-    /// Integer minima.
-    pub minima: [u8; SUBS],
-    /// Codes in the order of the weights.
-    pub codes: [u8; 256],
-}
-
-/// Fits codes of `0 ..= top` with scales and minima of `0 ..= most`.
-pub fn fit<const SUBS: usize, E: Emphasis>(weights: &[f32], emphasis: E, top: f32, most: u8) -> Affine<SUBS> {
+/// Fits `SUBS` sub-blocks of codes of `0 ..= top` with scales and minima of `0 ..= most`.
+pub fn fit<const SUBS: usize, E: Emphasis>(weights: &[f32], emphasis: E, top: f32, most: u8) -> (Head, [u8; 256]) {
     let length = 256 / SUBS;
     let part = |s: usize| emphasis.part(s * length, length);
     let largest = f32::from(most);
@@ -36,7 +23,7 @@ pub fn fit<const SUBS: usize, E: Emphasis>(weights: &[f32], emphasis: E, top: f3
     let near = |value: f32, unit: f32| if unit > 0.0 { (value / unit).min(largest) as i32 } else { 0 };
     let legal = 0..=i32::from(most);
 
-    let (mut scales, mut minima, mut codes) = ([0u8; SUBS], [0u8; SUBS], [0u8; 256]);
+    let (mut head, mut codes) = (Head::of(halves), [0u8; 256]);
     for (s, values) in weights.chunks_exact(length).enumerate() {
         // The rounded pair depends on its partner: look at the neighbours of the ideal one.
         let (scale, minimum) = (near(grids[s].0, d), near(grids[s].1, dmin));
@@ -49,36 +36,26 @@ pub fn fit<const SUBS: usize, E: Emphasis>(weights: &[f32], emphasis: E, top: f3
                 let error = affine_error(values, part(s), top, d * candidate as f32, dmin * offset as f32);
                 if error < least {
                     least = error;
-                    (scales[s], minima[s]) = (candidate as u8, offset as u8);
+                    (head.scales[s], head.minima[s]) = (candidate as i16, offset as u8);
                 }
             }
         }
-        let (step, shift) = (d * f32::from(scales[s]), dmin * f32::from(minima[s]));
+        let Grid { step, shift } = head.grid(s);
         let inverse = if step > 0.0 { 1.0 / step } else { 0.0 };
         for (code, &value) in codes[s * length..].iter_mut().zip(values) {
             *code = round_to_u8(within((value + shift) * inverse, 0.0, top));
         }
     }
-    Affine { d: halves[0], dmin: halves[1], scales, minima, codes }
+    (head, codes)
 }
 
-/// What `SUBS` sub-blocks of `d * scale * code`, codes in `-half ..= half - 1`, are stored as.
-pub struct Symmetric<const SUBS: usize> {
-    /// Unit of the scales.
-    pub d: f16,
-    /// Integer scales.
-    pub scales: [i8; SUBS],
-    /// Codes plus `half`, in the order of the weights.
-    pub codes: [u8; 256],
-}
-
-/// Fits codes with scales of `-range ..= range - 1`.
+/// Fits `SUBS` sub-blocks of codes `-half ..= half - 1` (stored plus `half`) with scales of `-range ..= range - 1`.
 pub fn fit_symmetric<const SUBS: usize, E: Emphasis>(
     weights: &[f32],
     emphasis: E,
     half: f32,
     range: i16,
-) -> Symmetric<SUBS> {
+) -> (Head, [u8; 256]) {
     use super::search::{symmetric, symmetric_error};
     use crate::codes::round;
     let length = 256 / SUBS;
@@ -92,7 +69,7 @@ pub fn fit_symmetric<const SUBS: usize, E: Emphasis>(
     let extreme = ideal.iter().fold(0f32, |e, &x| if x.abs() > e.abs() { x } else { e });
     let unit = to_f16(extreme / lowest);
     let d = unit.to_f32();
-    let (mut scales, mut codes) = ([0i8; SUBS], [half as u8; 256]);
+    let (mut head, mut codes) = (Head::of([unit, f16::ZERO]), [half as u8; 256]);
     for (s, values) in weights.chunks_exact(length).enumerate() {
         let near = if d == 0.0 { 0 } else { round((ideal[s] / d).clamp(lowest, highest)) as i32 };
         let (mut least, mut scale) = (f32::INFINITY, 0i32);
@@ -102,12 +79,12 @@ pub fn fit_symmetric<const SUBS: usize, E: Emphasis>(
                 (least, scale) = (error, candidate);
             }
         }
-        scales[s] = scale as i8;
+        head.scales[s] = scale as i16;
         let step = d * scale as f32;
         let inverse = if step != 0.0 { 1.0 / step } else { 0.0 };
         for (code, &value) in codes[s * length..].iter_mut().zip(values) {
             *code = (round((value * inverse).clamp(-half, half - 1.0)) + half) as u8;
         }
     }
-    Symmetric { d: unit, scales, codes }
+    (head, codes)
 }

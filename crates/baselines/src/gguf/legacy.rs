@@ -14,8 +14,10 @@
 //! The low four bits of weight `i` are in the low half of byte `i`, those of weight `i + 16` in its high half.
 
 use super::BlockFormat;
+use super::grid::{Grid, Head, Levels, Steps};
 use super::search::{Emphasis, affine, symmetric};
-use crate::codes::{extreme, f16_at, largest, to_f16, within};
+use crate::codes::{extreme, f16_at, half_at, largest, to_f16, within};
+use half::f16;
 
 /// 8-bit signed codes.
 pub struct Q8_0;
@@ -39,7 +41,7 @@ fn reciprocal(scale: f32) -> f32 {
 }
 
 /// Scale and codes about `half`, for codes of `0 ..= 2 half - 1`.
-fn around_zero<E: Emphasis>(weights: &[f32], emphasis: E, half: f32) -> ([u8; 2], [u8; 32]) {
+fn around_zero<E: Emphasis>(weights: &[f32], emphasis: E, half: f32) -> (Head, [u8; 32]) {
     let top = 2.0 * half - 1.0;
     // The first weight of the largest magnitude, with its sign, becomes exactly `-half` steps.
     let scale = if E::ALIKE { extreme(weights) / -half } else { symmetric(weights, emphasis, half) };
@@ -48,11 +50,11 @@ fn around_zero<E: Emphasis>(weights: &[f32], emphasis: E, half: f32) -> ([u8; 2]
     for (code, &weight) in codes.iter_mut().zip(weights) {
         *code = within(weight * inverse + (half + 0.5), 0.0, top) as i32 as u8;
     }
-    (to_f16(scale).to_le_bytes(), codes)
+    (Head::single(to_f16(scale), f16::ZERO), codes)
 }
 
 /// Scale, minimum and codes of `0 ..= top`.
-fn above_minimum<E: Emphasis>(weights: &[f32], emphasis: E, top: f32) -> ([u8; 4], [u8; 32]) {
+fn above_minimum<E: Emphasis>(weights: &[f32], emphasis: E, top: f32) -> (Head, [u8; 32]) {
     let (scale, minimum) = if E::ALIKE {
         let low = weights.iter().fold(f32::MAX, |low, &weight| if weight < low { weight } else { low });
         let high = weights.iter().fold(f32::MIN, |high, &weight| if weight > high { weight } else { high });
@@ -66,18 +68,37 @@ fn above_minimum<E: Emphasis>(weights: &[f32], emphasis: E, top: f32) -> ([u8; 4
     for (code, &weight) in codes.iter_mut().zip(weights) {
         *code = within((weight - minimum) * inverse + 0.5, 0.0, top) as i32 as u8;
     }
-    let [s, m] = [scale, minimum].map(|value| to_f16(value).to_le_bytes());
-    ([s[0], s[1], m[0], m[1]], codes)
+    (Head::single(to_f16(scale), to_f16(-minimum)), codes)
 }
 
-fn put_nibbles(codes: &[u8; 32], bytes: &mut [u8]) {
+/// The scale of a block with levels about zero.
+fn seek_around_zero(weights: &[f32], emphasis: &[f32], half: f32) -> Grid {
+    Grid { step: symmetric(weights, emphasis, half), shift: 0.0 }
+}
+
+/// Scale and minimum; the formats keep the minimum with its sign, a grid has what is taken off.
+fn seek_above_minimum(weights: &[f32], emphasis: &[f32], top: f32) -> Grid {
+    let (step, shift) = affine(weights, emphasis, top);
+    Grid { step, shift }
+}
+
+fn with_minimum(block: &[u8]) -> Head {
+    Head::single(half_at(block, 0), -half_at(block, 2))
+}
+
+fn put_minimum(head: &Head, block: &mut [u8]) {
+    block[..2].copy_from_slice(&head.units[0].to_le_bytes());
+    block[2..4].copy_from_slice(&(-head.units[1]).to_le_bytes());
+}
+
+fn put_nibbles(codes: &[u8], bytes: &mut [u8]) {
     for (index, byte) in bytes.iter_mut().enumerate() {
         *byte = (codes[index] & 15) | (codes[index + 16] & 15) << 4;
     }
 }
 
 /// The fifth bits of all codes.
-fn fifth_bits(codes: &[u8; 32]) -> [u8; 4] {
+fn fifth_bits(codes: &[u8]) -> [u8; 4] {
     codes.iter().rev().fold(0u32, |bits, code| bits << 1 | u32::from(code >> 4)).to_le_bytes()
 }
 
@@ -102,6 +123,9 @@ impl BlockFormat for Q8_0 {
     const HALVES: &'static [usize] = &[0];
     const REACH: f32 = 127.0;
     const ZERO: bool = true;
+    const SUB: usize = 32;
+    const LEVELS: Levels = Levels::Even(-127, 127);
+    const STEPS: Steps = Steps::Free;
 
     fn quantise<E: Emphasis>(weights: &[f32], _: E, block: &mut [u8]) {
         let scale = largest(weights) / 127.0;
@@ -114,6 +138,19 @@ impl BlockFormat for Q8_0 {
             let rounded = whole + i32::from(scaled.abs() - whole as f32 >= 0.5);
             *code = (if scaled < 0.0 { -rounded } else { rounded }) as i8 as u8;
         }
+    }
+
+    fn seek(weights: &[f32], _: &[f32]) -> Grid {
+        Grid { step: largest(weights) / 127.0, shift: 0.0 }
+    }
+
+    fn head(block: &[u8]) -> Head {
+        Head::single(half_at(block, 0), f16::ZERO)
+    }
+
+    fn write(head: &Head, codes: &[u8], block: &mut [u8]) {
+        block[..2].copy_from_slice(&head.units[0].to_le_bytes());
+        block[2..].iter_mut().zip(codes).for_each(|(byte, code)| *byte = code.wrapping_sub(127));
     }
 
     fn dequantise(block: &[u8], weights: &mut [f32]) {
@@ -132,11 +169,26 @@ impl BlockFormat for Q4_0 {
     const HALVES: &'static [usize] = &[0];
     const REACH: f32 = 8.0;
     const ZERO: bool = true;
+    const SUB: usize = 32;
+    const LEVELS: Levels = Levels::Even(-8, 7);
+    const STEPS: Steps = Steps::Free;
 
     fn quantise<E: Emphasis>(weights: &[f32], emphasis: E, block: &mut [u8]) {
-        let (scale, codes) = around_zero(weights, emphasis, 8.0);
-        block[..2].copy_from_slice(&scale);
-        put_nibbles(&codes, &mut block[2..]);
+        let (head, codes) = around_zero(weights, emphasis, 8.0);
+        Self::write(&head, &codes, block);
+    }
+
+    fn seek(weights: &[f32], emphasis: &[f32]) -> Grid {
+        seek_around_zero(weights, emphasis, 8.0)
+    }
+
+    fn head(block: &[u8]) -> Head {
+        Head::single(half_at(block, 0), f16::ZERO)
+    }
+
+    fn write(head: &Head, codes: &[u8], block: &mut [u8]) {
+        block[..2].copy_from_slice(&head.units[0].to_le_bytes());
+        put_nibbles(codes, &mut block[2..]);
     }
 
     fn dequantise(block: &[u8], weights: &mut [f32]) {
@@ -157,11 +209,26 @@ impl BlockFormat for Q4_1 {
     const HALVES: &'static [usize] = &[0, 2];
     const REACH: f32 = 1.0;
     const ZERO: bool = false;
+    const SUB: usize = 32;
+    const LEVELS: Levels = Levels::Even(0, 15);
+    const STEPS: Steps = Steps::FreeWithShift;
 
     fn quantise<E: Emphasis>(weights: &[f32], emphasis: E, block: &mut [u8]) {
         let (head, codes) = above_minimum(weights, emphasis, 15.0);
-        block[..4].copy_from_slice(&head);
-        put_nibbles(&codes, &mut block[4..]);
+        Self::write(&head, &codes, block);
+    }
+
+    fn seek(weights: &[f32], emphasis: &[f32]) -> Grid {
+        seek_above_minimum(weights, emphasis, 15.0)
+    }
+
+    fn head(block: &[u8]) -> Head {
+        with_minimum(block)
+    }
+
+    fn write(head: &Head, codes: &[u8], block: &mut [u8]) {
+        put_minimum(head, block);
+        put_nibbles(codes, &mut block[4..]);
     }
 
     fn dequantise(block: &[u8], weights: &mut [f32]) {
@@ -178,12 +245,27 @@ impl BlockFormat for Q5_0 {
     const HALVES: &'static [usize] = &[0];
     const REACH: f32 = 16.0;
     const ZERO: bool = true;
+    const SUB: usize = 32;
+    const LEVELS: Levels = Levels::Even(-16, 15);
+    const STEPS: Steps = Steps::Free;
 
     fn quantise<E: Emphasis>(weights: &[f32], emphasis: E, block: &mut [u8]) {
-        let (scale, codes) = around_zero(weights, emphasis, 16.0);
-        block[..2].copy_from_slice(&scale);
-        block[2..6].copy_from_slice(&fifth_bits(&codes));
-        put_nibbles(&codes, &mut block[6..]);
+        let (head, codes) = around_zero(weights, emphasis, 16.0);
+        Self::write(&head, &codes, block);
+    }
+
+    fn seek(weights: &[f32], emphasis: &[f32]) -> Grid {
+        seek_around_zero(weights, emphasis, 16.0)
+    }
+
+    fn head(block: &[u8]) -> Head {
+        Head::single(half_at(block, 0), f16::ZERO)
+    }
+
+    fn write(head: &Head, codes: &[u8], block: &mut [u8]) {
+        block[..2].copy_from_slice(&head.units[0].to_le_bytes());
+        block[2..6].copy_from_slice(&fifth_bits(codes));
+        put_nibbles(codes, &mut block[6..]);
     }
 
     fn dequantise(block: &[u8], weights: &mut [f32]) {
@@ -200,12 +282,27 @@ impl BlockFormat for Q5_1 {
     const HALVES: &'static [usize] = &[0, 2];
     const REACH: f32 = 1.0;
     const ZERO: bool = false;
+    const SUB: usize = 32;
+    const LEVELS: Levels = Levels::Even(0, 31);
+    const STEPS: Steps = Steps::FreeWithShift;
 
     fn quantise<E: Emphasis>(weights: &[f32], emphasis: E, block: &mut [u8]) {
         let (head, codes) = above_minimum(weights, emphasis, 31.0);
-        block[..4].copy_from_slice(&head);
-        block[4..8].copy_from_slice(&fifth_bits(&codes));
-        put_nibbles(&codes, &mut block[8..]);
+        Self::write(&head, &codes, block);
+    }
+
+    fn seek(weights: &[f32], emphasis: &[f32]) -> Grid {
+        seek_above_minimum(weights, emphasis, 31.0)
+    }
+
+    fn head(block: &[u8]) -> Head {
+        with_minimum(block)
+    }
+
+    fn write(head: &Head, codes: &[u8], block: &mut [u8]) {
+        put_minimum(head, block);
+        block[4..8].copy_from_slice(&fifth_bits(codes));
+        put_nibbles(codes, &mut block[8..]);
     }
 
     fn dequantise(block: &[u8], weights: &mut [f32]) {

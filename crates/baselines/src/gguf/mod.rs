@@ -7,8 +7,8 @@
 //! tensor or for single blocks ([`shifts`]). All other blocks are what ggml writes, and decode to exactly what it decodes, whatever
 //! outliers lie elsewhere in the tensor.
 //!
-//! With `importance = "input"` and calibration data the searches weigh squared errors as llama.cpp does with an importance matrix; the
-//! layout stays the same.
+//! With `importance = "input"` and calibration data the searches weigh squared errors as llama.cpp does with an importance matrix; with
+//! `hessian = "full"` sub-blocks make up for each other's errors at the layer's output ([`feedback`]). The layout stays the same.
 //!
 //! Parameters: the shifts. One segment: the blocks. Format 1 knew a shift of the whole tensor only, and its encoder used it as soon
 //! as one weight was above 1024.
@@ -30,6 +30,8 @@
 //! | `tq2_0` | 256 | 66 | 2.0625 | the same |
 
 mod affine;
+mod feedback;
+mod grid;
 mod iq4_nl;
 mod joint;
 mod legacy;
@@ -57,9 +59,12 @@ use seedpress_codec::{
 };
 pub use ternary::{Tq1_0, Tq2_0};
 
+use grid::{Grid, Head, Levels, Steps};
 use search::{Alike, Emphasis};
 use serde::{Deserialize, Serialize};
 use shifts::Shifts;
+
+use crate::feedback::Hessian;
 
 /// Blocks a parallel task works on.
 const TASK: usize = 64;
@@ -81,9 +86,25 @@ pub trait BlockFormat: Send + Sync + 'static {
     /// Whether a zero comes back as zero whatever else is in the block.
     const ZERO: bool;
 
+    /// Weights that share a step and a shift.
+    const SUB: usize;
+    /// What codes stand for.
+    const LEVELS: Levels;
+    /// What steps and shifts may be.
+    const STEPS: Steps;
+
     /// Fills `block` (zeroed, [`BYTES`](Self::BYTES) long) from [`WEIGHTS`](Self::WEIGHTS) finite weights, whose errors count as `emphasis`
     /// says.
     fn quantise<E: Emphasis>(weights: &[f32], emphasis: E, block: &mut [u8]);
+
+    /// The best grid for one sub-block by itself.
+    fn seek(weights: &[f32], emphasis: &[f32]) -> Grid;
+
+    /// Reads what a block holds beside its codes.
+    fn head(block: &[u8]) -> Head;
+
+    /// Fills `block` (zeroed) from its parts, a code a weight.
+    fn write(head: &Head, codes: &[u8], block: &mut [u8]);
 
     /// Fills `weights` from a block whose scales are finite.
     fn dequantise(block: &[u8], weights: &mut [f32]);
@@ -96,6 +117,9 @@ pub struct GgufOptions {
     /// What the error of a weight counts: `none`, all the same, or `input`, by the mean square of its input where calibration data is
     /// given, as llama.cpp uses an importance matrix. `q8_0`, `tq1_0` and `tq2_0` have no search and stay as they are.
     pub importance: Importance,
+    /// What of the inputs' second moment the output error is minimised by, where calibration data is given: `full` lets sub-blocks make up
+    /// for each other's errors, starting from what `importance = "input"` gives. Any engine reads the blocks as before.
+    pub hessian: Hessian,
 }
 
 /// What the error of a weight counts.
@@ -135,7 +159,7 @@ impl<F: BlockFormat> Codec for Gguf<F> {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            uses_calibration: self.0.importance == Importance::Input,
+            uses_calibration: self.0.importance == Importance::Input || self.0.hessian == Hessian::Full,
             local_scales: true,
             keeps_zeros: F::ZERO,
             ..Capabilities::default()
@@ -144,7 +168,8 @@ impl<F: BlockFormat> Codec for Gguf<F> {
 
     fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
         let values = tensor.values();
-        let columns = columns_of(tensor, context).filter(|_| self.0.importance == Importance::Input);
+        let weighed = Codec::capabilities(self).uses_calibration;
+        let columns = columns_of(tensor, context).filter(|_| weighed);
         let shifts = Shifts::choose(values, F::WEIGHTS, F::REACH * LARGEST_HALF);
         let blocks = values.len().div_ceil(F::WEIGHTS);
         let mut bytes = vec![0u8; blocks * F::BYTES];
@@ -174,6 +199,9 @@ impl<F: BlockFormat> Codec for Gguf<F> {
             context.advance(values.len());
         });
         context.check_cancelled()?;
+        if self.0.hessian == Hessian::Full && columns.is_some() {
+            feedback::apply::<F>(tensor, context, &shifts, &mut bytes)?;
+        }
         let symbols = Symbols { packing: Packing::Records(F::BYTES as u16), count: blocks as u64, row: 0 };
         Ok(Encoded::single(shifts.to_bytes(), vec![Segment::new(Role::Blocks, symbols, bytes)]))
     }
@@ -248,4 +276,48 @@ pub(crate) fn register(registry: Registry) -> Registry {
         .with::<Gguf<Q6K>>()
         .with::<Gguf<Tq1_0>>()
         .with::<Gguf<Tq2_0>>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Heads and codes read from a block make the same block.
+    fn comes_apart_and_together<F: BlockFormat>() {
+        let weights: Vec<f32> = (0..F::WEIGHTS as u32)
+            .map(|i| ((i + 1).wrapping_mul(0x9E37_79B9) >> 8) as f32 / 8_388_608.0 - 0.9 + (i / 16) as f32 * 0.01)
+            .collect();
+        let mut block = vec![0u8; F::BYTES];
+        F::quantise(&weights, Alike, &mut block);
+        let head = F::head(&block);
+        let mut decoded = vec![0f32; F::WEIGHTS];
+        F::dequantise(&block, &mut decoded);
+        let code = |(index, &value): (usize, &f32)| {
+            let grid = head.grid(index / F::SUB);
+            let (code, found) = F::LEVELS.nearest(value, grid, 1.0 / grid.step);
+            assert_eq!(found, value, "{} {index}", F::ID);
+            code
+        };
+        let codes: Vec<u8> = decoded.iter().enumerate().map(code).collect();
+        let mut again = vec![0u8; F::BYTES];
+        F::write(&head, &codes, &mut again);
+        assert_eq!(block, again, "{}", F::ID);
+    }
+
+    #[test]
+    fn blocks_come_apart_and_together() {
+        comes_apart_and_together::<Q8_0>();
+        comes_apart_and_together::<Q4_0>();
+        comes_apart_and_together::<Q4_1>();
+        comes_apart_and_together::<Q5_0>();
+        comes_apart_and_together::<Q5_1>();
+        comes_apart_and_together::<Iq4Nl>();
+        comes_apart_and_together::<Q2K>();
+        comes_apart_and_together::<Q3K>();
+        comes_apart_and_together::<Q4K>();
+        comes_apart_and_together::<Q5K>();
+        comes_apart_and_together::<Q6K>();
+        comes_apart_and_together::<Tq1_0>();
+        comes_apart_and_together::<Tq2_0>();
+    }
 }

@@ -7,9 +7,10 @@
 //! | `d`, `dmin` | binary16 each |
 
 use super::BlockFormat;
-use super::joint::{Affine, fit};
-use super::search::Emphasis;
-use crate::codes::f16_at;
+use super::grid::{Grid, Head, Levels, Steps};
+use super::joint::fit;
+use super::search::{Emphasis, affine};
+use crate::codes::{f16_at, half_at};
 
 /// 2-bit codes.
 pub struct Q2K;
@@ -24,17 +25,37 @@ impl BlockFormat for Q2K {
     const HALVES: &'static [usize] = &[80, 82];
     const REACH: f32 = 14.0;
     const ZERO: bool = false;
+    const SUB: usize = SUB;
+    const LEVELS: Levels = Levels::Even(0, 3);
+    const STEPS: Steps = Steps::Integers(0, 15, 15);
 
     fn quantise<E: Emphasis>(weights: &[f32], emphasis: E, block: &mut [u8]) {
-        let Affine { d, dmin, scales, minima, codes } = fit::<16, E>(weights, emphasis, 3.0, 15);
-        for (byte, (scale, minimum)) in block.iter_mut().zip(scales.into_iter().zip(minima)) {
-            *byte = scale | minimum << 4;
+        let (head, codes) = fit::<16, E>(weights, emphasis, 3.0, 15);
+        Self::write(&head, &codes, block);
+    }
+
+    fn seek(weights: &[f32], emphasis: &[f32]) -> Grid {
+        let (step, shift) = affine(weights, emphasis, 3.0);
+        Grid { step, shift }
+    }
+
+    fn head(block: &[u8]) -> Head {
+        let mut head = Head::of([half_at(block, 80), half_at(block, 82)]);
+        for (s, byte) in block[..16].iter().enumerate() {
+            (head.scales[s], head.minima[s]) = (i16::from(byte & 15), byte >> 4);
+        }
+        head
+    }
+
+    fn write(head: &Head, codes: &[u8], block: &mut [u8]) {
+        for (byte, (scale, minimum)) in block.iter_mut().zip(head.scales.into_iter().zip(head.minima)) {
+            *byte = scale as u8 | minimum << 4;
         }
         for (index, code) in codes.iter().enumerate() {
             block[16 + index / 128 * 32 + index % 32] |= code << (index % 128 / 32 * 2);
         }
-        block[80..82].copy_from_slice(&d.to_le_bytes());
-        block[82..].copy_from_slice(&dmin.to_le_bytes());
+        block[80..82].copy_from_slice(&head.units[0].to_le_bytes());
+        block[82..].copy_from_slice(&head.units[1].to_le_bytes());
     }
 
     fn dequantise(block: &[u8], weights: &mut [f32]) {

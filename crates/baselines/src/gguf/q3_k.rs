@@ -8,16 +8,18 @@
 //! | `d` | binary16 |
 
 use super::BlockFormat;
-use super::joint::{Symmetric, fit_symmetric};
-use super::search::Emphasis;
-use crate::codes::f16_at;
+use super::grid::{Grid, Head, Levels, Steps};
+use super::joint::fit_symmetric;
+use super::search::{Emphasis, symmetric};
+use crate::codes::{f16_at, half_at};
+use half::f16;
 
 /// 3-bit codes.
 pub struct Q3K;
 
 const SUB: usize = 16;
 
-fn put_scales(scales: &[i8; 16], bytes: &mut [u8]) {
+fn put_scales(scales: &[i16; 16], bytes: &mut [u8]) {
     for (j, &scale) in scales.iter().enumerate() {
         let code = (scale + 32) as u8;
         bytes[j % 8] |= (code & 15) << (j / 8 * 4);
@@ -38,15 +40,32 @@ impl BlockFormat for Q3K {
     const HALVES: &'static [usize] = &[108];
     const REACH: f32 = 100.0;
     const ZERO: bool = true;
+    const SUB: usize = SUB;
+    const LEVELS: Levels = Levels::Even(-4, 3);
+    const STEPS: Steps = Steps::Integers(-32, 31, 0);
 
     fn quantise<E: Emphasis>(weights: &[f32], emphasis: E, block: &mut [u8]) {
-        let Symmetric { d, scales, codes } = fit_symmetric::<16, E>(weights, emphasis, 4.0, 32);
+        let (head, codes) = fit_symmetric::<16, E>(weights, emphasis, 4.0, 32);
+        Self::write(&head, &codes, block);
+    }
+
+    fn seek(weights: &[f32], emphasis: &[f32]) -> Grid {
+        Grid { step: symmetric(weights, emphasis, 4.0), shift: 0.0 }
+    }
+
+    fn head(block: &[u8]) -> Head {
+        let mut head = Head::of([half_at(block, 108), f16::ZERO]);
+        head.scales = std::array::from_fn(|j| i16::from(scale(&block[96..108], j)));
+        head
+    }
+
+    fn write(head: &Head, codes: &[u8], block: &mut [u8]) {
         for (index, code) in codes.iter().enumerate() {
             block[index % 32] |= (code >> 2) << (index / 32);
             block[32 + index / 128 * 32 + index % 32] |= (code & 3) << (index % 128 / 32 * 2);
         }
-        put_scales(&scales, &mut block[96..108]);
-        block[108..].copy_from_slice(&d.to_le_bytes());
+        put_scales(&head.scales, &mut block[96..108]);
+        block[108..].copy_from_slice(&head.units[0].to_le_bytes());
     }
 
     fn dequantise(block: &[u8], weights: &mut [f32]) {

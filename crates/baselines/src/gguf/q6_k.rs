@@ -8,9 +8,11 @@
 //! | `d` | binary16 |
 
 use super::BlockFormat;
-use super::joint::{Symmetric, fit_symmetric};
-use super::search::Emphasis;
-use crate::codes::f16_at;
+use super::grid::{Grid, Head, Levels, Steps};
+use super::joint::fit_symmetric;
+use super::search::{Emphasis, symmetric};
+use crate::codes::{f16_at, half_at};
+use half::f16;
 
 /// 6-bit codes.
 pub struct Q6K;
@@ -25,11 +27,28 @@ impl BlockFormat for Q6K {
     const HALVES: &'static [usize] = &[208];
     const REACH: f32 = 3800.0;
     const ZERO: bool = true;
+    const SUB: usize = SUB;
+    const LEVELS: Levels = Levels::Even(-32, 31);
+    const STEPS: Steps = Steps::Integers(-128, 127, 0);
 
     fn quantise<E: Emphasis>(weights: &[f32], emphasis: E, block: &mut [u8]) {
-        let Symmetric { d, scales, codes } = fit_symmetric::<16, E>(weights, emphasis, 32.0, 128);
-        block[208..].copy_from_slice(&d.to_le_bytes());
-        block[192..208].iter_mut().zip(scales).for_each(|(byte, scale)| *byte = scale as u8);
+        let (head, codes) = fit_symmetric::<16, E>(weights, emphasis, 32.0, 128);
+        Self::write(&head, &codes, block);
+    }
+
+    fn seek(weights: &[f32], emphasis: &[f32]) -> Grid {
+        Grid { step: symmetric(weights, emphasis, 32.0), shift: 0.0 }
+    }
+
+    fn head(block: &[u8]) -> Head {
+        let mut head = Head::of([half_at(block, 208), f16::ZERO]);
+        head.scales = std::array::from_fn(|s| i16::from(block[192 + s] as i8));
+        head
+    }
+
+    fn write(head: &Head, codes: &[u8], block: &mut [u8]) {
+        block[208..].copy_from_slice(&head.units[0].to_le_bytes());
+        block[192..208].iter_mut().zip(head.scales).for_each(|(byte, scale)| *byte = scale as i8 as u8);
         for (index, code) in codes.iter().enumerate() {
             let (half, at) = (index / 128, index % 128);
             block[half * 64 + at % 64] |= (code & 15) << (at / 64 * 4);

@@ -70,6 +70,16 @@ impl Shifts {
         self.blocks.binary_search_by_key(&block, |own| own.0).map_or(self.tensor, |at| self.blocks[at].1)
     }
 
+    /// The shift of all blocks that have none of their own.
+    pub fn common(&self) -> PowerOfTwo {
+        self.tensor
+    }
+
+    /// Whether any of these blocks has a shift of its own.
+    pub fn any_own(&self, blocks: std::ops::Range<usize>) -> bool {
+        self.blocks.iter().any(|own| blocks.contains(&own.0))
+    }
+
     /// The bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = self.tensor.to_bytes().to_vec();

@@ -5,8 +5,10 @@
 //! that is ternary already is left as it is, and its bytes are ggml's.
 
 use super::BlockFormat;
+use super::grid::{Grid, Head, Levels, Steps};
 use super::search::Emphasis;
-use crate::codes::{f16_at, to_f16};
+use crate::codes::{f16_at, half_at, to_f16};
+use half::f16;
 
 /// Five digits a byte.
 pub struct Tq1_0;
@@ -31,7 +33,7 @@ fn best_level(weights: &[f32]) -> f32 {
 }
 
 /// The level and the digits 0, 1, 2 for -1, 0, 1.
-fn ternarise(weights: &[f32]) -> (half::f16, [u8; 256]) {
+fn ternarise(weights: &[f32]) -> (Head, [u8; 256]) {
     let level = to_f16(best_level(weights));
     let threshold = level.to_f32() * 0.5;
     let mut digits = [1u8; 256];
@@ -40,7 +42,7 @@ fn ternarise(weights: &[f32]) -> (half::f16, [u8; 256]) {
             *digit = 1 + u8::from(weight > threshold) - u8::from(weight < -threshold);
         }
     }
-    (level, digits)
+    (Head::single(level, f16::ZERO), digits)
 }
 
 /// Where the digits of `tq1_0` lie: first byte, bytes, digits a byte. Digit `j` of byte `i` is weight `start + j * bytes + i`.
@@ -55,10 +57,25 @@ impl BlockFormat for Tq1_0 {
     const HALVES: &'static [usize] = &[52];
     const REACH: f32 = 1.0;
     const ZERO: bool = true;
+    const SUB: usize = 256;
+    const LEVELS: Levels = Levels::Even(-1, 1);
+    const STEPS: Steps = Steps::Free;
 
     fn quantise<E: Emphasis>(weights: &[f32], _: E, block: &mut [u8]) {
-        let (level, digits) = ternarise(weights);
-        block[52..].copy_from_slice(&level.to_le_bytes());
+        let (head, digits) = ternarise(weights);
+        Self::write(&head, &digits, block);
+    }
+
+    fn seek(weights: &[f32], _: &[f32]) -> Grid {
+        Grid { step: best_level(weights), shift: 0.0 }
+    }
+
+    fn head(block: &[u8]) -> Head {
+        Head::single(half_at(block, 52), f16::ZERO)
+    }
+
+    fn write(head: &Head, digits: &[u8], block: &mut [u8]) {
+        block[52..].copy_from_slice(&head.units[0].to_le_bytes());
         let mut start = 0;
         for (first, bytes, count) in RUNS {
             for i in 0..bytes {
@@ -95,10 +112,25 @@ impl BlockFormat for Tq2_0 {
     const HALVES: &'static [usize] = &[64];
     const REACH: f32 = 1.0;
     const ZERO: bool = true;
+    const SUB: usize = 256;
+    const LEVELS: Levels = Levels::Even(-1, 1);
+    const STEPS: Steps = Steps::Free;
 
     fn quantise<E: Emphasis>(weights: &[f32], _: E, block: &mut [u8]) {
-        let (level, digits) = ternarise(weights);
-        block[64..].copy_from_slice(&level.to_le_bytes());
+        let (head, digits) = ternarise(weights);
+        Self::write(&head, &digits, block);
+    }
+
+    fn seek(weights: &[f32], _: &[f32]) -> Grid {
+        Grid { step: best_level(weights), shift: 0.0 }
+    }
+
+    fn head(block: &[u8]) -> Head {
+        Head::single(half_at(block, 64), f16::ZERO)
+    }
+
+    fn write(head: &Head, digits: &[u8], block: &mut [u8]) {
+        block[64..].copy_from_slice(&head.units[0].to_le_bytes());
         for (index, digit) in digits.iter().enumerate() {
             block[index / 128 * 32 + index % 32] |= digit << (index % 128 / 32 * 2);
         }
