@@ -8,6 +8,7 @@
 //! | `ans` | one integer table a symbol position | fastest |
 //! | `planes+ans` | floats by their fields, tables a class of rows and columns; else as `ans`; zstd where data repeats | fast |
 //! | `context` | `planes+ans`, or indices and exponents bit by bit under mixed contexts | slow |
+//! | `range` | constriction's range coder: categorical, Laplace or Gaussian models of groups of rows | medium |
 //! | `zstd` | level 19 on the best of several layouts | fast; encodes slowly |
 //!
 //! | module | idea |
@@ -21,6 +22,7 @@
 //! | [`floats`] | lossless floats |
 //! | `grouped` | symbols moved to groups of equal keys and back |
 //! | [`binary`] | adaptive binary range coding, for codecs that model their own symbols |
+//! | [`models`] | quantised distributions for constriction's coder |
 //! | [`mixing`] | symbols bit by bit under mixed contexts |
 //! | [`stages`] | what the registry offers |
 //!
@@ -35,6 +37,7 @@ pub mod floats;
 pub mod frequencies;
 pub mod layout;
 pub mod mixing;
+pub mod models;
 pub mod rans;
 pub mod stages;
 
@@ -48,5 +51,10 @@ use seedpress_codec::Registry;
 /// Adds what this crate offers to a registry.
 #[must_use]
 pub fn register(registry: Registry) -> Registry {
-    registry.with_stage(stages::Ans).with_stage(stages::Context).with_stage(stages::PlanesAns).with_stage(stages::Zstd)
+    registry
+        .with_stage(stages::Ans)
+        .with_stage(stages::Context)
+        .with_stage(stages::PlanesAns)
+        .with_stage(stages::Range)
+        .with_stage(stages::Zstd)
 }

@@ -8,7 +8,7 @@ use seedpress_codec::packing::{pack_bits, pack_trits};
 use seedpress_codec::{Layer, LayerView, Limits, Packing, Registry, Role, Segment, SegmentView, Symbols};
 
 /// What the files hold: a stage, a format, and whether it is `more` or `cases`.
-const FILES: [(&str, u32, bool); 8] = [
+const FILES: [(&str, u32, bool); 10] = [
     ("zstd", 1, false),
     ("ans", 1, false),
     ("planes+ans", 1, false),
@@ -17,6 +17,8 @@ const FILES: [(&str, u32, bool); 8] = [
     ("zstd", 1, true),
     ("planes+ans", 2, true),
     ("context", 1, true),
+    ("range", 1, false),
+    ("range", 1, true),
 ];
 
 fn path(stage: &str, format: u32, more: bool) -> PathBuf {

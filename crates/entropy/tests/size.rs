@@ -131,3 +131,28 @@ fn threads_change_neither_bytes_nor_results() {
         }
     }
 }
+
+/// What constriction's coder adds to the models: next to nothing. And groups of rows are told apart.
+#[test]
+fn the_range_coder_takes_what_its_models_say() {
+    let registry = seedpress_entropy::register(Registry::default());
+    let stage = registry.stage("range").unwrap();
+    let (row, rows) = (512usize, 600usize);
+    let mut noise = Noise(31);
+    // Rows of two widths: one table for all costs what their mixture does.
+    let width = |index: usize| if (index / row / 100).is_multiple_of(2) { 5 } else { 3 };
+    let symbols: Vec<u8> =
+        (0..row * rows).map(|i| (128 + (noise.bell() as i64 - 124 >> (8 - width(i)))) as u8).collect();
+    let coded = |row: usize| {
+        let declared = Symbols::bits(8, symbols.len(), row);
+        let layer = Layer { segments: vec![Segment::new(Role::Indices, declared, symbols.clone())] };
+        let coded = stage.encode(&layer).unwrap().remove(0);
+        let view = LayerView { segments: vec![SegmentView { role: Role::Indices, bytes: &coded }] };
+        assert!(stage.decode(1, &view, &mut Limits::new(1 << 24)).unwrap()[0] == symbols);
+        coded.len() as f64
+    };
+    let entropy = |symbols: &[u8]| bits(symbols).1 / 8.0;
+    let (mixed, apart) = (entropy(&symbols), symbols.chunks(100 * row).map(entropy).sum::<f64>());
+    assert!(coded(0) < 1.003 * mixed + 300.0, "{} {mixed}", coded(0));
+    assert!(coded(row) < 1.01 * apart + 600.0 && coded(row) < 0.97 * mixed, "{} {apart} {mixed}", coded(row));
+}

@@ -2,10 +2,12 @@
 
 mod ans;
 mod context;
+mod range;
 mod zstd;
 
 pub use self::ans::{Ans, PlanesAns};
 pub use self::context::Context;
+pub use self::range::Range;
 pub use self::zstd::Zstd;
 
 use seedpress_codec::{DecodeError, LayerView, Limits};
