@@ -142,7 +142,7 @@ fn the_range_coder_takes_what_its_models_say() {
     // Rows of two widths: one table for all costs what their mixture does.
     let width = |index: usize| if (index / row / 100).is_multiple_of(2) { 5 } else { 3 };
     let symbols: Vec<u8> =
-        (0..row * rows).map(|i| (128 + (noise.bell() as i64 - 124 >> (8 - width(i)))) as u8).collect();
+        (0..row * rows).map(|i| (128 + ((noise.bell() as i64 - 124) >> (8 - width(i)))) as u8).collect();
     let coded = |row: usize| {
         let declared = Symbols::bits(8, symbols.len(), row);
         let layer = Layer { segments: vec![Segment::new(Role::Indices, declared, symbols.clone())] };

@@ -18,6 +18,8 @@ pub fn registry() -> Registry {
         seedpress_entropy::register,
         seedpress_gptq::register,
         seedpress_hqq::register,
+        seedpress_hybrid::register,
+        seedpress_learned_basis::register,
         seedpress_scalar::register,
         seedpress_seedlm_legacy::register,
         seedpress_seedlm_paper::register,

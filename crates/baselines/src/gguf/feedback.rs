@@ -273,7 +273,7 @@ impl<F: BlockFormat> Strip<'_, F> {
             let last = error;
             missed = self.weights.iter().zip(&self.values).map(|(w, v)| w - v).collect();
             error = gradient.error(&missed);
-            if !(error < last * (1.0 - PAYS)) {
+            if error.is_nan() || error >= last * (1.0 - PAYS) {
                 break;
             }
         }
