@@ -7,7 +7,7 @@
 
 use rayon::prelude::*;
 
-use crate::accumulator::{Accumulator, BATCH, Tiles};
+use crate::accumulator::{Accumulator, BATCH, Tiles, scaled};
 use crate::factor::damping;
 use crate::kernel::{Rows, add_product, transpose};
 use crate::ldl::{Ldl, solve};
@@ -26,13 +26,15 @@ pub struct AsymmetricAccumulator {
     /// Pairs that wait until their batch is full.
     x: Vec<f32>,
     y: Vec<f32>,
+    weights: Vec<f32>,
 }
 
 impl AsymmetricAccumulator {
     /// Of a layer of so many inputs, none seen yet. Takes `12 columns^2` bytes.
     #[must_use]
     pub fn new(columns: usize) -> Self {
-        Self { moments: Accumulator::new(columns), cross: Tiles::square(columns), x: Vec::new(), y: Vec::new() }
+        let (x, y, weights) = (Vec::new(), Vec::new(), Vec::new());
+        Self { moments: Accumulator::new(columns), cross: Tiles::square(columns), x, y, weights }
     }
 
     /// Adds inputs, one a row: `x` in the uncompressed model, `y` at the same place of the compressed one.
@@ -40,26 +42,50 @@ impl AsymmetricAccumulator {
     /// # Panics
     /// If both are not whole rows of the columns, as many of each.
     pub fn add(&mut self, x: &[f32], y: &[f32]) {
+        self.add_weighted(x, y, None);
+    }
+
+    /// As [`add`](Self::add), where pairs count these weights, one a row, not negative.
+    ///
+    /// # Panics
+    /// As [`add`](Self::add), or if there are not as many weights as rows.
+    pub fn add_weighted(&mut self, x: &[f32], y: &[f32], weights: Option<&[f32]>) {
         let columns = self.moments.columns();
         assert!(x.len() == y.len() && (x.is_empty() || x.len().is_multiple_of(columns)), "whole rows, in pairs");
-        let (mut x, mut y) = (x, y);
-        while !x.is_empty() {
-            let take = (BATCH * columns - self.x.len()).min(x.len());
-            self.x.extend_from_slice(&x[..take]);
-            self.y.extend_from_slice(&y[..take]);
-            (x, y) = (&x[take..], &y[take..]);
-            if self.x.len() == BATCH * columns {
+        assert!(weights.is_none_or(|weights| weights.len() * columns == x.len()), "one weight a row");
+        let rows = x.len() / columns;
+        let mut at = 0;
+        while at < rows {
+            let take = (BATCH - self.weights.len()).min(rows - at);
+            let part = at * columns..(at + take) * columns;
+            self.x.extend_from_slice(&x[part.clone()]);
+            self.y.extend_from_slice(&y[part]);
+            match weights {
+                Some(weights) => self.weights.extend_from_slice(&weights[at..at + take]),
+                None => self.weights.extend(std::iter::repeat_n(1.0, take)),
+            }
+            at += take;
+            if self.weights.len() == BATCH {
                 self.flush();
             }
         }
     }
 
     fn flush(&mut self) {
-        if !self.x.is_empty() {
-            self.moments.absorb(&self.y, &mut vec![1.0; self.y.len() / self.moments.columns()]);
-            self.cross.add(&self.x, &self.y);
+        if !self.weights.is_empty() {
+            let columns = self.moments.columns();
+            self.moments.absorb(&self.y, &mut self.weights.clone());
+            match scaled(&self.y, columns, &self.weights) {
+                // A weight belongs to the product once: its root on either side.
+                Some(y) => {
+                    let x = scaled(&self.x, columns, &self.weights);
+                    self.cross.add(x.as_deref().unwrap_or(&self.x), &y);
+                }
+                None => self.cross.add(&self.x, &self.y),
+            }
             self.x.clear();
             self.y.clear();
+            self.weights.clear();
         }
     }
 

@@ -25,6 +25,9 @@ const DEPTH: usize = 256;
 const WIDTH: usize = 16;
 /// Rows that share what is loaded of `b`.
 const HEIGHT: usize = 4;
+/// Rows with 32 registers of 512 bits: sixteen of them hold sums, in panels of two registers.
+#[cfg(target_arch = "x86_64")]
+const TALL: usize = 8;
 
 /// A matrix inside a slice: rows start `stride` values apart.
 #[derive(Clone, Copy)]
@@ -52,12 +55,12 @@ pub fn add_product<T: Scalar>(
     if let Some(wide) = wide::on_this_machine::<T>() {
         return wide((c, stride), a, b, (m, depth, n));
     }
-    panels((c, stride), a, b, (m, depth, n));
+    panels::<T, HEIGHT, WIDTH>((c, stride), a, b, (m, depth, n));
 }
 
 /// [`add_product`] on any machine.
 #[inline(always)]
-fn panels<T: Scalar>(
+fn panels<T: Scalar, const HEIGHT: usize, const WIDTH: usize>(
     (c, stride): (&mut [T], usize),
     a: Rows<'_, T>,
     b: Rows<'_, T>,
@@ -88,7 +91,11 @@ fn panels<T: Scalar>(
 }
 
 #[inline(always)]
-fn tile<T: Scalar, const M: usize>((c, stride, width): (&mut [T], usize, usize), a: [&[T]; M], b: &[[T; WIDTH]]) {
+fn tile<T: Scalar, const M: usize, const WIDTH: usize>(
+    (c, stride, width): (&mut [T], usize, usize),
+    a: [&[T]; M],
+    b: &[[T; WIDTH]],
+) {
     let mut sums = [[T::ZERO; WIDTH]; M];
     for (r, sums) in sums.iter_mut().enumerate() {
         sums[..width].copy_from_slice(&c[r * stride..][..width]);
@@ -130,12 +137,19 @@ pub fn transpose<T: Scalar>(values: &[T], rows: usize, columns: usize) -> Vec<T>
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
 mod wide {
-    use super::{Rows, Scalar, panels};
+    use super::{HEIGHT, Rows, Scalar, TALL, WIDTH, panels};
 
     type Product<T> = fn((&mut [T], usize), Rows<'_, T>, Rows<'_, T>, (usize, usize, usize));
 
     /// The product on this machine's widest registers.
     pub fn on_this_machine<T: Scalar>() -> Option<Product<T>> {
+        if std::arch::is_x86_feature_detected!("avx512f") {
+            // SAFETY: just checked.
+            return Some(match size_of::<T>() {
+                4 => |c, a, b, shape| unsafe { avx512::<T, 32>(c, a, b, shape) },
+                _ => |c, a, b, shape| unsafe { avx512::<T, 16>(c, a, b, shape) },
+            });
+        }
         // SAFETY: just checked.
         std::arch::is_x86_feature_detected!("avx2")
             .then_some((|c, a, b, shape| unsafe { avx2(c, a, b, shape) }) as Product<T>)
@@ -144,7 +158,18 @@ mod wide {
     /// Needs AVX2. Not FMA: products and sums are rounded one by one.
     #[target_feature(enable = "avx2")]
     unsafe fn avx2<T: Scalar>(c: (&mut [T], usize), a: Rows<'_, T>, b: Rows<'_, T>, shape: (usize, usize, usize)) {
-        panels(c, a, b, shape);
+        panels::<T, HEIGHT, WIDTH>(c, a, b, shape);
+    }
+
+    /// Needs AVX-512F. Products and sums are rounded one by one, as above.
+    #[target_feature(enable = "avx512f")]
+    unsafe fn avx512<T: Scalar, const COLUMNS: usize>(
+        c: (&mut [T], usize),
+        a: Rows<'_, T>,
+        b: Rows<'_, T>,
+        shape: (usize, usize, usize),
+    ) {
+        panels::<T, TALL, COLUMNS>(c, a, b, shape);
     }
 }
 
@@ -159,7 +184,9 @@ mod tests {
     /// By the definition: term by term.
     #[test]
     fn products_have_one_order() {
-        for (m, depth, n) in [(1, 1, 1), (4, 3, 16), (5, 300, 17), (9, 513, 33), (3, 2, 50), (0, 3, 2), (2, 0, 2)] {
+        for (m, depth, n) in
+            [(1, 1, 1), (4, 3, 16), (5, 300, 17), (9, 513, 33), (17, 40, 67), (3, 2, 50), (0, 3, 2), (2, 0, 2)]
+        {
             let (a, b, start) = (noise(m * (depth + 1), 1), noise(depth * (n + 2), 2), noise(m * (n + 3), 3));
             let mut wanted = start.clone();
             for i in 0..m {
@@ -171,7 +198,7 @@ mod tests {
             }
             let (a, b) = (Rows { values: &a, stride: depth + 1 }, Rows { values: &b, stride: n + 2 });
             let mut portable = start.clone();
-            panels((&mut portable, n + 3), a, b, (m, depth, n));
+            panels::<f32, HEIGHT, WIDTH>((&mut portable, n + 3), a, b, (m, depth, n));
             assert!(portable == wanted, "{m} {depth} {n}");
             let mut fast = start;
             add_product((&mut fast, n + 3), a, b, (m, depth, n));

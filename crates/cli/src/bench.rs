@@ -1,8 +1,8 @@
 //! `seedpress bench`.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use clap::Args;
 use seedpress_bench::cache::Cache;
@@ -87,6 +87,11 @@ pub fn run(arguments: &Arguments) -> Outcome {
 
 /// A flag that Ctrl-C sets; the second press ends the process.
 pub fn stop_flag(after: &'static str) -> Result<Arc<AtomicBool>, Failure> {
+    /// One handler a process: a command that works in steps asks for it at each.
+    static STOP: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    if let Some(stop) = STOP.get() {
+        return Ok(Arc::clone(stop));
+    }
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     ctrlc::set_handler(move || {
@@ -97,7 +102,7 @@ pub fn stop_flag(after: &'static str) -> Result<Arc<AtomicBool>, Failure> {
         note!("stopping after {after}; press Ctrl-C again to stop at once");
     })
     .map_err(Failure::data)?;
-    Ok(stop)
+    Ok(Arc::clone(STOP.get_or_init(|| stop)))
 }
 
 /// The workspace or repository around the working directory, else the working directory.

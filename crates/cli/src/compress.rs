@@ -1,21 +1,19 @@
 //! `seedpress compress`.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::Args;
 use seedpress::Registry;
 use seedpress_checkpoint::{Checkpoint, Order};
-use seedpress_model::{CheckpointWeights, Hidden};
 use seedpress_press::{Control, Guide, NoGuide, PressError, Source, Summary, compress_file};
+use seedpress_transformer::guide;
 use seedpress_transformer::guide::CalibrationGuide;
-use seedpress_transformer::{TransformerNetwork, guide, text};
 
+use crate::calibration::{Calibration, Text};
 use crate::choice::Choice;
 use crate::common::{Common, InWork, output};
 use crate::failure::{Failure, Outcome};
 use crate::foreign::Foreign;
-use crate::language::Language;
 use crate::print::note;
 use crate::summary;
 use crate::zoo::{Calibrated, Zoo};
@@ -58,15 +56,8 @@ pub struct Arguments {
     /// Store tensors whose name matches as they are; repeatable
     #[arg(long, value_name = "PATTERN")]
     exclude: Vec<String>,
-    /// Text to calibrate with, for the folder of a language model: a plain file, .jsonl, or a folder of these
-    #[arg(long, value_name = "FILE")]
-    calibration: Option<PathBuf>,
-    /// Sequences of calibration text, spread over it
-    #[arg(long, value_name = "N", default_value_t = 32, requires = "calibration", value_parser = clap::value_parser!(u32).range(1..))]
-    samples: u32,
-    /// Tokens of a calibration sequence
-    #[arg(long, value_name = "N", default_value_t = 1024, requires = "calibration", value_parser = clap::value_parser!(u32).range(1..))]
-    context: u32,
+    #[command(flatten)]
+    text: Text,
     /// Calibrate each tensor with the inputs of the uncompressed model, whatever became of those before it
     #[arg(long, requires = "calibration")]
     not_sequential: bool,
@@ -106,7 +97,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     if !arguments.common.quiet {
         choice.assumptions().iter().for_each(|line| note!("{line}"));
     }
-    if let Some(text) = &arguments.calibration {
+    if let Some(text) = &arguments.text.calibration {
         return calibrated(arguments, text, &registry, &choice);
     }
     let zoo = arguments.input.to_str().and_then(seedpress_zoo::info).filter(|_| !arguments.input.exists());
@@ -124,33 +115,20 @@ pub fn run(arguments: &Arguments) -> Outcome {
 }
 
 /// Compresses the folder of a language model with calibration text.
-fn calibrated(arguments: &Arguments, path: &Path, registry: &Registry, choice: &Choice) -> Outcome {
-    let opened = Language::open(&arguments.input, None)?;
-    let model = &opened.model;
-    let folder = model.folder().to_owned();
-    let context = arguments.context as usize;
-    if context > model.description().context {
-        let most = model.description().context;
-        return Err(Failure::usage(format!("--context {context}: the model was made for {most} tokens")));
-    }
-    let tokenizer = text::tokenizer(&folder).map_err(Failure::data)?;
-    let documents = text::read_documents(path).map_err(Failure::data)?;
-    let tokens =
-        documents.iter().map(|document| text::tokenise(&tokenizer, &document.text)).collect::<Result<Vec<_>, _>>();
-    let samples = guide::samples(&tokens.map_err(Failure::data)?, context, arguments.samples as usize);
-    if !arguments.common.quiet {
-        let rows: usize = samples.iter().map(Hidden::rows).sum();
-        note!("calibrating with {} sequences, {rows} tokens", samples.len());
-    }
-    let network = TransformerNetwork::new(model.description().clone(), model.shapes());
-    let checkpoint = Checkpoint::open(&folder).map_err(Failure::data)?;
-    let weights = CheckpointWeights::new(Checkpoint::open(&folder).map_err(Failure::data)?, &network);
-    let source = guide::InOrder::new(&checkpoint, &network);
-    let identity = guide::identity(&samples);
-    let sequential = !arguments.not_sequential;
-    let mut guide =
-        CalibrationGuide::new(Arc::new(network), Arc::new(weights), &source, &samples, sequential, identity)?;
-    press(arguments, registry, choice, &source, &mut guide, &[checkpoint.path(), &folder, &arguments.input])
+fn calibrated(arguments: &Arguments, text: &Path, registry: &Registry, choice: &Choice) -> Outcome {
+    let quiet = arguments.common.quiet;
+    let calibration = Calibration::open(&arguments.input, &arguments.text, text, quiet)?;
+    let checkpoint = Checkpoint::open(calibration.folder()).map_err(Failure::data)?;
+    let source = guide::InOrder::new(&checkpoint, &calibration.network);
+    let importances = match arguments.text.unweighted {
+        true => None,
+        false => Some(calibration.weigh(quiet)?),
+    };
+    let (network, weights) = (calibration.network.clone(), calibration.weights()?);
+    let (samples, sequential) = (&calibration.samples, !arguments.not_sequential);
+    let identity = guide::identity(samples);
+    let mut guide = CalibrationGuide::new(network, weights, &source, samples, sequential, importances, &identity)?;
+    press(arguments, registry, choice, &source, &mut guide, &[checkpoint.path(), &arguments.input])
 }
 
 fn press(

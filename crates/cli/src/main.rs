@@ -2,6 +2,7 @@
 
 mod audit;
 mod bench;
+mod calibration;
 mod catalogue;
 mod choice;
 mod common;
@@ -13,6 +14,7 @@ mod failure;
 mod foreign;
 mod inspect;
 mod language;
+mod language_plan;
 mod listing;
 mod manual;
 mod plan;

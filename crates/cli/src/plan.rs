@@ -2,20 +2,24 @@
 
 use std::io::IsTerminal;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args};
 use indicatif::{ProgressBar, ProgressStyle};
+use seedpress::codec::AnyCodec;
 use seedpress_bench::cache::Cache;
 use seedpress_bench::config::{Location, ModelSpec, Origin};
 use seedpress_bench::planning::Planned;
 use seedpress_bench::source::{OpenError, Source};
+use seedpress_checkpoint::Output;
 use seedpress_plan::{Context, Ladder, Plan, PlanError, Profile, Target};
 
 use crate::bench::{repository_root, stop_flag};
+use crate::calibration::Text;
 use crate::common::output;
 use crate::failure::{Failure, Outcome};
 use crate::language::plain;
+use crate::language_plan;
 use crate::print::{line, text};
 
 /// What to plan for and how small.
@@ -26,11 +30,12 @@ use crate::print::{line, text};
 no data: squared errors are weighed by a profile of its kind of model. Measurements are kept: a stopped plan goes on where it was.
   seedpress plan fashion-mlp --bits 3 -o plan.toml
   seedpress plan silero-vad --like trellis:bits=2 -o plan.toml
+  seedpress plan smollm2-135m --calibration text.jsonl --target-bytes 50000000 --codec trellis:hessian=full -o plan.toml
   seedpress plan model.safetensors --ratio 30 --profile transformer --codec trellis --codec q8_0 -o plan.toml
   seedpress compress model.safetensors --plan plan.toml -o model.sdp"
 )]
 pub struct Arguments {
-    /// A model of the zoo, or any file or folder of weights that compress reads
+    /// A model of the zoo, or any file or folder of weights that compress reads; with --calibration a language model
     model: String,
     /// Bits per weight of the whole file, everything counted
     #[arg(long)]
@@ -47,6 +52,8 @@ pub struct Arguments {
     /// A codec to choose from, id or id:key=value,..; without a rate it stands for several; repeatable [default: trellis]
     #[arg(long, value_name = "CODEC")]
     codec: Vec<String>,
+    #[command(flatten)]
+    text: Text,
     /// Weigh squared errors for this kind of model instead of measuring: transformer, cnn, recurrent or embedding
     #[arg(long)]
     profile: Option<String>,
@@ -67,7 +74,7 @@ pub struct Arguments {
 /// Makes a plan.
 pub fn run(arguments: &Arguments) -> Outcome {
     let registry = seedpress::registry();
-    let mut file = output(&arguments.output, arguments.force, &[])?;
+    let file = output(&arguments.output, arguments.force, &[])?;
     let names = if arguments.codec.is_empty() { "trellis".to_owned() } else { arguments.codec.join(" ") };
     let ladder = Ladder::parse(&names, &registry).map_err(Failure::usage)?;
     let positive = |key: &str, value: f64| {
@@ -87,6 +94,22 @@ pub fn run(arguments: &Arguments) -> Outcome {
     });
     let profile = profile.transpose()?;
 
+    let keep_below = arguments.keep_below;
+    let keeps = |shape: &[usize], weights: usize| keep_below > 0 && (shape.len() <= 1 || weights < keep_below);
+    if let Some(text) = &arguments.text.calibration {
+        let codec = match arguments.codec.as_slice() {
+            [] => "trellis:hessian=full",
+            [codec] => codec,
+            _ => return Err(Failure::usage("--codec: a plan with calibration text shares the bits of one codec")),
+        };
+        let otherwise = registry.parse(codec).map_err(Failure::usage)?;
+        if !otherwise.capabilities().targets_bits {
+            return Err(Failure::usage(format!("--codec {codec}: only codecs of any rate can be planned with text")));
+        }
+        let model = Path::new(&arguments.model);
+        let plan = language_plan::plan(model, &arguments.text, text, codec, &target, &keeps, &registry)?;
+        return finish(arguments, file, &plan, &otherwise);
+    }
     let given = PathBuf::from(&arguments.model);
     let (origin, _decoded) = match seedpress_zoo::info(&arguments.model) {
         Some(info) => (Origin::Zoo(info.name.to_owned()), None),
@@ -97,8 +120,6 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let source = Source::open(&spec).map_err(|error| match error {
         OpenError::Absent(message) | OpenError::Wrong(message) => Failure::data(message),
     })?;
-    let keep_below = arguments.keep_below;
-    let keeps = |shape: &[usize], weights: usize| keep_below > 0 && (shape.len() <= 1 || weights < keep_below);
     let subject = Planned::new(&source, |info| keeps(&info.shape, info.weights)).map_err(Failure::data)?;
 
     let bar = if std::io::stderr().is_terminal() { ProgressBar::new(1) } else { ProgressBar::hidden() };
@@ -120,12 +141,17 @@ pub fn run(arguments: &Arguments) -> Outcome {
         PlanError::Config(error) => Failure::usage(error),
         error => Failure::data(error),
     })?;
-    let command: Vec<String> = std::iter::once("seedpress".to_owned()).chain(std::env::args().skip(1)).collect();
     let otherwise = &ladder.rungs[ladder.rungs.len() - 1].codec;
-    let text = seedpress_plan::file::to_toml(&plan, &command.join(" "), keep_below, otherwise);
+    finish(arguments, file, &plan, otherwise)
+}
+
+/// Writes the plan and shows it.
+fn finish(arguments: &Arguments, mut file: Output, plan: &Plan, otherwise: &AnyCodec) -> Outcome {
+    let command: Vec<String> = std::iter::once("seedpress".to_owned()).chain(std::env::args().skip(1)).collect();
+    let text = seedpress_plan::file::to_toml(plan, &command.join(" "), arguments.keep_below, otherwise);
     file.write_all(text.as_bytes()).map_err(Failure::data)?;
     file.finish().map_err(Failure::data)?;
-    text!("{}", table(&plan));
+    text!("{}", table(plan));
     line!(
         "{}: {} bytes of {} allowed, {:.3} bits per weight",
         arguments.output.display(),
@@ -139,7 +165,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
 /// The plan as people read it.
 fn table(plan: &Plan) -> String {
     let wide = plan.assignments.iter().map(|assignment| assignment.tensor.len()).max().unwrap_or(0).max(6);
-    let name = |codec: &seedpress::codec::AnyCodec| codec.name();
+    let name = |codec: &AnyCodec| codec.name();
     let long = plan.assignments.iter().map(|assignment| name(&assignment.codec).len()).max().unwrap_or(0).max(5);
     let mut text = format!(
         "{:wide$}  {:long$}  {:>11}  {:>9}  {:>10}\n",

@@ -110,5 +110,5 @@ pub use network::{Hidden, Network, NoTap, Tap, TapAll};
 pub use outputs::Outputs;
 pub use run::run;
 pub use tensor::{TensorInfo, guess_layer_type};
-pub use walk::{Mode, Statistics, Walk};
+pub use walk::{Mode, RowWeights, Statistics, Walk};
 pub use weights::{BlockWeights, CheckpointWeights, Replaced, Weights};

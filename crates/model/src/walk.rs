@@ -10,7 +10,7 @@
 //!   ([`AsymmetricStatistics`], after Y. Li et al., GPTAQ, 2025).
 //!
 //! A tensor belongs to the first block that reads it. One that is also read further on (a head tied to an embedding) is compressed
-//! before its inputs there are known, so its statistics are those of the original model, from a run of their own at the start.
+//! before its inputs there are known, so its statistics are those of the original model, from a run of their own when they are first asked for.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -73,6 +73,13 @@ impl Statistics {
     }
 }
 
+/// How much each row of what a tensor multiplies counts: by how much the answers depend on what the tensor makes of it, say.
+pub trait RowWeights: Send + Sync {
+    /// One weight a row of a batch, in the order in which taps see the rows of the original model; their mean over all batches should be
+    /// near 1. `None` where all rows count alike.
+    fn of(&self, tensor: usize, batch: usize) -> Option<&[f32]>;
+}
+
 /// A walk through a network, see the [module](self).
 pub struct Walk {
     network: Arc<dyn Network>,
@@ -90,9 +97,10 @@ pub struct Walk {
     /// Of tensors of the block at work.
     known: HashMap<usize, Option<Statistics>>,
     /// Of tensors that several blocks read.
-    tied: HashMap<usize, Statistics>,
+    tied: Option<HashMap<usize, Statistics>>,
     /// Rows louder than this many times the median are turned down to that.
     cap: Option<f32>,
+    row_weights: Option<Arc<dyn RowWeights>>,
 }
 
 impl Walk {
@@ -114,16 +122,20 @@ impl Walk {
                 spans[tensor] = Some((spans[tensor].map_or(block, |(first, _)| first), block));
             }
         }
-        let (block, tied) = (0, HashMap::new());
+        let (block, tied) = (0, None);
         let (compressed, decoded, known) = (None, HashMap::new(), HashMap::new());
-        let cap = None;
-        let mut walk = Self { network, weights, mode, spans, block, original, compressed, decoded, known, tied, cap };
-        walk.tied = walk.gather_tied()?;
-        Ok(walk)
+        let (cap, row_weights) = (None, None);
+        Ok(Self { network, weights, mode, spans, block, original, compressed, decoded, known, tied, cap, row_weights })
+    }
+
+    /// Counts rows of inputs by these weights, in place of all alike.
+    #[must_use]
+    pub fn weighted(self, row_weights: Arc<dyn RowWeights>) -> Self {
+        Self { row_weights: Some(row_weights), ..self }
     }
 
     /// Turns rows of inputs louder than `times` the median of their batch down to that, see [`Accumulator::capped`]; in sequential mode
-    /// both of a pair by the same factor. Statistics of tensors that several blocks read are gathered at the start and stay as they are.
+    /// both of a pair by the same factor.
     #[must_use]
     pub fn capped(self, times: f32) -> Self {
         Self { cap: Some(times), ..self }
@@ -153,27 +165,25 @@ impl Walk {
             self.advance()?;
         }
         if first < last {
-            return Ok(self.tied.get(&tensor).cloned());
+            if self.tied.is_none() {
+                self.tied = Some(self.gather_tied()?);
+            }
+            return Ok(self.tied.as_ref().and_then(|tied| tied.get(&tensor).cloned()));
         }
         if let Some(known) = self.known.get(&tensor) {
             return Ok(known.clone());
         }
         let groups = self.network.groups(self.block);
         let Some(group) = groups.iter().find(|group| group.contains(&tensor)) else { return Ok(None) };
-        match self.mode {
-            Mode::Plain => {
-                let leaders: Vec<usize> = groups.iter().map(|group| group[0]).collect();
-                let mut found = self.plain(&leaders)?;
-                for group in &groups {
-                    let statistics = found.remove(&group[0]);
-                    self.known.extend(group.iter().map(|&tensor| (tensor, statistics.clone())));
-                }
-            }
-            Mode::Sequential => {
-                let statistics = self.asymmetric(group[0])?;
-                self.known.extend(group.iter().map(|&tensor| (tensor, statistics.clone())));
-            }
-        }
+        let found = match self.mode {
+            Mode::Plain => self.plain(&groups)?,
+            Mode::Sequential => self.asymmetric(group)?,
+        };
+        let gathered = match self.mode {
+            Mode::Plain => groups.iter().flatten().collect::<Vec<_>>(),
+            Mode::Sequential => group.iter().collect(),
+        };
+        self.known.extend(gathered.into_iter().map(|tensor| (*tensor, found.get(tensor).cloned())));
         Ok(self.known.get(&tensor).cloned().flatten())
     }
 
@@ -230,86 +240,143 @@ impl Walk {
         Some(given)
     }
 
-    /// Statistics of several tensors of the block at work in the original model.
-    fn plain(&self, wanted: &[usize]) -> Result<HashMap<usize, Statistics>, ModelError> {
-        let weights = BlockWeights::load(self.network.as_ref(), self.block, self.weights.as_ref())?;
-        let mut sums: HashMap<usize, Accumulator> = HashMap::new();
-        for states in self.original.chunks(together()) {
-            let gather = |state: &Hidden| gather(self.network.as_ref(), self.block, &weights, state, wanted);
-            for (tensor, rows) in states.par_iter().map(gather).collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
-                sums.entry(tensor).or_insert_with(|| self.accumulator(tensor)).add(&rows);
+    /// The tensors of a group whose statistics differ: all where rows have weights, else the first stands for all.
+    fn apart<'g>(&self, group: &'g [usize]) -> &'g [usize] {
+        if self.row_weights.is_some() { group } else { &group[..1] }
+    }
+
+    /// Weights of the rows of a batch, where there are as many.
+    fn row_weights(&self, tensor: usize, batch: usize, rows: &[f32]) -> Option<&[f32]> {
+        let weights = self.row_weights.as_ref()?.of(tensor, batch)?;
+        (weights.len() * self.columns(tensor) == rows.len()).then_some(weights)
+    }
+
+    /// Adds rows of a batch to the sums of each tensor of a group that is told apart.
+    fn add(&self, sums: &mut HashMap<usize, Accumulator>, group: &[usize], batch: usize, rows: &[f32]) {
+        for &tensor in self.apart(group) {
+            let sums = sums.entry(tensor).or_insert_with(|| self.accumulator(tensor));
+            match self.row_weights(tensor, batch, rows) {
+                Some(weights) => sums.add_weighted(rows, weights),
+                None => sums.add(rows),
             }
         }
+    }
+
+    /// What was found of those that are told apart, for every tensor of the group.
+    fn shared(&self, group: &[usize], mut found: HashMap<usize, Statistics>) -> HashMap<usize, Statistics> {
+        if let (1, Some(first)) = (self.apart(group).len(), found.get(&group[0]).cloned()) {
+            found.extend(group.iter().map(|&tensor| (tensor, first.clone())));
+        }
+        found
+    }
+
+    /// Statistics of some groups of the block at work in the original model.
+    fn plain(&self, groups: &[Vec<usize>]) -> Result<HashMap<usize, Statistics>, ModelError> {
+        let weights = BlockWeights::load(self.network.as_ref(), self.block, self.weights.as_ref())?;
+        let leaders: Vec<usize> = groups.iter().map(|group| group[0]).collect();
+        let mut sums: HashMap<usize, Accumulator> = HashMap::new();
+        for (part, states) in self.original.chunks(together()).enumerate() {
+            let gather = |state: &Hidden| gather(self.network.as_ref(), self.block, &weights, state, &leaders);
+            let found = states.par_iter().map(gather).collect::<Result<Vec<_>, _>>()?;
+            for (at, found) in found.iter().enumerate() {
+                for (leader, rows) in found {
+                    let group = groups.iter().find(|group| group[0] == *leader).map_or(&[][..], Vec::as_slice);
+                    self.add(&mut sums, group, part * together() + at, rows);
+                }
+            }
+        }
+        let found = self.finished(sums)?;
+        let of_group = |group: &Vec<usize>| {
+            let own = group.iter().filter_map(|tensor| Some((*tensor, found.get(tensor)?.clone()))).collect();
+            self.shared(group, own)
+        };
+        Ok(groups.iter().flat_map(of_group).collect())
+    }
+
+    fn finished(&self, sums: HashMap<usize, Accumulator>) -> Result<HashMap<usize, Statistics>, ModelError> {
         let finish = |(tensor, sums): (usize, Accumulator)| {
             Ok(self.sound(tensor, sums.finish())?.map(|inputs| (tensor, Statistics::Plain(Arc::new(inputs)))))
         };
         sums.into_iter().filter_map(|entry| finish(entry).transpose()).collect()
     }
 
-    /// Statistics of a tensor of the block at work behind compressed ones.
-    fn asymmetric(&self, tensor: usize) -> Result<Option<Statistics>, ModelError> {
+    /// Statistics of a group of the block at work behind compressed ones.
+    fn asymmetric(&self, group: &[usize]) -> Result<HashMap<usize, Statistics>, ModelError> {
         let weights = BlockWeights::load(self.network.as_ref(), self.block, self.weights.as_ref())?;
         let given = self.given(&weights);
         let differs = given.is_some() || self.compressed.is_some();
         let given = given.as_ref().unwrap_or(&weights);
         let behind = self.compressed.as_ref().unwrap_or(&self.original);
+        let (leader, columns) = (group[0], self.columns(group[0]));
         let inputs = |weights: &BlockWeights<'_>, state: &Hidden| -> Result<Vec<f32>, ModelError> {
-            let found = gather(self.network.as_ref(), self.block, weights, state, &[tensor])?;
+            let found = gather(self.network.as_ref(), self.block, weights, state, &[leader])?;
             Ok(found.into_iter().next().map(|(_, rows)| rows).unwrap_or_default())
         };
-        if self.columns(tensor) > LARGEST_SECOND_MOMENT {
-            return self.unpaired(tensor, given, behind);
+        if columns > LARGEST_SECOND_MOMENT {
+            return self.unpaired(group, given, behind);
         }
-        let mut sums = AsymmetricAccumulator::new(self.columns(tensor));
+        let apart = self.apart(group);
+        let mut sums: Vec<_> = apart.iter().map(|_| AsymmetricAccumulator::new(columns)).collect();
         let pairs: Vec<(&Hidden, &Hidden)> = self.original.iter().zip(behind).collect();
-        for pairs in pairs.chunks(together()) {
+        for (part, pairs) in pairs.chunks(together()).enumerate() {
             let both = |&(original, behind): &(&Hidden, &Hidden)| {
                 let x = inputs(&weights, original)?;
                 let y = if differs { Some(inputs(given, behind)?) } else { None };
                 Ok((x, y))
             };
-            for (mut x, mut y) in pairs.par_iter().map(both).collect::<Result<Vec<_>, ModelError>>()? {
+            let found = pairs.par_iter().map(both).collect::<Result<Vec<_>, ModelError>>()?;
+            for (at, (mut x, mut y)) in found.into_iter().enumerate() {
                 // Routing that changed: what reaches this expert now has no counterpart in the original.
                 if y.as_ref().is_some_and(|y| x.len() != y.len()) {
-                    return self.unpaired(tensor, given, behind);
+                    return self.unpaired(group, given, behind);
                 }
                 if let Some(times) = self.cap {
-                    turn_down(&mut x, y.as_mut(), self.columns(tensor), times);
+                    turn_down(&mut x, y.as_mut(), columns, times);
                 }
-                sums.add(&x, y.as_ref().unwrap_or(&x));
+                for (&tensor, sums) in apart.iter().zip(&mut sums) {
+                    let weights = self.row_weights(tensor, part * together() + at, &x);
+                    sums.add_weighted(&x, y.as_ref().unwrap_or(&x), weights);
+                }
             }
         }
-        Ok(self.sound(tensor, sums.finish())?.map(|both| Statistics::Asymmetric(Arc::new(both))))
+        let mut found = HashMap::new();
+        for (&tensor, sums) in apart.iter().zip(sums) {
+            let both = self.sound(tensor, sums.finish())?;
+            found.extend(both.map(|both| (tensor, Statistics::Asymmetric(Arc::new(both)))));
+        }
+        Ok(self.shared(group, found))
     }
 
     /// Statistics of the compressed model alone, where its inputs do not pair with the original's.
     fn unpaired(
         &self,
-        tensor: usize,
+        group: &[usize],
         weights: &BlockWeights<'_>,
         states: &[Hidden],
-    ) -> Result<Option<Statistics>, ModelError> {
-        let mut sums = self.accumulator(tensor);
-        for states in states.chunks(together()) {
-            let gather = |state: &Hidden| gather(self.network.as_ref(), self.block, weights, state, &[tensor]);
+    ) -> Result<HashMap<usize, Statistics>, ModelError> {
+        let mut sums = HashMap::new();
+        for (part, states) in states.chunks(together()).enumerate() {
+            let gather = |state: &Hidden| gather(self.network.as_ref(), self.block, weights, state, &group[..1]);
             let found = states.par_iter().map(gather).collect::<Result<Vec<_>, _>>()?;
-            found.iter().flatten().for_each(|(_, rows)| sums.add(rows));
+            for (at, found) in found.iter().enumerate() {
+                found.iter().for_each(|(_, rows)| self.add(&mut sums, group, part * together() + at, rows));
+            }
         }
-        Ok(self.sound(tensor, sums.finish())?.map(|inputs| Statistics::Plain(Arc::new(inputs))))
+        Ok(self.shared(group, self.finished(sums)?))
     }
 
     /// Statistics of tensors that are read again by a later block, in the original model.
     fn gather_tied(&self) -> Result<HashMap<usize, Statistics>, ModelError> {
         let is_tied = |tensor: &usize| self.spans[*tensor].is_some_and(|(first, last)| first < last);
-        let wanted: Vec<Vec<usize>> = (0..self.network.blocks())
-            .map(|block| self.network.groups(block).into_iter().flatten().filter(is_tied).collect())
+        let wanted: Vec<Vec<Vec<usize>>> = (0..self.network.blocks())
+            .map(|block| self.network.groups(block).into_iter().filter(|group| group.iter().any(is_tied)).collect())
             .collect();
         let Some(end) = wanted.iter().rposition(|wanted| !wanted.is_empty()) else { return Ok(HashMap::new()) };
-        let mut ahead = Self { original: self.original.clone(), ..self.bare() };
+        let mut ahead = Self { original: self.original.clone(), block: self.block, ..self.bare() };
         let mut found = HashMap::new();
-        for (block, wanted) in wanted.iter().enumerate().take(end + 1) {
+        for (block, wanted) in wanted.iter().enumerate().take(end + 1).skip(self.block) {
             if !wanted.is_empty() {
-                found.extend(ahead.plain(wanted)?);
+                found.extend(ahead.plain(wanted)?.into_iter().filter(|(tensor, _)| is_tied(tensor)));
             }
             if block < end {
                 ahead.advance()?;
@@ -330,8 +397,9 @@ impl Walk {
             compressed: None,
             decoded: HashMap::new(),
             known: HashMap::new(),
-            tied: HashMap::new(),
+            tied: None,
             cap: self.cap,
+            row_weights: self.row_weights.clone(),
         }
     }
 

@@ -22,6 +22,7 @@
 //! | [`curve`] | between the measured rates |
 //! | `search`, `fit`, `refine` | the plan for a size: exact files, joint divergence, refinement |
 //! | [`options`] | a plan as a row of an experiment |
+//! | [`waterfill`] | the same where costs are known as quadratic forms: no encoding at all |
 //! | [`file`] | a plan as TOML that people edit |
 
 pub mod allocate;
@@ -37,6 +38,7 @@ mod refine;
 mod search;
 pub mod sensitivity;
 pub mod subject;
+pub mod waterfill;
 
 pub use error::PlanError;
 pub use file::PlanFile;

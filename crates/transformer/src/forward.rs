@@ -181,18 +181,137 @@ fn feed_forward(
     tap: &mut Tap<'_>,
 ) -> Result<Vec<f32>, TransformerError> {
     let input = normalised(block.feed_forward_input.as_ref(), weights, hidden.to_vec(), width)?;
-    match &block.feed_forward {
-        FeedForward::Dense(mlp) => network(mlp, weights, &input, width, tap),
-        FeedForward::Experts(experts) => mixture(experts, weights, &input, width, tap),
+    network_or_experts(&block.feed_forward, weights, &input, width, tap)
+}
+
+/// What the feed-forward half makes of normalised rows.
+pub(crate) fn network_or_experts(
+    feed_forward: &FeedForward,
+    weights: &dyn Weights,
+    input: &[f32],
+    width: usize,
+    tap: &mut Tap<'_>,
+) -> Result<Vec<f32>, TransformerError> {
+    match feed_forward {
+        FeedForward::Dense(mlp) => network(mlp, weights, input, width, tap),
+        FeedForward::Experts(experts) => mixture(experts, weights, input, width, tap),
     }
 }
 
 /// A buffer of rows that hold heads side by side.
-struct Projected {
-    values: Vec<f32>,
-    stride: usize,
-    offset: usize,
-    step: usize,
+#[derive(Debug, Clone)]
+pub(crate) struct Buffer {
+    pub(crate) values: Vec<f32>,
+    pub(crate) stride: usize,
+    pub(crate) step: usize,
+}
+
+/// Queries, keys and values of rows: three buffers, or one that holds all.
+#[derive(Debug, Clone)]
+pub(crate) struct Projected {
+    pub(crate) parts: Vec<Buffer>,
+    offsets: [usize; 3],
+}
+
+impl Projected {
+    fn place(&self, at: usize) -> usize {
+        if self.parts.len() == 1 { 0 } else { at }
+    }
+
+    /// The buffer of queries (0), keys (1) or values (2), and where in its rows they begin.
+    pub(crate) fn part(&self, at: usize) -> (usize, &Buffer) {
+        (self.offsets[at], &self.parts[self.place(at)])
+    }
+
+    /// As [`part`](Self::part).
+    pub(crate) fn part_mut(&mut self, at: usize) -> (usize, &mut Buffer) {
+        let place = self.place(at);
+        (self.offsets[at], &mut self.parts[place])
+    }
+
+    /// Those of a sequence.
+    pub(crate) fn heads(&self, start: usize, length: usize) -> [Heads<'_>; 3] {
+        [0, 1, 2].map(|at| {
+            let (offset, part) = self.part(at);
+            let values = &part.values[start * part.stride..(start + length) * part.stride];
+            Heads { values: &values[offset..], stride: part.stride, step: part.step }
+        })
+    }
+
+    /// As many zeros.
+    pub(crate) fn zeros(&self) -> Self {
+        let empty = |part: &Buffer| Buffer { values: vec![0.0; part.values.len()], ..*part };
+        Self { parts: self.parts.iter().map(empty).collect(), offsets: self.offsets }
+    }
+
+    /// Writes the rows of one head.
+    pub(crate) fn set(&mut self, at: usize, head: usize, size: usize, rows: &[f32]) {
+        let (offset, part) = self.part_mut(at);
+        let start = offset + head * part.step;
+        for (to, from) in part.values.chunks_exact_mut(part.stride).zip(rows.chunks_exact(size)) {
+            to[start..start + size].copy_from_slice(from);
+        }
+    }
+}
+
+/// Queries, keys and values of normalised rows, as the products leave them.
+pub(crate) fn project(
+    attention: &Attention,
+    weights: &dyn Weights,
+    input: &[f32],
+) -> Result<Projected, TransformerError> {
+    let size = attention.head_size;
+    let (queries, keys) = (attention.heads * size, attention.key_heads * size);
+    let buffer = |linear_: &Linear, stride, step| {
+        Ok::<_, TransformerError>(Buffer { values: linear(linear_, weights, input)?, stride, step })
+    };
+    Ok(match &attention.projections {
+        Projections::Separate { query, key, value } => Projected {
+            parts: vec![buffer(query, queries, size)?, buffer(key, keys, size)?, buffer(value, keys, size)?],
+            offsets: [0; 3],
+        },
+        Projections::Stacked(all) => {
+            Projected { parts: vec![buffer(all, queries + 2 * keys, size)?], offsets: [0, queries, queries + keys] }
+        }
+        Projections::Interleaved(all) => {
+            Projected { parts: vec![buffer(all, 3 * queries, 3 * size)?], offsets: [0, size, 2 * size] }
+        }
+    })
+}
+
+/// Norms of queries and keys, then their rotation, in sequences of these lengths.
+pub(crate) fn turn(
+    attention: &Attention,
+    weights: &dyn Weights,
+    projected: &mut Projected,
+    lengths: &[usize],
+) -> Result<(), TransformerError> {
+    let size = attention.head_size;
+    let heads = [attention.heads, attention.key_heads];
+    for (at, norm) in [&attention.query_norm, &attention.key_norm].into_iter().enumerate() {
+        let (count, size) = match attention.norm_span {
+            NormSpan::Head => (heads[at], size),
+            NormSpan::All => (1, heads[at] * size),
+        };
+        if let Some(norm) = norm {
+            let (offset, part) = projected.part_mut(at);
+            let layout = [part.stride, offset, count, part.step];
+            normalise(norm, weights, &mut part.values, size, layout)?;
+        }
+    }
+    let Some(rotary) = &attention.rotary else { return Ok(()) };
+    let mut turns: HashMap<usize, Turns> = HashMap::new();
+    let mut start = 0;
+    for &length in lengths {
+        let turns = turns.entry(length).or_insert_with(|| Turns::new(rotary, length));
+        for (at, count) in heads.into_iter().enumerate() {
+            let (offset, part) = projected.part_mut(at);
+            let rows = &mut part.values[start * part.stride..(start + length) * part.stride];
+            turns.apply(rows, part.stride, offset, count, part.step);
+        }
+        start += length;
+    }
+    Ok(())
 }
 
 fn attention(
@@ -203,61 +322,14 @@ fn attention(
     lengths: &[usize],
     tap: &mut Tap<'_>,
 ) -> Result<Vec<f32>, TransformerError> {
-    let size = attention.head_size;
-    let (queries, keys) = (attention.heads * size, attention.key_heads * size);
-    let mut see = |weights: &[&Linear]| tap(Inputs { weights, rows: input, columns: width });
-    let part = |values, stride, offset, step| Projected { values, stride, offset, step };
-    // One buffer may hold all three; it is turned in place.
-    let mut parts = match &attention.projections {
-        Projections::Separate { query, key, value } => {
-            see(&[query, key, value])?;
-            vec![
-                part(linear(query, weights, input)?, queries, 0, size),
-                part(linear(key, weights, input)?, keys, 0, size),
-                part(linear(value, weights, input)?, keys, 0, size),
-            ]
-        }
-        Projections::Stacked(all) => {
-            see(&[all])?;
-            vec![part(linear(all, weights, input)?, queries + 2 * keys, 0, size)]
-        }
-        Projections::Interleaved(all) => {
-            see(&[all])?;
-            vec![part(linear(all, weights, input)?, 3 * queries, 0, 3 * size)]
-        }
+    let queries = attention.heads * attention.head_size;
+    let products = match &attention.projections {
+        Projections::Separate { query, key, value } => vec![query, key, value],
+        Projections::Stacked(all) | Projections::Interleaved(all) => vec![all],
     };
-    let offsets = match &attention.projections {
-        Projections::Separate { .. } => [0, 0, 0],
-        Projections::Stacked(_) => [0, queries, queries + keys],
-        Projections::Interleaved(_) => [0, size, 2 * size],
-    };
-    let place = |at: usize| if parts.len() == 1 { 0 } else { at };
-    let places = [place(0), place(1), place(2)];
-    let heads = [attention.heads, attention.key_heads];
-    for (at, norm) in [&attention.query_norm, &attention.key_norm].into_iter().enumerate() {
-        let part = &mut parts[places[at]];
-        let (count, size) = match attention.norm_span {
-            NormSpan::Head => (heads[at], size),
-            NormSpan::All => (1, heads[at] * size),
-        };
-        if let Some(norm) = norm {
-            let layout = [part.stride, part.offset + offsets[at], count, part.step];
-            normalise(norm, weights, &mut part.values, size, layout)?;
-        }
-    }
-    if let Some(rotary) = &attention.rotary {
-        let mut turns: HashMap<usize, Turns> = HashMap::new();
-        let mut start = 0;
-        for &length in lengths {
-            let turns = turns.entry(length).or_insert_with(|| Turns::new(rotary, length));
-            for at in 0..2 {
-                let part = &mut parts[places[at]];
-                let rows = &mut part.values[start * part.stride..(start + length) * part.stride];
-                turns.apply(rows, part.stride, offsets[at], heads[at], part.step);
-            }
-            start += length;
-        }
-    }
+    tap(Inputs { weights: &products, rows: input, columns: width })?;
+    let mut projected = project(attention, weights, input)?;
+    turn(attention, weights, &mut projected, lengths)?;
     let mut seen = vec![0f32; input.len() / width * queries];
     let mut sequences = Vec::with_capacity(lengths.len());
     let (mut start, mut rest) = (0, seen.as_mut_slice());
@@ -266,14 +338,8 @@ fn attention(
         sequences.push((start, length, own));
         (start, rest) = (start + length, after);
     }
-    let parts = &parts;
     sequences.into_par_iter().filter(|(_, length, _)| *length > 0).for_each(|(start, length, result)| {
-        let view = |at: usize| {
-            let part = &parts[places[at]];
-            let values = &part.values[start * part.stride..(start + length) * part.stride];
-            Heads { values: &values[offsets[at]..], stride: part.stride, step: part.step }
-        };
-        attend(attention, [view(0), view(1), view(2)], length, result);
+        attend(attention, projected.heads(start, length), length, result);
     });
     tap(Inputs { weights: &[&attention.output], rows: &seen, columns: queries })?;
     linear(&attention.output, weights, &seen)

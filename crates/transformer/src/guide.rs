@@ -12,6 +12,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::network::TransformerNetwork;
 use crate::text::Tokens;
+use crate::weighing::Importances;
 
 /// A source whose tensors come in the order in which the model uses them; those it does not use come last.
 pub struct InOrder<'a> {
@@ -97,7 +98,7 @@ pub struct CalibrationGuide<'a> {
 
 impl<'a> CalibrationGuide<'a> {
     /// Begins a walk. With `sequential` each tensor sees the inputs that the compressed ones before it leave it, and is moved so that it
-    /// brings the original outputs back. `identity` names the text and how it was cut.
+    /// brings the original outputs back. Tokens count by their `importances`, or all alike. `identity` names the text and how it was cut.
     ///
     /// # Errors
     /// Text that does not fit the model, weights that cannot be read.
@@ -107,18 +108,23 @@ impl<'a> CalibrationGuide<'a> {
         source: &'a dyn Source,
         samples: &Vec<Hidden>,
         sequential: bool,
-        identity: String,
+        importances: Option<Arc<Importances>>,
+        identity: &str,
     ) -> Result<Self, PressError> {
         let mode = if sequential { Mode::Sequential } else { Mode::Plain };
         let places = source.tensors().iter().map(|info| network.find(&info.name)).collect();
-        let walk = Walk::new(network, weights, samples, mode).map_err(fault)?.capped(CAP);
-        Ok(Self { walk, source, places, sequential, identity: format!("{mode:?} {identity}") })
+        let identity = format!("{mode:?} {} {identity}", if importances.is_some() { "weighed" } else { "unweighed" });
+        let mut walk = Walk::new(network, weights, samples, mode).map_err(fault)?.capped(CAP);
+        if let Some(importances) = importances {
+            walk = walk.weighted(importances);
+        }
+        Ok(Self { walk, source, places, sequential, identity })
     }
 }
 
 /// Rows of inputs louder than this many times the median count no more than that: the first position of a language model carries up to
 /// 10^5 times the energy of the others, and would be all that calibration sees.
-const CAP: f32 = 16.0;
+pub const CAP: f32 = 16.0;
 
 fn fault(error: seedpress_model::ModelError) -> PressError {
     PressError::Guide(error.to_string())

@@ -88,11 +88,13 @@ pub(crate) fn normalised(
     Ok(rows)
 }
 
+/// Of the hyperbolic tangent that stands for `Phi`: twice the root of 2 / pi, as `1 + tanh(x) = 2 sigmoid(2 x)`.
+pub(crate) const SLOPE: f32 = 1.595_769;
+/// What it counts the cube.
+pub(crate) const CUBIC: f32 = 0.044_715;
+
 #[inline(always)]
-fn activate(activation: Activation, x: f32) -> f32 {
-    // Twice the root of 2 / pi, as `1 + tanh(x) = 2 sigmoid(2 x)`.
-    const SLOPE: f32 = 1.595_769;
-    const CUBIC: f32 = 0.044_715;
+pub(crate) fn activate(activation: Activation, x: f32) -> f32 {
     match activation {
         Activation::Silu => x * sigmoid(x),
         Activation::Gelu => 0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2)),

@@ -16,6 +16,8 @@
 //! | [`model`] | a folder opened |
 //! | [`text`] | documents, tokenised and cut into windows |
 //! | [`evaluate`] | how well a model predicts text, and how far it is from another |
+//! | [`gradient`] | the backward pass: how much the answers depend on each product's outputs |
+//! | [`weighing`] | how much each token of calibration text counts |
 //! | [`network`], [`guide`] | a model as others walk through it; compression with calibration text |
 //! | [`error`] | what keeps a model from being read or run |
 
@@ -26,6 +28,7 @@ pub mod error;
 pub mod evaluate;
 mod experts;
 pub mod forward;
+pub mod gradient;
 pub mod guide;
 pub mod layers;
 mod math;
@@ -34,6 +37,7 @@ pub mod network;
 mod product;
 mod rotary;
 pub mod text;
+pub mod weighing;
 pub mod weights;
 
 pub use description::{Description, Linear};

@@ -1,14 +1,13 @@
 //! Matrix products in f32 over row-major slices, on all cores.
 //!
-//! Work is cut into pieces of fixed size, so that results do not depend on the number of threads.
+//! Each element takes its terms in one order however the result is cut into pieces, so results do not depend on the number of threads.
 
-use gemm::Parallelism;
 use rayon::prelude::*;
 
 /// Rows of the left matrix in one piece: each piece packs its part of both matrices anew, which costs about 1 / rows + 1 / columns.
 const PIECE_ROWS: usize = 512;
-/// Columns of the result in one piece.
-const PIECE_COLUMNS: usize = 512;
+/// Columns of the result in one piece, at the least where there are many threads, and at the most.
+const PIECE_COLUMNS: std::ops::RangeInclusive<usize> = 256..=4096;
 
 /// A matrix inside a slice: element `(row, column)` at `row * row_stride + column * column_stride`.
 #[derive(Clone, Copy)]
@@ -30,6 +29,11 @@ impl<'a> View<'a> {
     /// Rows that follow each other.
     pub(crate) fn new(values: &'a [f32], columns: usize) -> Self {
         Self::strided(values, values.len() / columns, columns, columns)
+    }
+
+    /// Its rows.
+    pub(crate) fn height(&self) -> usize {
+        self.rows
     }
 
     /// The transpose.
@@ -73,26 +77,21 @@ impl Target {
         // SAFETY: `View` keeps every element of its matrix inside its slice (the constructor asserts it; transposing and cutting
         // keep it); the caller vouches for the result.
         unsafe {
-            gemm::gemm(
+            matrixmultiply::sgemm(
                 a.rows,
-                b.columns,
                 a.columns,
-                self.start.add(row * self.stride + column),
-                1,
-                self.stride as isize,
-                false,
-                a.values.as_ptr(),
-                a.column_stride as isize,
-                a.row_stride as isize,
-                b.values.as_ptr(),
-                b.column_stride as isize,
-                b.row_stride as isize,
-                0.0,
+                b.columns,
                 factor,
-                false,
-                false,
-                false,
-                Parallelism::None,
+                a.values.as_ptr(),
+                a.row_stride as isize,
+                a.column_stride as isize,
+                b.values.as_ptr(),
+                b.row_stride as isize,
+                b.column_stride as isize,
+                0.0,
+                self.start.add(row * self.stride + column),
+                self.stride as isize,
+                1,
             );
         }
     }
@@ -112,13 +111,15 @@ pub(crate) fn multiply_here(result: &mut [f32], stride: usize, a: View<'_>, b: V
 pub(crate) fn multiply(result: &mut [f32], stride: usize, a: View<'_>, b: View<'_>) {
     check(result, stride, a, b);
     let target = Target { start: result.as_mut_ptr(), stride };
+    let wanted = (2 * rayon::current_num_threads()).div_ceil(a.rows.div_ceil(PIECE_ROWS));
+    let width = b.columns.div_ceil(wanted).clamp(*PIECE_COLUMNS.start(), *PIECE_COLUMNS.end());
     let pieces: Vec<(usize, usize)> = (0..a.rows)
         .step_by(PIECE_ROWS)
-        .flat_map(|row| (0..b.columns).step_by(PIECE_COLUMNS).map(move |column| (row, column)))
+        .flat_map(|row| (0..b.columns).step_by(width).map(move |column| (row, column)))
         .collect();
     pieces.into_par_iter().for_each(|(row, column)| {
         let a = a.rows(row, PIECE_ROWS.min(a.rows - row));
-        let b = b.columns(column, PIECE_COLUMNS.min(b.columns - column));
+        let b = b.columns(column, width.min(b.columns - column));
         // SAFETY: `check` asserted that the whole result lies within the slice; pieces do not overlap.
         unsafe { { target }.write(row, column, a, b, 1.0) }
     });
@@ -151,5 +152,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn threads_change_no_bit() {
+        let (rows, inner, columns) = (700, 300, 1500);
+        let noise = |i: usize| ((i as u32).wrapping_mul(0x9e37_79b9) >> 8) as f32 / 8_388_608.0 - 1.0;
+        let a: Vec<f32> = (0..rows * inner).map(noise).collect();
+        let b: Vec<f32> = (0..columns * inner).map(|i| noise(i + 7)).collect();
+        let on = |threads: usize| {
+            let mut result = vec![0f32; rows * columns];
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| multiply(&mut result, columns, View::new(&a, inner), View::new(&b, inner).t()));
+            result
+        };
+        let one = on(1);
+        assert!([2, 3, 16].into_iter().all(|threads| on(threads) == one));
     }
 }

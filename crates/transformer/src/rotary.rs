@@ -32,14 +32,30 @@ impl Turns {
     /// Turns each head of each row of a sequence; rows start `stride` values apart, their heads side by side from `offset` on,
     /// `step` values from one to the next.
     pub(crate) fn apply(&self, rows: &mut [f32], stride: usize, offset: usize, heads: usize, step: usize) {
+        self.each(rows, [stride, offset, heads, step], |a, b, [cosine, sine]| {
+            (*a, *b) = (*a * cosine - *b * sine, *a * sine + *b * cosine);
+        });
+    }
+
+    /// Turns gradients by what [`apply`](Self::apply) makes into gradients by what it takes.
+    pub(crate) fn undo(&self, rows: &mut [f32], stride: usize, offset: usize, heads: usize, step: usize) {
+        self.each(rows, [stride, offset, heads, step], |a, b, [cosine, sine]| {
+            (*a, *b) = (*a * cosine + *b * sine, *b * cosine - *a * sine);
+        });
+    }
+
+    fn each(
+        &self,
+        rows: &mut [f32],
+        [stride, offset, heads, step]: [usize; 4],
+        turn: impl Fn(&mut f32, &mut f32, [f32; 2]) + Sync,
+    ) {
         rows.par_chunks_mut(stride).enumerate().for_each(|(position, row)| {
             let turns = &self.values[position * self.pairs..][..self.pairs];
             for head in 0..heads {
                 let values = &mut row[offset + head * step..][..2 * self.pairs];
                 let (first, second) = values.split_at_mut(self.pairs);
-                for ((a, b), [cosine, sine]) in first.iter_mut().zip(second).zip(turns) {
-                    (*a, *b) = (*a * cosine - *b * sine, *a * sine + *b * cosine);
-                }
+                first.iter_mut().zip(second).zip(turns).for_each(|((a, b), &by)| turn(a, b, by));
             }
         });
     }

@@ -1,0 +1,123 @@
+//! Language models with calibration text, as `compress` and `plan` use them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use seedpress_bench::cache::Cache;
+use seedpress_checkpoint::Checkpoint;
+use seedpress_model::{CheckpointWeights, Hidden, Weights};
+use seedpress_press::Source;
+use seedpress_transformer::weighing::Importances;
+use seedpress_transformer::{TransformerError, TransformerNetwork, guide, text};
+
+use crate::bench::{repository_root, stop_flag};
+use crate::failure::Failure;
+use crate::language::Language;
+use crate::print::note;
+
+/// The text that calibrates, and how it is used.
+#[derive(Args)]
+pub struct Text {
+    /// Text to calibrate with, for the folder of a language model: a plain file, .jsonl, or a folder of these
+    #[arg(long, value_name = "FILE")]
+    pub calibration: Option<PathBuf>,
+    /// Sequences of calibration text, spread over it
+    #[arg(long, value_name = "N", default_value_t = 32, requires = "calibration", value_parser = clap::value_parser!(u32).range(1..))]
+    samples: u32,
+    /// Tokens of a calibration sequence
+    #[arg(long, value_name = "N", default_value_t = 1024, requires = "calibration", value_parser = clap::value_parser!(u32).range(1..))]
+    context: u32,
+    /// Let all tokens of the calibration text count alike, instead of by how much the model's answers depend on them
+    #[arg(long, requires = "calibration")]
+    pub unweighted: bool,
+}
+
+/// A language model with the sequences that calibrate it.
+pub struct Calibration {
+    language: Language,
+    /// The same as blocks.
+    pub network: Arc<TransformerNetwork>,
+    /// The sequences.
+    pub samples: Vec<Hidden>,
+}
+
+/// Changes when the backward pass does: what was kept is then made anew.
+const VERSION: u32 = 1;
+/// Between two lines about how far the backward pass is.
+const EVERY: Duration = Duration::from_secs(5);
+
+impl Calibration {
+    /// Opens a model in any format that is read, and reads and cuts the text.
+    pub fn open(path: &Path, text: &Text, calibration: &Path, quiet: bool) -> Result<Self, Failure> {
+        let language = Language::open(path, None)?;
+        let model = &language.model;
+        let (context, most) = (text.context as usize, model.description().context);
+        if context > most {
+            return Err(Failure::usage(format!("--context {context}: the model was made for {most} tokens")));
+        }
+        let tokenizer = text::tokenizer(model.folder()).map_err(Failure::data)?;
+        let documents = text::read_documents(calibration).map_err(Failure::data)?;
+        let tokens = documents.iter().map(|document| text::tokenise(&tokenizer, &document.text));
+        let tokens = tokens.collect::<Result<Vec<_>, _>>().map_err(Failure::data)?;
+        let samples = guide::samples(&tokens, context, text.samples as usize);
+        if !quiet {
+            let rows: usize = samples.iter().map(Hidden::rows).sum();
+            note!("calibrating with {} sequences, {rows} tokens", samples.len());
+        }
+        let network = Arc::new(TransformerNetwork::new(model.description().clone(), model.shapes()));
+        Ok(Self { language, network, samples })
+    }
+
+    /// Where its weights lie as safetensors.
+    pub fn folder(&self) -> &Path {
+        self.language.model.folder()
+    }
+
+    /// Its weights, read tensor by tensor.
+    pub fn weights(&self) -> Result<Arc<dyn Weights>, Failure> {
+        let checkpoint = Checkpoint::open(self.folder()).map_err(Failure::data)?;
+        Ok(Arc::new(CheckpointWeights::new(checkpoint, self.network.as_ref())))
+    }
+
+    /// How much each token counts for each tensor: the backward pass over the text, or what is kept of an earlier one.
+    pub fn weigh(&self, quiet: bool) -> Result<Arc<Importances>, Failure> {
+        let checkpoint = Checkpoint::open(self.folder()).map_err(Failure::data)?;
+        let source: &dyn Source = &checkpoint;
+        let cache = Cache::new(repository_root().join(".seedpress-cache"));
+        let key = source.identity().map(|model| format!("importances-{VERSION}-{model:032x}-{}", self.key()));
+        if let Some(kept) = key.as_ref().and_then(|key| Importances::from_bytes(&cache.get(key)?)) {
+            return Ok(Arc::new(kept));
+        }
+        let found = self.derive(quiet)?;
+        if let Some(key) = key {
+            cache.put(&key, &found.to_bytes());
+        }
+        Ok(Arc::new(found))
+    }
+
+    fn key(&self) -> String {
+        guide::identity(&self.samples).replace(' ', "-")
+    }
+
+    fn derive(&self, quiet: bool) -> Result<Importances, Failure> {
+        let stop = stop_flag("the sequence at work")?;
+        let (start, mut told) = (Instant::now(), Instant::now());
+        let count = self.samples.len();
+        let mut progress = |done: usize| {
+            if !quiet && (told.elapsed() >= EVERY || done == count) {
+                told = Instant::now();
+                let left = start.elapsed().as_secs_f64() / done as f64 * (count - done) as f64;
+                note!("weighed {done} of {count} sequences, {left:.0} s left");
+            }
+            !stop.load(Ordering::Relaxed)
+        };
+        let found = Importances::new(&self.network, self.language.model.weights(), &self.samples, &mut progress);
+        found.map_err(|error| match error {
+            TransformerError::Stopped => Failure::interrupted("stopped"),
+            error => Failure::data(error),
+        })
+    }
+}

@@ -1,0 +1,89 @@
+//! A language model's whole way through the command: evaluate, plan, compress with text, evaluate what came of it.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod common;
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use common::{fails, succeeds};
+
+/// A folder with a tiny model whose words are `w0` to `w63`, text to calibrate with and text to predict.
+fn model(here: &Path) {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../transformer/tests/families/llama");
+    std::fs::create_dir(here.join("model")).unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        std::fs::copy(golden.join(name), here.join("model").join(name)).unwrap();
+    }
+    let vocabulary: Vec<String> = (0..64).map(|word| format!("\"w{word}\": {word}")).collect();
+    let tokenizer = format!(
+        "{{\"version\": \"1.0\", \"added_tokens\": [], \"pre_tokenizer\": {{\"type\": \"WhitespaceSplit\"}}, \
+         \"model\": {{\"type\": \"WordLevel\", \"vocab\": {{{}}}, \"unk_token\": \"w0\"}}}}",
+        vocabulary.join(", ")
+    );
+    std::fs::write(here.join("model/tokenizer.json"), tokenizer).unwrap();
+    // Words without pattern: what calibrates and what is predicted are of one kind.
+    let text = |seed: u64, words: usize| {
+        let word = |value: &f32| format!("w{}", 2 + (value.to_bits() >> 5) % 62);
+        common::noise(seed, words).iter().map(word).collect::<Vec<_>>().join(" ")
+    };
+    std::fs::write(here.join("calibration.txt"), text(3, 6000)).unwrap();
+    let lines = (0..8).fold(String::new(), |mut lines, seed| {
+        let _ = writeln!(lines, "{{\"text\": \"{}\"}}", text(20 + seed, 120));
+        lines
+    });
+    std::fs::write(here.join("held.jsonl"), lines).unwrap();
+}
+
+fn divergence(here: &Path, file: &str) -> f64 {
+    let line = format!("evaluate {file} --against model --text held.jsonl --context 32 --json --quiet");
+    let found: serde_json::Value = serde_json::from_str(&succeeds(here, &line)).unwrap();
+    found["result"]["against"]["divergence"]["value"].as_f64().unwrap()
+}
+
+#[test]
+fn a_plan_is_better_than_one_rate_of_the_same_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    model(here);
+    let text = "--calibration calibration.txt --context 32 --samples 128";
+    let said = succeeds(here, "evaluate model --text held.jsonl --context 32 --stride 16");
+    assert!(said.contains("8 documents; context 32, stride 16; intervals over documents"), "{said}");
+    succeeds(
+        here,
+        &format!("compress model --codec trellis:bits=3,hessian=full {text} --keep-below 600 -o one.sdp --quiet"),
+    );
+    let size = std::fs::metadata(here.join("one.sdp")).unwrap().len();
+    let line = format!("plan model {text} --target-bytes {size} --keep-below 600 -o plan.toml");
+    let said = succeeds(here, &line);
+    assert!(said.contains("bits per weight"), "{said}");
+    let line = format!("compress model --plan plan.toml {text} -o planned.sdp --quiet");
+    succeeds(here, &line);
+    let planned = std::fs::read(here.join("planned.sdp")).unwrap();
+    // What is expected of such small tensors is rough: headers count for much.
+    assert!(planned.len() as u64 <= size + size / 50, "{} {size}", planned.len());
+    let (one, plan) = (divergence(here, "one.sdp"), divergence(here, "planned.sdp"));
+    assert!(plan < one, "planned {plan}, one rate {one}");
+    succeeds(here, &format!("{line} --force"));
+    assert_eq!(std::fs::read(here.join("planned.sdp")).unwrap(), planned, "the same bytes again");
+}
+
+#[test]
+fn calibration_text_pays_and_mistakes_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    model(here);
+    let codec = "compress model --quiet --keep-below 600 --codec trellis:bits=3,hessian=full";
+    succeeds(here, &format!("{codec} -o plain.sdp"));
+    let text = "--calibration calibration.txt --context 32 --samples 128";
+    for (name, more) in [("weighed", ""), ("alike", "--unweighted"), ("apart", "--not-sequential")] {
+        succeeds(here, &format!("{codec} {text} {more} -o {name}.sdp"));
+        let (plain, with) = (divergence(here, "plain.sdp"), divergence(here, &format!("{name}.sdp")));
+        assert!(with < plain, "{name}: {with}, without text {plain}");
+    }
+    fails(here, &format!("{codec} --calibration none.txt --context 32 -o x.sdp"), 1, "none.txt");
+    fails(here, &format!("{codec} --calibration calibration.txt --context 100 -o x.sdp"), 2, "made for 64 tokens");
+    fails(here, &format!("plan model {text} --bits 0.01 -o x.toml"), 1, "too few");
+    fails(here, &format!("plan model {text} --bits 3 --codec q8_0 -o x.toml"), 2, "any rate");
+}

@@ -1,0 +1,151 @@
+//! How much each token of the calibration text counts for each tensor: one backward pass over the text.
+
+use std::collections::HashMap;
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use seedpress_model::{Hidden, RowWeights};
+
+use crate::error::TransformerError;
+use crate::gradient::importance;
+use crate::network::TransformerNetwork;
+use crate::weights::Weights;
+
+/// By how much the answers depend on what each tensor makes of each token, see [`gradient`](crate::gradient).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Importances {
+    /// By place of the tensor, then by sequence: one weight a row, of mean 1 over all.
+    rows: HashMap<usize, Vec<Vec<f32>>>,
+    /// By place of the tensor: the mean that was divided by, and how many rows a token of the text has (below 1 for experts).
+    scales: HashMap<usize, f64>,
+    /// Mean square of the gradients by embedded tokens.
+    embedding: f64,
+}
+
+impl Importances {
+    /// Runs every sequence forwards and backwards. `progress` learns how many are done; it returns whether to go on.
+    ///
+    /// # Errors
+    /// An encoder, weights that cannot be read, [`TransformerError::Stopped`].
+    pub fn new(
+        network: &TransformerNetwork,
+        weights: &dyn Weights,
+        samples: &[Hidden],
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Self, TransformerError> {
+        let mut found = Self::default();
+        let mut tokens = 0usize;
+        for (at, sample) in samples.iter().enumerate() {
+            let ids: Vec<u32> = sample.values.iter().map(|&token| token as u32).collect();
+            let own = importance(network.description(), weights, &ids, at as u64)?;
+            for (tensor, rows) in own.rows {
+                let Some(place) = network.find(&tensor) else { continue };
+                let all = found.rows.entry(place).or_insert_with(|| vec![Vec::new(); samples.len()]);
+                all[at] = rows;
+            }
+            found.embedding += own.embedding.iter().map(|&square| f64::from(square)).sum::<f64>();
+            tokens += ids.len();
+            if !progress(at + 1) {
+                return Err(TransformerError::Stopped);
+            }
+        }
+        found.embedding /= tokens.max(1) as f64;
+        for (&place, all) in &mut found.rows {
+            let count: usize = all.iter().map(Vec::len).sum();
+            let sum: f64 = all.iter().flatten().map(|&weight| f64::from(weight)).sum();
+            let mean = sum / count.max(1) as f64;
+            found.scales.insert(place, sum / tokens.max(1) as f64);
+            if mean > 0.0 && mean.is_finite() {
+                all.iter_mut().flatten().for_each(|weight| *weight = (f64::from(*weight) / mean) as f32);
+            } else {
+                all.iter_mut().flatten().for_each(|weight| *weight = 1.0);
+            }
+        }
+        Ok(found)
+    }
+
+    /// What a unit of weighted output error of a tensor costs, in nats a token: `KL ~ scale / 2 tr(D H D^T)` with `H` the second moment of
+    /// weighted inputs. `None` for a tensor that multiplies nothing.
+    pub fn scale(&self, tensor: usize) -> Option<f64> {
+        self.scales.get(&tensor).copied()
+    }
+
+    /// The same of an error of the embedded tokens, each value by itself.
+    pub fn embedding(&self) -> f64 {
+        self.embedding
+    }
+}
+
+impl Importances {
+    /// As a safetensors file, to be kept for the next plan or file from the same text.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut places: Vec<usize> = self.rows.keys().copied().collect();
+        places.sort_unstable();
+        let mut data: Vec<(String, Dtype, Vec<u8>)> = Vec::new();
+        for place in places {
+            let all = &self.rows[&place];
+            let lengths = all.iter().flat_map(|rows| (rows.len() as u64).to_le_bytes()).collect();
+            let rows = all.iter().flatten().flat_map(|weight| weight.to_le_bytes()).collect();
+            let scale = self.scales.get(&place).copied().unwrap_or(0.0).to_le_bytes().to_vec();
+            data.push((format!("lengths.{place}"), Dtype::U64, lengths));
+            data.push((format!("rows.{place}"), Dtype::F32, rows));
+            data.push((format!("scale.{place}"), Dtype::F64, scale));
+        }
+        data.push(("embedding".to_owned(), Dtype::F64, self.embedding.to_le_bytes().to_vec()));
+        let views = data.iter().filter_map(|(name, dtype, bytes)| {
+            let count = bytes.len() * 8 / dtype.bitsize();
+            Some((name.as_str(), TensorView::new(*dtype, vec![count], bytes).ok()?))
+        });
+        safetensors::serialize(views, None).unwrap_or_default()
+    }
+
+    /// What [`to_bytes`](Self::to_bytes) wrote; `None` for anything else.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let file = SafeTensors::deserialize(bytes).ok()?;
+        let read = |name: &str, dtype: Dtype| {
+            file.tensor(name).ok().filter(|tensor| tensor.dtype() == dtype).map(|tensor| tensor.data())
+        };
+        let float = |name: &str| Some(f64::from_le_bytes(read(name, Dtype::F64)?.try_into().ok()?));
+        let mut found = Self { embedding: float("embedding")?, ..Self::default() };
+        for name in file.names() {
+            let Some(place) = name.strip_prefix("rows.") else { continue };
+            let rows = read(name, Dtype::F32)?;
+            let mut rest = rows.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
+            let lengths = read(&format!("lengths.{place}"), Dtype::U64)?.as_chunks::<8>().0;
+            let total: u64 = lengths.iter().map(|&bytes| u64::from_le_bytes(bytes)).try_fold(0u64, u64::checked_add)?;
+            if total.checked_mul(4) != Some(rows.len() as u64) {
+                return None;
+            }
+            let all = lengths.iter().map(|&bytes| rest.by_ref().take(u64::from_le_bytes(bytes) as usize).collect());
+            let all = all.collect();
+            let place: usize = place.parse().ok()?;
+            found.scales.insert(place, float(&format!("scale.{place}"))?);
+            found.rows.insert(place, all);
+        }
+        Some(found)
+    }
+}
+
+impl RowWeights for Importances {
+    fn of(&self, tensor: usize, batch: usize) -> Option<&[f32]> {
+        self.rows.get(&tensor)?.get(batch).map(Vec::as_slice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_read_back() {
+        let rows =
+            HashMap::from([(3, vec![vec![1.0, 0.5], vec![], vec![2.5]]), (0, vec![vec![1.0], vec![1.0], vec![1.0]])]);
+        let found = Importances { rows, scales: HashMap::from([(3, 0.25), (0, 1e-9)]), embedding: 7e-5 };
+        let bytes = found.to_bytes();
+        assert_eq!(Importances::from_bytes(&bytes).as_ref(), Some(&found));
+        assert_eq!(found.of(3, 2), Some([2.5].as_slice()));
+        assert_eq!((found.of(3, 3), found.of(1, 0)), (None, None));
+        for cut in 0..bytes.len() {
+            assert_eq!(Importances::from_bytes(&bytes[..cut]), None);
+        }
+    }
+}
