@@ -110,14 +110,39 @@ def test_files_are_those_of_one_machine_though_one_is_lost(cluster: object, seco
 
     numpy_file = pytest.importorskip("safetensors.numpy")
     random = np.random.default_rng(0)
-    tensors = {f"layers.{n}.weight": random.normal(size=(1024, 4096)).astype(np.float32) for n in range(6)}
+    tensors = {f"layers.{n}.weight": random.normal(size=(512, 8192)).astype(np.float32) for n in range(6)}
     tensors["tied.weight"] = tensors["layers.0.weight"].copy()
     tensors |= {"steps": np.arange(5), "bias": random.normal(size=8).astype(np.float32)}
     numpy_file.save_file(tensors, tmp_path / "m.safetensors", metadata={"format": "pt"})
-    codec = "trellis-progressive"
+    codec = "trellis:bits=2"
     whole = seedpress.compress_file(tmp_path / "m.safetensors", tmp_path / "one.sdp", codec)
     killer = lose(cluster, second, 1.0)
     summary = seedpress.ray.compress(tmp_path / "m.safetensors", tmp_path / "two.sdp", codec)
     killer.join()
     assert (tmp_path / "one.sdp").read_bytes() == (tmp_path / "two.sdp").read_bytes()
     assert {t.name: (t.codec, t.same, t.kept) for t in summary.tensors} == {t.name: (t.codec, t.same, t.kept) for t in whole.tensors}
+
+
+def test_parts_join_to_the_file_of_one_machine(tmp_path: Path) -> None:
+    """What the tasks do, without a cluster."""
+    import json
+
+    numpy_file = pytest.importorskip("safetensors.numpy")
+    from seedpress._files import settings
+
+    random = np.random.default_rng(0)
+    tensors = {f"layers.{n}.weight": random.normal(size=(64, 64)).astype(np.float32) for n in range(5)}
+    tensors |= {"tied.weight": tensors["layers.1.weight"].copy(), "steps": np.arange(5), "half": np.ones((40, 40), np.float16)}
+    source = str(tmp_path / "m.safetensors")
+    numpy_file.save_file(tensors, source, metadata={"format": "pt"})
+    chosen = settings("rtn:bits=3+ans")
+    seedpress.compress_file(source, tmp_path / "one.sdp", "rtn:bits=3+ans")
+    listed = json.loads(_native.tensors(source))
+    together = [[at for at, tensor in enumerate(listed) if tensor["name"] in ("tied.weight", "layers.1.weight")]]
+    together += [[at] for at in range(len(listed)) if at not in together[0]]
+    joiner = _native.Joiner(source, tmp_path / "two.sdp", chosen)
+    for places in reversed(together):
+        data, memory, _ = _native.part(source, places, chosen, None)
+        joiner.push(places, np.frombuffer(data, np.uint8), memory)
+    joiner.finish()
+    assert (tmp_path / "one.sdp").read_bytes() == (tmp_path / "two.sdp").read_bytes()
