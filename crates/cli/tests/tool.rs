@@ -175,7 +175,7 @@ fn a_plan_is_a_row_of_an_experiment() {
     succeeds(here, "bench t.toml --out out");
     let rows = std::fs::read_to_string(here.join("out/results.jsonl")).unwrap();
     let rows: Vec<serde_json::Value> = rows.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let name = "plan:ladder=ecsq q8_0,like=ecsq";
+    let name = "plan:ladder=\"ecsq q8_0\",like=ecsq";
     let planned: Vec<_> = rows.iter().filter(|row| row["codec"] == name).collect();
     assert_eq!(planned.len(), 3, "{rows:?}");
     let of = |tensor: &str| planned.iter().find(|row| row["tensor"] == tensor).unwrap();

@@ -115,7 +115,8 @@ pub fn windows(documents: &[Tokens], context: usize, stride: usize) -> Vec<Windo
             let end = (start + context).min(ids.len());
             windows.push(Window { document, tokens: ids[start..end].to_vec(), first: counted - start });
             counted = end;
-            start += stride;
+            // The first token that counts needs one before it.
+            start = (start + stride).min(counted - 1);
         }
     }
     windows

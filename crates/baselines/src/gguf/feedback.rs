@@ -75,10 +75,23 @@ fn on_fixed_grids<F: BlockFormat>(
         let (code, value) = F::LEVELS.nearest(power.down(aim), grid, inverse(grid));
         (code, power.up(value))
     });
-    let parts = bytes.chunks_exact_mut(F::BYTES).zip(heads.iter().zip(codes.chunks_exact(F::WEIGHTS)));
-    for (block, (head, codes)) in parts {
-        block.fill(0);
-        F::write(head, codes, block);
+    let mut found = vec![0u8; bytes.len()];
+    let parts = found.chunks_exact_mut(F::BYTES).zip(heads.iter().zip(codes.chunks_exact(F::WEIGHTS)));
+    parts.for_each(|(block, (head, codes))| F::write(head, codes, block));
+    let square = |bytes: &[u8]| {
+        let mut block = vec![0f32; F::WEIGHTS];
+        let values = bytes.chunks_exact(F::BYTES).zip(tensor.values().chunks(F::WEIGHTS)).enumerate();
+        let of_block = |(at, (bytes, own)): (usize, (&[u8], &[f32]))| {
+            F::dequantise(bytes, &mut block);
+            let up = |&value: &f32| shifts.of(at).up(value);
+            own.iter().zip(block.iter().map(up)).map(|(w, v)| f64::from(w - v) * f64::from(w - v)).sum::<f64>()
+        };
+        values.map(of_block).sum::<f64>()
+    };
+    let zeros = tensor.values().iter().map(|&value| f64::from(value) * f64::from(value)).sum::<f64>();
+    // No inputs are such that weights should go further from what they were than zeros are: the form says little.
+    if square(&found) < zeros.max(square(bytes)) {
+        bytes.copy_from_slice(&found);
     }
     Ok(())
 }
@@ -206,8 +219,11 @@ impl<F: BlockFormat> Strip<'_, F> {
         let mut strip = Strip::<F> { metric, weights, heads, codes, values, format: std::marker::PhantomData };
         strip.sweep();
         let after = strip.pass_while_it_pays();
-        // A form that falls below zero is no second moment of any inputs.
-        if (0.0..before).contains(&after) {
+        // A form that falls below zero is no second moment of any inputs; nor does one say much under which weights should go further
+        // from what they were than zeros are.
+        let square = |values: &[f32]| values.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>();
+        let sound = square(&errors(&strip.values)) < square(weights).max(square(&errors(&plain)));
+        if sound && (0.0..before).contains(&after) {
             let parts =
                 bytes.chunks_exact_mut(F::BYTES).zip(strip.heads.iter().zip(strip.codes.chunks_exact(F::WEIGHTS)));
             for (block, (head, codes)) in parts {
