@@ -89,7 +89,6 @@ pub struct Vptq(Config);
 impl Codec for Vptq {
     const ID: &'static str = "vptq";
     const FORMAT: u32 = 1;
-    const REVISION: u32 = 2;
     const SUMMARY: &'static str = "vectors from learned codebooks with error feedback (VPTQ), codebooks counted";
     type Config = Config;
 

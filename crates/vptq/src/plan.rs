@@ -1,7 +1,7 @@
 //! Which columns share codebooks, how long vectors are, and how many codewords there are.
 //!
 //! Every combination of a vector length, two codebook sizes and a book of more bits for the columns that matter most is weighed: what does not
-//! keep to the budget, *codebooks and parameters counted*, is out; of the rest the least expected error wins. The expectation is that of normal weights, the
+//! keep to the budget, *codebooks counted*, is out; of the rest the least expected error wins. The expectation is that of normal weights, the
 //! Shannon limit times what vectors of finite length lose ([`Book::distortion`]); it only has to rank.
 
 use crate::Config;
@@ -134,7 +134,7 @@ struct Search<'a> {
 impl Search<'_> {
     /// The book of most columns, and that of the most sensitive ones with their number.
     fn best(&self) -> (Book, Option<(Book, usize)>) {
-        let budget = self.config.bits.get() * (self.rows * self.columns) as f64 - self.around();
+        let budget = self.config.bits.get() * (self.rows * self.columns) as f64;
         let total = self.above[self.columns];
         let smallest = Book { vector: 1, first: 1, second: 0 };
         let mut cheapest = (f64::INFINITY, smallest);
@@ -160,13 +160,6 @@ impl Search<'_> {
             }
         }
         if best.0.is_finite() { (best.1, best.2) } else { (cheapest.1, None) }
-    }
-
-    /// Bits of the parameters, and of indices that do not fill their last bytes.
-    fn around(&self) -> f64 {
-        const FIXED: usize = 4;
-        const EACH: usize = 4;
-        8.0 * (FIXED + EACH * (self.groups + 1)) as f64
     }
 
     /// Every book that is allowed.
