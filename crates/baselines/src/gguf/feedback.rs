@@ -78,22 +78,26 @@ fn on_fixed_grids<F: BlockFormat>(
     let mut found = vec![0u8; bytes.len()];
     let parts = found.chunks_exact_mut(F::BYTES).zip(heads.iter().zip(codes.chunks_exact(F::WEIGHTS)));
     parts.for_each(|(block, (head, codes))| F::write(head, codes, block));
-    let square = |bytes: &[u8]| {
-        let mut block = vec![0f32; F::WEIGHTS];
-        let values = bytes.chunks_exact(F::BYTES).zip(tensor.values().chunks(F::WEIGHTS)).enumerate();
-        let of_block = |(at, (bytes, own)): (usize, (&[u8], &[f32]))| {
-            F::dequantise(bytes, &mut block);
-            let up = |&value: &f32| shifts.of(at).up(value);
-            own.iter().zip(block.iter().map(up)).map(|(w, v)| f64::from(w - v) * f64::from(w - v)).sum::<f64>()
-        };
-        values.map(of_block).sum::<f64>()
+    let restored = |bytes: &[u8]| {
+        let mut values = vec![0f32; tensor.len()];
+        super::restore::<F>(bytes, shifts, &mut values);
+        values
     };
-    let zeros = tensor.values().iter().map(|&value| f64::from(value) * f64::from(value)).sum::<f64>();
-    // No inputs are such that weights should go further from what they were than zeros are: the form says little.
-    if square(&found) < zeros.max(square(bytes)) {
+    if is_sound(tensor.values(), &restored(bytes), &restored(&found)) {
         bytes.copy_from_slice(&found);
     }
     Ok(())
+}
+
+/// Whether values in place of others are no further from the weights than zeros, or those others, are: under a form that is no second moment
+/// of any inputs they may be, and it says little.
+fn is_sound(weights: &[f32], before: &[f32], after: &[f32]) -> bool {
+    let missed = |values: &[f32]| energy(weights.iter().zip(values).map(|(w, v)| w - v));
+    missed(after) < energy(weights.iter().copied()).max(missed(before))
+}
+
+fn energy(values: impl Iterator<Item = f32>) -> f64 {
+    values.map(|value| f64::from(value) * f64::from(value)).sum()
 }
 
 fn inverse(grid: Grid) -> f32 {
@@ -219,10 +223,8 @@ impl<F: BlockFormat> Strip<'_, F> {
         let mut strip = Strip::<F> { metric, weights, heads, codes, values, format: std::marker::PhantomData };
         strip.sweep();
         let after = strip.pass_while_it_pays();
-        // A form that falls below zero is no second moment of any inputs; nor does one say much under which weights should go further
-        // from what they were than zeros are.
-        let square = |values: &[f32]| values.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>();
-        let sound = square(&errors(&strip.values)) < square(weights).max(square(&errors(&plain)));
+        // A form that falls below zero is no second moment of any inputs.
+        let sound = is_sound(weights, &plain, &strip.values);
         if sound && (0.0..before).contains(&after) {
             let parts =
                 bytes.chunks_exact_mut(F::BYTES).zip(strip.heads.iter().zip(strip.codes.chunks_exact(F::WEIGHTS)));

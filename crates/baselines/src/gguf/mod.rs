@@ -219,22 +219,27 @@ impl<F: BlockFormat> Codec for Gguf<F> {
                 return Err(DecodeError::corrupt("a scale is not finite").at(0, 0).at_offset(index * F::BYTES + at));
             }
         }
-        let tasks = out.par_chunks_mut(TASK * F::WEIGHTS).zip(bytes.par_chunks(TASK * F::BYTES)).enumerate();
-        tasks.for_each(|(task, (out, bytes))| {
-            let parts = out.chunks_mut(F::WEIGHTS).zip(bytes.chunks_exact(F::BYTES));
-            for (number, (weights, block)) in (task * TASK..).zip(parts) {
-                if weights.len() == F::WEIGHTS {
-                    F::dequantise(block, weights);
-                } else {
-                    let mut padded = [0f32; LONGEST];
-                    F::dequantise(block, &mut padded[..F::WEIGHTS]);
-                    weights.copy_from_slice(&padded[..weights.len()]);
-                }
-                shifts.of(number).up_all(weights);
-            }
-        });
+        restore::<F>(bytes, &shifts, out);
         Ok(())
     }
+}
+
+/// What blocks with finite scales decode to.
+fn restore<F: BlockFormat>(bytes: &[u8], shifts: &Shifts, out: &mut [f32]) {
+    let tasks = out.par_chunks_mut(TASK * F::WEIGHTS).zip(bytes.par_chunks(TASK * F::BYTES)).enumerate();
+    tasks.for_each(|(task, (out, bytes))| {
+        let parts = out.chunks_mut(F::WEIGHTS).zip(bytes.chunks_exact(F::BYTES));
+        for (number, (weights, block)) in (task * TASK..).zip(parts) {
+            if weights.len() == F::WEIGHTS {
+                F::dequantise(block, weights);
+            } else {
+                let mut padded = [0f32; LONGEST];
+                F::dequantise(block, &mut padded[..F::WEIGHTS]);
+                weights.copy_from_slice(&padded[..weights.len()]);
+            }
+            shifts.of(number).up_all(weights);
+        }
+    });
 }
 
 /// What calibration says of the inputs, where it fits the tensor: the mean square of each, with a little for those it never saw.
