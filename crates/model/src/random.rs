@@ -3,6 +3,33 @@
 //! The logarithm is made of the four basic operations alone, which IEEE 754 rounds identically on every machine; the one in the
 //! system's mathematical library is not.
 
+/// SplitMix64 (G. Steele, D. Lea, C. Flood, OOPSLA 2014): one state, for seeds and for draws of little weight.
+#[derive(Debug, Clone)]
+pub struct SplitMix(u64);
+
+impl SplitMix {
+    /// What is added to the state for every number.
+    const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+
+    /// A generator whose whole output follows from `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The generator of a seed behind so many numbers.
+    pub fn behind(seed: u64, numbers: u64) -> Self {
+        Self(seed.wrapping_add(numbers.wrapping_mul(Self::STEP)))
+    }
+
+    /// 64 random bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(Self::STEP);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+}
+
 /// A seeded generator.
 #[derive(Debug, Clone)]
 pub struct Random {
@@ -13,14 +40,8 @@ pub struct Random {
 impl Random {
     /// A generator whose whole output follows from `seed`.
     pub fn new(seed: u64) -> Self {
-        let mut x = seed;
-        let state = std::array::from_fn(|_| {
-            x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
-            let z = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-            z ^ (z >> 31)
-        });
-        Self { state, spare: None }
+        let mut seeds = SplitMix::new(seed);
+        Self { state: std::array::from_fn(|_| seeds.bits()), spare: None }
     }
 
     /// 64 random bits.
@@ -107,6 +128,13 @@ mod tests {
         assert_eq!(random.state[0], 0xE220_A839_7B1D_CDAF);
         assert_eq!(random.state[1], 0x6E78_9E6A_A1B9_65F4);
         assert_eq!(random.bits(), 0x99EC_5F36_CB75_F2B4);
+    }
+
+    #[test]
+    fn a_place_in_a_stream_is_reached_at_once() {
+        let mut stream = SplitMix::new(9);
+        (0..5).for_each(|_| _ = stream.bits());
+        assert_eq!(stream.bits(), SplitMix::behind(9, 5).bits());
     }
 
     #[test]

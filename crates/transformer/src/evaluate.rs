@@ -4,6 +4,7 @@
 //! of neither are more scores held than those of a few hundred tokens.
 
 use rayon::prelude::*;
+use seedpress_model::random::SplitMix;
 use serde::Serialize;
 
 use crate::description::Description;
@@ -347,18 +348,10 @@ fn summarise(
 
 /// Sums over as many units as there are, drawn with replacement; the same draws for every figure, so that comparisons are paired.
 fn resample(units: &[Sums]) -> Vec<Sums> {
-    let mut state = 0x5eed_u64;
-    // Splitmix64 (Steele, Lea, Flood 2014).
-    let mut next = || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut value = state;
-        value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        value = (value ^ value >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        value ^ value >> 31
-    };
+    let mut random = SplitMix::new(0x5eed);
     let mut draw = || {
         let mut sum = Sums::default();
-        units.iter().for_each(|_| sum.add(&units[(next() % units.len() as u64) as usize]));
+        units.iter().for_each(|_| sum.add(&units[(random.bits() % units.len() as u64) as usize]));
         sum
     };
     (0..RESAMPLINGS).map(|_| draw()).collect()

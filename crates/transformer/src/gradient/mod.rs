@@ -20,6 +20,7 @@ mod layers;
 pub use importance::{Importance, importance};
 
 use rayon::prelude::*;
+use seedpress_model::random::SplitMix;
 
 use crate::description::{Block, Description, FeedForward, Linear, Residual};
 use crate::error::TransformerError;
@@ -98,9 +99,14 @@ fn head(
     let (width, vocabulary) = (description.width, description.vocabulary);
     let product = description.head.product.as_ref().filter(|head| head.outputs == vocabulary);
     let product = product.ok_or_else(|| TransformerError::Input("the head is no score a token".to_owned()))?;
+    let weight = weights.values(&product.weight, 0..product.outputs * width)?;
     let mut gradient = Vec::with_capacity(hidden.len());
     for (part, rows) in hidden.chunks(SCORED * width).enumerate() {
-        let mut scores = forward::head(description, weights, rows, &mut |_| Ok(()))?;
+        let mut inputs = Vec::new();
+        let mut scores = forward::head(description, weights, rows, &mut |seen| {
+            inputs = seen.rows.to_vec();
+            Ok(())
+        })?;
         scores.par_chunks_exact_mut(vocabulary).enumerate().for_each(|(row, scores)| {
             let position = part * SCORED + row;
             let total = log_sum_exp(scores);
@@ -116,10 +122,8 @@ fn head(
                 *score = own * slope;
             }
         });
-        let inputs = normalised(description.head.norm.as_ref(), weights, rows.to_vec(), width)?;
         sight(Seen { linear: product, inputs: &inputs, gradients: &scores })?;
         let mut by_inputs = vec![0f32; rows.len()];
-        let weight = weights.values(&product.weight, 0..product.outputs * width)?;
         multiply(&mut by_inputs, width, View::new(&scores, vocabulary), View::new(&weight, width));
         gradient.extend(layers::norm(description.head.norm.as_ref(), weights, rows, by_inputs, width)?);
     }
@@ -128,11 +132,7 @@ fn head(
 
 /// A token drawn from the distribution with these scores.
 fn draw(scores: &[f32], total: f64, seed: u64, position: u64) -> usize {
-    // Splitmix64 (Steele, Lea, Flood 2014).
-    let mut value = seed.wrapping_add(position.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    value = (value ^ value >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    let mut left = ((value ^ value >> 31) >> 11) as f64 / (1u64 << 53) as f64;
+    let mut left = (SplitMix::behind(seed, position).bits() >> 11) as f64 / (1u64 << 53) as f64;
     for (at, &score) in scores.iter().enumerate() {
         left -= (f64::from(score) - total).exp();
         if left < 0.0 {
