@@ -11,11 +11,11 @@ use seedpress_checkpoint::Checkpoint;
 use seedpress_model::{CheckpointWeights, Hidden, Weights};
 use seedpress_press::Source;
 use seedpress_transformer::weighing::Importances;
-use seedpress_transformer::{TransformerError, TransformerNetwork, guide, text};
+use seedpress_transformer::{TransformerNetwork, guide};
 
 use crate::bench::{repository_root, stop_flag};
 use crate::failure::Failure;
-use crate::language::Language;
+use crate::language::{self, Language};
 use crate::print::note;
 
 /// The text that calibrates, and how it is used.
@@ -54,14 +54,8 @@ impl Calibration {
     pub fn open(path: &Path, text: &Text, calibration: &Path, quiet: bool) -> Result<Self, Failure> {
         let language = Language::open(path, None)?;
         let model = &language.model;
-        let (context, most) = (text.context as usize, model.description().context);
-        if context > most {
-            return Err(Failure::usage(format!("--context {context}: the model was made for {most} tokens")));
-        }
-        let tokenizer = text::tokenizer(model.folder()).map_err(Failure::data)?;
-        let documents = text::read_documents(calibration).map_err(Failure::data)?;
-        let tokens = documents.iter().map(|document| text::tokenise(&tokenizer, &document.text));
-        let tokens = tokens.collect::<Result<Vec<_>, _>>().map_err(Failure::data)?;
+        let context = language::context(text.context, model.description().context)?;
+        let tokens = language::tokens(model.folder(), &[calibration.to_owned()])?;
         let samples = guide::samples(&tokens, context, text.samples as usize);
         if !quiet {
             let rows: usize = samples.iter().map(Hidden::rows).sum();
@@ -114,10 +108,6 @@ impl Calibration {
             }
             !stop.load(Ordering::Relaxed)
         };
-        let found = Importances::new(&self.network, self.language.model.weights(), &self.samples, &mut progress);
-        found.map_err(|error| match error {
-            TransformerError::Stopped => Failure::interrupted("stopped"),
-            error => Failure::data(error),
-        })
+        Ok(Importances::new(&self.network, self.language.model.weights(), &self.samples, &mut progress)?)
     }
 }

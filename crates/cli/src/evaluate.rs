@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use seedpress_transformer::evaluate::{Comparison, Estimate, Evaluation, Subject, evaluate};
-use seedpress_transformer::text::{read_documents, tokenise, tokenizer, windows};
+use seedpress_transformer::text::windows;
 use serde_json::json;
 
 use crate::bench::stop_flag;
 use crate::failure::{Failure, Outcome};
-use crate::language::Language;
+use crate::language::{self, Language};
 use crate::print::{line, note};
 
 /// What to evaluate, and on what.
@@ -66,22 +66,13 @@ pub fn run(arguments: &Arguments) -> Outcome {
     };
     let model = Language::open(&arguments.model, config)?;
     let description = model.model.description();
-    let context = arguments.context.map_or(description.context.min(1024), |context| context as usize);
-    if context > description.context {
-        let most = description.context;
-        return Err(Failure::usage(format!("--context {context}: the model was made for {most} tokens")));
-    }
+    let most = description.context;
+    let context = arguments.context.map_or(Ok(most.min(1024)), |asked| language::context(asked, most))?;
     let stride = arguments.stride.map_or((context / 2).max(1), |stride| stride as usize);
     if stride >= context {
         return Err(Failure::usage(format!("--stride {stride} must be below the context of {context}")));
     }
-    let tokenizer = tokenizer(model.model.folder()).map_err(Failure::data)?;
-    let mut tokens = Vec::new();
-    for path in &arguments.text {
-        for document in read_documents(path).map_err(Failure::data)? {
-            tokens.push(tokenise(&tokenizer, &document.text).map_err(Failure::data)?);
-        }
-    }
+    let tokens = language::tokens(model.model.folder(), &arguments.text)?;
     let windows = windows(&tokens, context, stride);
     let (start, mut told) = (Instant::now(), Instant::now());
     let mut progress = |done: usize| {
@@ -96,11 +87,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let theirs = reference
         .as_ref()
         .map(|reference| Subject { description: reference.model.description(), weights: reference.model.weights() });
-    let found = evaluate(own, theirs, arguments.noise_floor, &tokens, &windows, &mut progress);
-    let found = found.map_err(|error| match error {
-        seedpress_transformer::TransformerError::Stopped => Failure::interrupted("stopped"),
-        error => Failure::data(error),
-    })?;
+    let found = evaluate(own, theirs, arguments.noise_floor, &tokens, &windows, &mut progress)?;
     print(arguments, &found, context, stride);
     Ok(())
 }

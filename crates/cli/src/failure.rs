@@ -31,6 +31,15 @@ impl Failure {
 /// What a command returns.
 pub type Outcome = Result<(), Failure>;
 
+impl From<seedpress_transformer::TransformerError> for Failure {
+    fn from(error: seedpress_transformer::TransformerError) -> Self {
+        match error {
+            seedpress_transformer::TransformerError::Stopped => Self::interrupted("stopped"),
+            error => Self::data(error),
+        }
+    }
+}
+
 impl From<seedpress_press::PressError> for Failure {
     fn from(error: seedpress_press::PressError) -> Self {
         use seedpress_press::PressError;

@@ -8,6 +8,7 @@ use seedpress_exchange::packed::Layout;
 use seedpress_exchange::{FileSupply, ModelFiles};
 use seedpress_press::{Control, Restore, decompress};
 use seedpress_transformer::Transformer;
+use seedpress_transformer::text::{Tokens, read_documents, tokenise, tokenizer};
 use seedpress_zoo::fetch;
 
 use crate::failure::{Failure, Outcome};
@@ -49,6 +50,28 @@ impl Language {
         }
         let model = Transformer::open(decoded.path()).map_err(Failure::data)?;
         Ok(Self { model, _decoded: Some(decoded) })
+    }
+}
+
+/// The documents of some files as the tokens of the tokenizer in `folder`.
+pub fn tokens(folder: &Path, paths: &[PathBuf]) -> Result<Vec<Tokens>, Failure> {
+    let tokenizer = tokenizer(folder)?;
+    let mut tokens = Vec::new();
+    for path in paths {
+        for document in read_documents(path)? {
+            tokens.push(tokenise(&tokenizer, &document.text)?);
+        }
+    }
+    Ok(tokens)
+}
+
+/// The context that was asked for with `--context`, of at most `most` tokens.
+pub fn context(asked: u32, most: usize) -> Result<usize, Failure> {
+    match asked as usize {
+        context if context > most => {
+            Err(Failure::usage(format!("--context {context}: the model was made for {most} tokens")))
+        }
+        context => Ok(context),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `seedpress plan` for a language model with calibration text.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -50,13 +51,13 @@ pub fn plan(
         Target::Bytes(bytes) => *bytes,
         Target::Like(_) => return Err(Failure::usage("--like: name a size for a plan with calibration text")),
     };
-    let free: Vec<usize> = spectra.iter().map(|(tensor, _)| *tensor).collect();
-    let kept: u64 = (0..infos.len()).filter(|tensor| !free.contains(tensor)).map(|at| infos[at].bytes as u64).sum();
+    let (free, spectra): (Vec<usize>, Vec<Spectrum>) = spectra.into_iter().unzip();
+    let bytes = |info: &TensorInfo| info.bytes as u64;
+    let kept = infos.iter().map(bytes).sum::<u64>() - free.iter().map(|&tensor| bytes(&infos[tensor])).sum::<u64>();
     let fixed = kept + TENSOR_BYTES * infos.len() as u64;
     let left = target.checked_sub(fixed).ok_or_else(|| {
         Failure::data(format!("{target} bytes are too few: the index and tensors that are kept take {fixed}"))
     })?;
-    let spectra: Vec<Spectrum> = spectra.into_iter().map(|(_, spectrum)| spectrum).collect();
     let bits = fill(&spectra, 8.0 * left as f64, RANGE);
     let mut assignments = Vec::with_capacity(free.len());
     let mut bytes = fixed;
@@ -95,12 +96,13 @@ fn spectra(
     let network = language.network.as_ref();
     let walk = Walk::new(language.network.clone(), weights.clone(), &language.samples, Mode::Plain);
     let mut walk = walk.map_err(Failure::data)?.capped(CAP).weighted(importances.clone());
+    let places: HashMap<&str, usize> = infos.iter().enumerate().map(|(at, info)| (info.name.as_str(), at)).collect();
     let mut found = Vec::new();
     let mut told = Instant::now();
     for place in Walk::order(network) {
         let name = &network.tensors()[place].name;
         let statistics = walk.statistics(place).map_err(Failure::data)?;
-        let Some(at) = infos.iter().position(|info| info.name == *name) else { continue };
+        let Some(&at) = places.get(name.as_str()) else { continue };
         let info = &infos[at];
         if info.float().is_none() || keep(&info.shape, info.shape.iter().product()) {
             continue;

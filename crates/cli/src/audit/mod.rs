@@ -12,17 +12,16 @@ mod overlap;
 mod page;
 mod weights;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use clap::Args;
-use seedpress_transformer::TransformerError;
 use seedpress_transformer::evaluate::{Subject, evaluate};
-use seedpress_transformer::text::{Tokens, read_documents, tokenise, tokenizer, windows};
+use seedpress_transformer::text::windows;
 
 use crate::bench::stop_flag;
 use crate::failure::{Failure, Outcome};
-use crate::language::{Language, folder};
+use crate::language::{self, Language, folder};
 use crate::print::{line, note};
 use findings::Findings;
 
@@ -77,14 +76,11 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let model = Language::open(&arguments.model, arguments.config.as_deref().or(Some(&reference_folder)))?;
     let description = model.model.description();
     let most = description.context.min(reference.model.description().context);
-    let context = arguments.context.map_or(most.min(1024), |context| context as usize);
-    if context > most {
-        return Err(Failure::usage(format!("--context {context}: the model was made for {most} tokens")));
-    }
-    let tokens = tokens(&reference_folder, &arguments.text)?;
+    let context = arguments.context.map_or(Ok(most.min(1024)), |asked| language::context(asked, most))?;
+    let tokens = language::tokens(&reference_folder, &arguments.text)?;
     let overlap = match arguments.calibration.as_slice() {
         [] => None,
-        paths => Some(overlap::Overlap::of(&tokens, &self::tokens(&reference_folder, paths)?)),
+        paths => Some(overlap::Overlap::of(&tokens, &language::tokens(&reference_folder, paths)?)),
     };
     let say = |text: &str| {
         if !arguments.quiet {
@@ -99,11 +95,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let mut progress = |_: usize| !stop.load(Ordering::Relaxed);
     let own = Subject { description, weights: model.model.weights() };
     let theirs = Subject { description: reference.model.description(), weights: reference.model.weights() };
-    let evaluation = evaluate(own, Some(theirs), !arguments.no_noise_floor, &tokens, &windows, &mut progress);
-    let evaluation = evaluation.map_err(|error| match error {
-        TransformerError::Stopped => Failure::interrupted("stopped"),
-        error => Failure::data(error),
-    })?;
+    let evaluation = evaluate(own, Some(theirs), !arguments.no_noise_floor, &tokens, &windows, &mut progress)?;
     let findings = Findings {
         model: arguments.model.display().to_string(),
         reference: arguments.reference.display().to_string(),
@@ -123,16 +115,4 @@ pub fn run(arguments: &Arguments) -> Outcome {
         false => line!("{}", findings.to_text().trim_end()),
     }
     Ok(())
-}
-
-/// The documents of some files as tokens.
-fn tokens(folder: &Path, paths: &[PathBuf]) -> Result<Vec<Tokens>, Failure> {
-    let tokenizer = tokenizer(folder).map_err(Failure::data)?;
-    let mut tokens = Vec::new();
-    for path in paths {
-        for document in read_documents(path).map_err(Failure::data)? {
-            tokens.push(tokenise(&tokenizer, &document.text).map_err(Failure::data)?);
-        }
-    }
-    Ok(tokens)
 }

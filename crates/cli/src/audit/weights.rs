@@ -1,6 +1,6 @@
 //! Every tensor of a file beside the reference's, one at a time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use seedpress_checkpoint::{ContainerFile, Stored};
@@ -114,9 +114,9 @@ pub fn compare(path: &Path, reference: &Path, stop: &dyn Fn() -> bool) -> Result
         let (error, worst_row) = (errors.map(|errors| errors.relative), errors.map(|errors| errors.worst_row));
         tensors.push(Compared { name: name.clone(), kind, weights, bytes, error, worst_row });
     }
-    let has = |name: &String| list.iter().any(|(own, _)| own == name);
+    let names: HashSet<&String> = list.iter().map(|(name, _)| name).collect();
     let all = theirs.supply.list();
-    let missing = all.iter().map(|(name, _)| name.clone()).filter(|name| !has(name)).collect();
+    let missing = all.iter().map(|(name, _)| name.clone()).filter(|name| !names.contains(name)).collect();
     let reference_weights = all.iter().map(|(_, shape)| shape.iter().product::<usize>() as u64).sum();
     Ok(Table { format: own.format, file_bytes: file_bytes(path)?, reference_weights, tensors, missing })
 }
