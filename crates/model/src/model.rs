@@ -33,6 +33,12 @@ pub trait DataSets: Send + Sync {
         self.calibration()
     }
 
+    /// Rows of inputs louder than this many times the median of their batch count no more than that; `None` takes all as they are. For
+    /// data with outliers that would be all that calibration sees, as the first position of a language model.
+    fn loudest(&self) -> Option<f32> {
+        None
+    }
+
     /// Held-out data; `None` where there is no task.
     ///
     /// # Errors
@@ -150,7 +156,11 @@ impl Model {
     /// [`ModelError::Unsupported`] without such data.
     pub fn walk(&self, mode: Mode) -> Result<Walk, ModelError> {
         let samples = self.calibration()?.ok_or_else(|| self.lacks("calibration data"))?;
-        Walk::new(self.network.clone(), self.weights.clone(), samples, mode)
+        let walk = Walk::new(self.network.clone(), self.weights.clone(), samples, mode)?;
+        Ok(match self.data.loudest() {
+            Some(times) => walk.capped(times),
+            None => walk,
+        })
     }
 
     /// Statistics of every tensor's inputs in the model as it is, `None` for tensors that multiply nothing: a plain [`walk`](Self::walk)

@@ -18,6 +18,7 @@
 //! | [`evaluate`] | how well a model predicts text, and how far it is from another |
 //! | [`gradient`] | the backward pass: how much the answers depend on each product's outputs |
 //! | [`weighing`] | how much each token of calibration text counts |
+//! | [`language`] | a model with text of one's own as every other model; [`overlap`]: whether texts are apart |
 //! | [`network`], [`guide`] | a model as others walk through it; compression with calibration text |
 //! | [`error`] | what keeps a model from being read or run |
 
@@ -30,10 +31,12 @@ mod experts;
 pub mod forward;
 pub mod gradient;
 pub mod guide;
+pub mod language;
 pub mod layers;
 mod math;
 pub mod model;
 pub mod network;
+pub mod overlap;
 mod product;
 mod rotary;
 pub mod text;
@@ -42,6 +45,7 @@ pub mod weights;
 
 pub use description::{Description, Linear};
 pub use error::TransformerError;
+pub use language::{LanguageModel, Texts};
 pub use layers::{Inputs, Tap};
 pub use model::Transformer;
 pub use network::TransformerNetwork;

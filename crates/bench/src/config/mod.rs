@@ -23,7 +23,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub use codec::CodecRow;
-pub use model::{ModelSpec, Origin};
+pub use model::{Folder, ModelSpec, Origin, Text};
 pub use problems::{Location, Problem, Problems};
 pub use run::RunSettings;
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
+use seedpress_codec::Int;
 use seedpress_zoo::Distribution;
 use serde::Deserialize;
 use toml::Spanned;
@@ -16,6 +17,8 @@ use super::table;
 pub enum Origin {
     /// A member of the zoo, by name.
     Zoo(String),
+    /// A language model of the Hugging Face kind, with text of one's own.
+    Language(Folder, Text),
     /// A `.safetensors` file or a sharded index.
     File(PathBuf),
     /// Seeded random numbers.
@@ -28,6 +31,33 @@ pub enum Origin {
         seed: u64,
     },
 }
+
+/// Where a language model lies.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Folder {
+    /// A folder with `config.json`, `tokenizer.json` and safetensors.
+    Path(PathBuf),
+    /// A member of the zoo that is fetched, by name.
+    Fetched(String),
+}
+
+/// The text that a language model is given.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Text {
+    /// A plain file, a `.jsonl` file or a folder of these: what codecs learn of the inputs of layers.
+    pub calibration: Option<PathBuf>,
+    /// Likewise: what measures the model. It shares nothing with the text that calibrates.
+    pub evaluation: Option<PathBuf>,
+    /// Tokens of a sequence.
+    pub context: usize,
+    /// Sequences of calibration text, spread over it.
+    pub sequences: usize,
+}
+
+/// Tokens of a sequence, unless the table says otherwise.
+const CONTEXT: usize = 512;
+/// Sequences of calibration text, unless the table says otherwise.
+const SEQUENCES: usize = 32;
 
 /// One model of the matrix.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,6 +101,25 @@ struct ModelTable {
     include: Vec<String>,
     exclude: Vec<String>,
     name: Option<String>,
+    calibration: Option<PathBuf>,
+    evaluation: Option<PathBuf>,
+    context: Option<Int<2, 1_048_576>>,
+    sequences: Option<Int<1, 1_000_000>>,
+}
+
+impl ModelTable {
+    /// The text, where any of its keys is given.
+    fn text(&self, problems: &Collector<'_>) -> Option<Text> {
+        let given =
+            [self.calibration.is_some(), self.evaluation.is_some(), self.context.is_some(), self.sequences.is_some()];
+        let beside = |path: &Option<PathBuf>| path.as_ref().map(|path| problems.beside(path));
+        given.contains(&true).then(|| Text {
+            calibration: beside(&self.calibration),
+            evaluation: beside(&self.evaluation),
+            context: self.context.map_or(CONTEXT, |context| context.size()),
+            sequences: self.sequences.map_or(SEQUENCES, |sequences| sequences.size()),
+        })
+    }
 }
 
 /// Reads one `[[model]]` table. Lists expand to one model per element; a list of lists is several shapes.
@@ -91,11 +140,25 @@ pub(super) fn read(
             return;
         }
     }
+    let text = fields.text(problems);
+    if text.as_ref().is_some_and(|text| text.calibration.is_none() && text.evaluation.is_none()) {
+        problems.add(&table.span(), "`context` and `sequences` in [[model]] go with `calibration` or `evaluation`");
+        return;
+    }
     let mut origins = Vec::new();
     let at_key = |key: &str| table.get_ref().get(key).map_or(table.span(), Spanned::span);
     for name in fields.model.into_iter().flat_map(Several::into_vec) {
         if known.contains(&name.as_str()) {
-            origins.push((name.clone(), Origin::Zoo(name)));
+            match &text {
+                None => origins.push((name.clone(), Origin::Zoo(name))),
+                Some(text) if seedpress_zoo::fetch::package(&name).is_some() => {
+                    origins.push((name.clone(), Origin::Language(Folder::Fetched(name), text.clone())));
+                }
+                Some(_) => problems.add(
+                    &at_key("model"),
+                    format!("model `{name}` has its own data: `calibration` and `evaluation` are for folders of language models"),
+                ),
+            }
         } else {
             let hint = did_you_mean(&name, known.iter().copied());
             let legal = known.join(", ");
@@ -112,9 +175,19 @@ pub(super) fn read(
             .find_map(|suffix| name.strip_suffix(suffix))
             .unwrap_or(&name)
             .to_owned();
-        origins.push((name, Origin::File(problems.beside(&path))));
+        let path = problems.beside(&path);
+        let origin = match &text {
+            Some(text) => Origin::Language(Folder::Path(path), text.clone()),
+            // A folder without text is its weights.
+            None => Origin::File(weights_of(path)),
+        };
+        origins.push((name, origin));
     }
     if let Some(sources) = fields.synthetic {
+        if text.is_some() {
+            problems.add(&table.span(), "a synthetic [[model]] reads no text");
+            return;
+        }
         let shapes = match fields.shape {
             Some(shape) => shapes(shape),
             None => {
@@ -196,6 +269,16 @@ pub(super) fn read(
             exclude: fields.exclude.clone(),
             at: problems.locate(table.span().start),
         });
+    }
+}
+
+/// The file of a folder's weights; any other path is a file itself.
+fn weights_of(path: PathBuf) -> PathBuf {
+    let index = path.join("model.safetensors.index.json");
+    match path.is_dir() {
+        true if index.is_file() => index,
+        true => path.join("model.safetensors"),
+        false => path,
     }
 }
 

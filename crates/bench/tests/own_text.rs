@@ -1,0 +1,131 @@
+//! A folder of a language model with text of one's own is a model as those of the zoo are.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use seedpress_bench::cache::Cache;
+use seedpress_bench::config::{Config, Problems};
+use seedpress_bench::filter::Filter;
+use seedpress_bench::matrix::Matrix;
+use seedpress_bench::progress::Silent;
+use seedpress_bench::runner::{Options, Outcome, run};
+use seedpress_results::{ModelRow, Row, TensorRow, read_rows};
+
+/// A letter a token: the tiny checkpoint knows 64.
+fn tokenizer() -> String {
+    let letters = (0u8..60).map(|at| char::from(b'@' + at));
+    let vocabulary: serde_json::Map<String, serde_json::Value> =
+        std::iter::once("?".to_owned()).chain(letters.map(String::from)).zip(0..).map(|(k, v)| (k, v.into())).collect();
+    serde_json::json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": false},
+        "post_processor": null, "decoder": null,
+        "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "?"}
+    })
+    .to_string()
+}
+
+/// Documents of letters, a line each.
+fn text(seed: u64, documents: usize) -> String {
+    let mut state = seed;
+    let mut letter = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b'a' + (state >> 33) as u8 % 26)
+    };
+    let mut line = |_| format!("{{\"text\": \"{}\"}}\n", (0..200).map(|_| letter()).collect::<String>());
+    (0..documents).map(&mut line).collect()
+}
+
+fn folder(root: &Path) -> PathBuf {
+    let family = Path::new(env!("CARGO_MANIFEST_DIR")).join("../transformer/tests/families/smollm2");
+    let folder = root.join("model");
+    std::fs::create_dir_all(&folder).unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        std::fs::copy(family.join(name), folder.join(name)).unwrap();
+    }
+    std::fs::write(folder.join("tokenizer.json"), tokenizer()).unwrap();
+    std::fs::write(root.join("a.jsonl"), text(1, 20)).unwrap();
+    std::fs::write(root.join("b.jsonl"), text(2, 8)).unwrap();
+    folder
+}
+
+fn matrix(root: &Path, model: &str) -> Result<Matrix, Problems> {
+    let registry = seedpress::registry();
+    let text = format!(
+        "[run]\nname = \"t\"\nencode_runs = 1\ndecode_runs = 1\nkeep_below = 512\n\
+         [[codec]]\ncodec = \"raw\"\n[[codec]]\ncodec = \"rtn\"\nbits = 3\n\
+         [[codec]]\ncodec = \"trellis\"\nbits = 2\nhessian = \"full\"\nsequential = [false, true]\n[[model]]\n{model}\n"
+    );
+    Matrix::new(Config::parse(&root.join("t.toml"), &text, &registry, &[])?, &registry)
+}
+
+fn go(root: &Path, matrix: &Matrix) -> (Outcome, Vec<TensorRow>, Vec<ModelRow>) {
+    let options = Options {
+        out: root.join("out"),
+        cache: Cache::new(root.join("cache")),
+        filter: Filter(Vec::new()),
+        fresh: false,
+        reevaluate: false,
+    };
+    let outcome = run(matrix, &seedpress::registry(), &options, &Silent, &AtomicBool::new(false)).unwrap();
+    let (mut tensors, mut models) = (Vec::new(), Vec::new());
+    for row in read_rows(&options.out).unwrap() {
+        match row {
+            Row::Tensor(row) => tensors.push(row),
+            Row::Model(row) => models.push(row),
+        }
+    }
+    (outcome, tensors, models)
+}
+
+const MODEL: &str = "path = \"model\"\ncalibration = \"a.jsonl\"\nevaluation = \"b.jsonl\"\ncontext = 64";
+
+#[test]
+fn a_folder_has_every_kind_of_row() {
+    let root = tempfile::tempdir().unwrap();
+    folder(root.path());
+    let (first, tensors, models) = go(root.path(), &matrix(root.path(), MODEL).unwrap());
+    assert!(first.complete && first.failed == 0, "{models:?}");
+    let find =
+        |codec: &str, metric: &str| models.iter().find(|row| row.codec == codec && row.metric == metric).unwrap();
+    let (plain, sequential) = ("trellis:bits=2.0,hessian=full", "trellis:bits=2.0,hessian=full sequential");
+    assert!(tensors.iter().any(|row| row.codec == plain && row.calibrated));
+    assert!(tensors.iter().any(|row| row.codec == sequential && row.sequential == Some(true)));
+    // 199 letters of each document are predicted, a byte each.
+    let bits = find("raw", "bits per byte");
+    assert_eq!((bits.samples, bits.outcomes.as_ref().unwrap().len()), (8 * 199, 8));
+    assert!(bits.compressed == bits.baseline && bits.compressed.unwrap() > 1.0);
+    let divergence = |codec: &str| find(codec, "KL divergence").compressed.unwrap();
+    assert!(divergence("raw") == 0.0 && divergence("rtn:bits=3") > 0.0);
+    assert!(divergence(sequential) > 0.0 && divergence(plain) > 0.0);
+    assert_eq!(find("raw", "top-1 agreement").compressed, Some(1.0));
+
+    // Other calibration text: what it told is told anew, and nothing else.
+    std::fs::write(root.path().join("a.jsonl"), text(3, 20)).unwrap();
+    let (second, ..) = go(root.path(), &matrix(root.path(), MODEL).unwrap());
+    let cells = first.measured / 4;
+    assert_eq!((second.measured, second.resumed), (2 * cells, 2 * cells));
+    // Other evaluation text: the models are evaluated anew.
+    std::fs::write(root.path().join("b.jsonl"), text(4, 8)).unwrap();
+    let (third, ..) = go(root.path(), &matrix(root.path(), MODEL).unwrap());
+    assert_eq!(third.measured, 4);
+}
+
+#[test]
+fn text_is_kept_apart() {
+    let root = tempfile::tempdir().unwrap();
+    folder(root.path());
+    let refused = |model: &str| matrix(root.path(), model).unwrap_err().to_string();
+    std::fs::write(root.path().join("b.jsonl"), text(2, 7) + &text(1, 1)).unwrap();
+    let error = refused(MODEL);
+    assert!(error.contains("12.5 % of the evaluation text is calibration text, first in document 8"), "{error}");
+    let error = refused("path = \"model\"\ncontext = 64");
+    assert!(error.contains("go with `calibration` or `evaluation`"), "{error}");
+    let error = refused("synthetic = \"gaussian\"\nshape = [8, 32]\nevaluation = \"b.jsonl\"");
+    assert!(error.contains("reads no text"), "{error}");
+    assert!(refused("path = \"model\"\nevaluation = \"c.jsonl\"").contains("c.jsonl"));
+    // A folder without text is its weights.
+    assert!(matrix(root.path(), "path = \"model\"").unwrap().models[0].tensors.len() > 5);
+}
