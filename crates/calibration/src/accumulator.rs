@@ -5,8 +5,8 @@
 //! sums have one order on any number of threads and take `4 columns^2` bytes.
 
 use rayon::prelude::*;
+use seedpress_matrix::{View, add_product};
 
-use crate::kernel::{Rows, add_product, transpose};
 use crate::statistics::{InputStatistics, StatisticsError};
 
 /// Rows whose products are summed in `f32`; also those among which [`Accumulator::capped`] takes the median.
@@ -302,16 +302,12 @@ impl Tiles {
     /// Adds the product of a batch.
     pub fn add(&mut self, x: &[f32], y: &[f32]) {
         let (columns, depth) = (self.columns, x.len() / self.columns);
-        let across = transpose(x, depth, columns);
         self.tiles.par_iter_mut().for_each(|tile| {
             let (row, column) = tile.at;
             let mut sums = vec![0f32; tile.sums.len()];
-            let (left, right) = (
-                Rows { values: &across[row * depth..], stride: depth },
-                Rows { values: &y[column..], stride: columns },
-            );
-            let shape = (tile.sums.len() / tile.width, depth, tile.width);
-            add_product((&mut sums, tile.width), left, right, shape);
+            let left = View::strided(&x[row..], depth, tile.sums.len() / tile.width, columns).t();
+            let right = View::strided(&y[column..], depth, tile.width, columns);
+            add_product(&mut sums, tile.width, left, right);
             tile.sums.iter_mut().zip(sums).for_each(|(to, from)| *to += f64::from(from));
         });
     }

@@ -9,9 +9,9 @@ use rayon::prelude::*;
 
 use crate::accumulator::{Accumulator, BATCH, Tiles, scaled};
 use crate::factor::damping;
-use crate::kernel::{Rows, add_product, transpose};
 use crate::ldl::{Ldl, solve};
 use crate::statistics::{InputStatistics, StatisticsError};
+use seedpress_matrix::{View, add_product, transpose};
 
 /// Rows of weights solved for together.
 const ROWS: usize = 64;
@@ -163,8 +163,7 @@ impl AsymmetricStatistics {
             let wide: Vec<f64> = strip.iter().map(|&weight| f64::from(weight)).collect();
             let across = transpose(&wide, height, columns);
             let mut moved = vec![0f64; across.len()];
-            let (left, right) = (Rows { values: &change, stride: columns }, Rows { values: &across, stride: height });
-            add_product((&mut moved, height), left, right, (columns, columns, height));
+            add_product(&mut moved, height, View::new(&change, columns), View::new(&across, height));
             solve(&factor.lower, &factor.diagonal, &mut moved, height);
             let moved = transpose(&moved, columns, height);
             wide.into_iter().zip(moved).map(|(weight, moved)| (weight + moved) as f32)

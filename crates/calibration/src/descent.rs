@@ -6,8 +6,8 @@
 //! coordinate descent as in K. Behdin et al., "QuantEase" (arXiv 2309.01885), by blocks.
 
 use crate::factor::{Factor, damping};
-use crate::kernel::{Rows, add_product};
 use crate::statistics::InputStatistics;
+use seedpress_matrix::{View, add_product};
 
 /// The second moment with its diagonal raised, and the factors of its blocks.
 #[derive(Debug, Clone)]
@@ -54,10 +54,8 @@ impl Blocks {
     pub fn gradient(&self, errors: &[f32]) -> Gradient<'_> {
         assert!(errors.len().is_multiple_of(self.columns), "the errors are whole rows");
         let mut values = vec![0f32; errors.len()];
-        let (left, right) =
-            (Rows { values: errors, stride: self.columns }, Rows { values: &self.matrix, stride: self.columns });
-        let shape = (errors.len() / self.columns, self.columns, self.columns);
-        add_product((&mut values, self.columns), left, right, shape);
+        let columns = self.columns;
+        add_product(&mut values, columns, View::new(errors, columns), View::new(&self.matrix, columns));
         Gradient { blocks: self, values }
     }
 }
@@ -91,9 +89,8 @@ impl Gradient<'_> {
         assert_eq!(by.len(), width * height, "the change has the shape of the block");
         // Errors fall by what values rise.
         let lowered: Vec<f32> = (0..height).flat_map(|row| (0..width).map(move |at| -by[at * height + row])).collect();
-        let left = Rows { values: &lowered, stride: width };
-        let right = Rows { values: &self.blocks.matrix[start * columns..], stride: columns };
-        add_product((&mut self.values, columns), left, right, (height, width, columns));
+        let right = View::strided(&self.blocks.matrix[start * columns..], width, columns, columns);
+        add_product(&mut self.values, columns, View::strided(&lowered, height, width, width), right);
     }
 
     /// `e H e^T` summed over the rows, whose errors `e` are these.

@@ -6,7 +6,7 @@
 
 use rayon::prelude::*;
 
-use crate::kernel::{Rows, Scalar, add_product, add_scaled};
+use seedpress_matrix::{Element, View, add_product, add_scaled};
 
 /// Columns eliminated together: their rows of the factor stay in the second-level cache.
 const BLOCK: usize = 128;
@@ -101,13 +101,13 @@ fn update(before: &mut [f64], block: &[f64], columns: usize, start: usize, diago
             column.zip(diagonal.iter().rev()).map(|(&a, &d)| -(a * d))
         };
         let left: Vec<f64> = (first..first + count).flat_map(share).collect();
-        let (left, right) = (Rows { values: &left, stride: height }, Rows { values: &descending, stride: start });
-        add_product((rows, columns), left, right, (count, height, first + count));
+        let right = View::strided(&descending, height, first + count, start);
+        add_product(rows, columns, View::strided(&left, count, height, height), right);
     });
 }
 
 /// Numbers that a division in `f64` can be carried back to.
-pub trait Real: Scalar {
+pub trait Real: Element {
     /// `self / divisor`, rounded once to `f64` and once to this.
     fn over(self, divisor: f64) -> Self;
     /// `-self`.
@@ -164,9 +164,8 @@ fn backward<T: Real>(lower: &[T], columns: usize, values: &mut [T], height: usiz
             let (first, count) = (task * TASK, targets.len() / height);
             let share = |j: usize| (start..end).rev().map(move |i| lower[i * columns + j].negated());
             let left: Vec<T> = (first..first + count).flat_map(share).collect();
-            let (left, right) =
-                (Rows { values: &left, stride: end - start }, Rows { values: &descending, stride: height });
-            add_product((targets, height), left, right, (count, end - start, height));
+            let left = View::strided(&left, count, end - start, end - start);
+            add_product(targets, height, left, View::new(&descending, height));
         });
         end = start;
     }
@@ -188,9 +187,8 @@ fn forward<T: Real>(lower: &[T], columns: usize, values: &mut [T], height: usize
         let negated: Vec<T> = block.iter().map(|value| value.negated()).collect();
         after.par_chunks_mut(TASK * height).enumerate().for_each(|(task, targets)| {
             let (first, count) = (end + task * TASK, targets.len() / height);
-            let left = Rows { values: &lower[first * columns + start..], stride: columns };
-            let right = Rows { values: &negated, stride: height };
-            add_product((targets, height), left, right, (count, end - start, height));
+            let left = View::strided(&lower[first * columns + start..], count, end - start, columns);
+            add_product(targets, height, left, View::new(&negated, height));
         });
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A layer `y = W x` whose weights become `W'` errs at its output by `(W - W') x`. Over calibration inputs the mean square of that is the
 //! quadratic form `tr(E H E^T)` of `E = W - W'` and the second moment `H = mean(x x^T)`: all that a codec needs to know of the data.
-//! Everything here works on slices, row-major, one output a row and one input a column, and depends on no other crate of the workspace.
+//! Everything here works on slices, row-major, one output a row and one input a column.
 //!
 //! | to | use |
 //! | --- | --- |
@@ -13,7 +13,7 @@
 //! | solve against the second moment | [`Factor::solve`] |
 //! | say what a compression costs at the output | [`output_error`] |
 //!
-//! All arithmetic has one order and rounds every product and sum by itself: results are equal on any machine and any number of threads.
+//! All arithmetic has one order, products of matrices that of `seedpress-matrix`: results are equal on any machine and any number of threads.
 //!
 //! # Example
 //!
@@ -44,7 +44,6 @@ mod accumulator;
 mod asymmetric;
 mod descent;
 mod factor;
-mod kernel;
 mod ldl;
 mod output;
 mod statistics;
@@ -54,7 +53,6 @@ pub use accumulator::Accumulator;
 pub use asymmetric::{AsymmetricAccumulator, AsymmetricStatistics};
 pub use descent::{Blocks, Gradient};
 pub use factor::{DAMPING, Factor, Order, damping};
-pub use kernel::{add_scaled, transpose};
 pub use output::{OutputError, output_error};
 pub use statistics::{InputStatistics, StatisticsError};
 pub use sweep::{Quantizer, sweep, sweep_columns};

@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use crate::kernel::{Rows, add_product, transpose};
 use crate::statistics::{InputStatistics, StatisticsError};
+use seedpress_matrix::{View, add_product, transpose};
 
 /// Rows of weights taken together, and rows of the second moment in a task.
 const ROWS: usize = 256;
@@ -71,8 +71,7 @@ fn form(rows: &[f64], statistics: &InputStatistics) -> f64 {
         .map(|(moment, own)| {
             let moment: Vec<f64> = moment.iter().map(|&entry| f64::from(entry)).collect();
             let mut products = vec![0f64; own.len()];
-            let (left, right) = (Rows { values: &moment, stride: columns }, Rows { values: &across, stride: height });
-            add_product((&mut products, height), left, right, (own.len() / height, columns, height));
+            add_product(&mut products, height, View::new(&moment, columns), View::new(&across, height));
             products.iter().zip(own).map(|(p, e)| p * e).sum::<f64>()
         })
         .collect();

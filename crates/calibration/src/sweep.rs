@@ -4,16 +4,12 @@
 //! Columns quantised together aim at what would be best for all of them at once. Errors reach the columns of the same block at once, all
 //! others when a block of 128 is finished, in one product (the "lazy batch" of GPTQ, arXiv 2210.17323, section 3.3).
 
-use rayon::prelude::*;
+use seedpress_matrix::{add_scaled, transpose};
 
 use crate::factor::Factor;
-use crate::kernel::{Rows, add_product, add_scaled, transpose};
 
 /// Columns whose errors are handed on together.
 const BLOCK: usize = 128;
-/// Later columns that one task updates, and the products of two numbers below which threads cost more than they save.
-const TASK: usize = 64;
-const PARALLEL: usize = 1 << 20;
 
 /// What a sweep asks for every column, or every few. Closures `(columns, aims, out)` are quantisers.
 ///
@@ -165,25 +161,14 @@ impl<Q: Quantizer> Walk<'_, Q> {
     /// Adds what a finished block calls for to all later columns.
     fn hand_on(&mut self, start: usize, end: usize, errors: &[f32]) {
         let height = self.height;
-        let later = &mut self.feedback[end * height..];
-        let update = |first: usize, targets: &mut [f32]| {
-            let (values, stride) = self.factor.rows(first, start);
-            let (left, right) = (Rows { values, stride }, Rows { values: errors, stride: height });
-            let count = targets.len() / height;
-            add_product((targets, height), left, right, (count, end - start, height));
-        };
-        if later.is_empty() {
-            return;
-        }
-        if later.len() * (end - start) < PARALLEL {
-            return update(end, later);
-        }
-        later.par_chunks_mut(TASK * height).enumerate().for_each(|(task, targets)| update(end + task * TASK, targets));
+        self.factor.feed(start, errors, end, &mut self.feedback[end * height..], height);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use rayon::prelude::*;
+
     use super::*;
     use crate::factor::{DAMPING, Order};
     use crate::output::output_error;

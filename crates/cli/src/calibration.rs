@@ -44,10 +44,14 @@ pub struct Calibration {
     pub samples: Vec<Hidden>,
 }
 
-/// Changes when the backward pass does: what was kept is then made anew.
-const VERSION: u32 = 1;
+/// What importances are kept as; changes with how they are made.
+const IMPORTANCES: &str = "importances-2";
 /// Between two lines about how far the backward pass is.
 const EVERY: Duration = Duration::from_secs(5);
+
+fn cache() -> Cache {
+    Cache::new(repository_root().join(".seedpress-cache"))
+}
 
 impl Calibration {
     /// Opens a model in any format that is read, and reads and cuts the text.
@@ -78,22 +82,31 @@ impl Calibration {
 
     /// How much each token counts for each tensor: the backward pass over the text, or what is kept of an earlier one.
     pub fn weigh(&self, quiet: bool) -> Result<Arc<Importances>, Failure> {
-        let checkpoint = Checkpoint::open(self.folder()).map_err(Failure::data)?;
-        let source: &dyn Source = &checkpoint;
-        let cache = Cache::new(repository_root().join(".seedpress-cache"));
-        let key = source.identity().map(|model| format!("importances-{VERSION}-{model:032x}-{}", self.key()));
-        if let Some(kept) = key.as_ref().and_then(|key| Importances::from_bytes(&cache.get(key)?)) {
+        if let Some(kept) = self.kept(IMPORTANCES).and_then(|kept| Importances::from_bytes(&kept)) {
             return Ok(Arc::new(kept));
         }
         let found = self.derive(quiet)?;
-        if let Some(key) = key {
-            cache.put(&key, &found.to_bytes());
-        }
+        self.keep(IMPORTANCES, &found.to_bytes());
         Ok(Arc::new(found))
     }
 
-    fn key(&self) -> String {
-        guide::identity(&self.samples).replace(' ', "-")
+    /// What was kept under a name for this model and text.
+    pub fn kept(&self, what: &str) -> Option<Vec<u8>> {
+        cache().get(&self.key(what)?)
+    }
+
+    /// Keeps something for the next command on this model and text.
+    pub fn keep(&self, what: &str, bytes: &[u8]) {
+        if let Some(key) = self.key(what) {
+            cache().put(&key, bytes);
+        }
+    }
+
+    fn key(&self, what: &str) -> Option<String> {
+        let checkpoint = Checkpoint::open(self.folder()).ok()?;
+        let source: &dyn Source = &checkpoint;
+        let (model, text) = (source.identity()?, guide::identity(&self.samples).replace(' ', "-"));
+        Some(format!("{what}-{model:032x}-{text}"))
     }
 
     fn derive(&self, quiet: bool) -> Result<Importances, Failure> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use seedpress::Registry;
 use seedpress_calibration::InputStatistics;
 use seedpress_checkpoint::{Checkpoint, TensorInfo};
@@ -25,6 +26,8 @@ use crate::print::note;
 const RANGE: std::ops::RangeInclusive<f64> = 0.2..=10.0;
 /// Bytes of a file for each tensor beside its values, its line in the packed index and the header of its record: 24 to 30 were seen.
 const TENSOR_BYTES: u64 = 28;
+/// What spectra are kept as; changes with how they are made.
+const SPECTRA: &str = "spectra-1";
 /// Between two lines about how far the work is.
 const EVERY: Duration = Duration::from_secs(5);
 
@@ -41,8 +44,16 @@ pub fn plan(
     let language = Calibration::open(path, text, calibration, false)?;
     let checkpoint = Checkpoint::open(language.folder()).map_err(Failure::data)?;
     let infos = checkpoint.tensors();
-    let importances = language.weigh(false)?;
-    let spectra = spectra(&language, infos, keep, importances)?;
+    let wanted = |info: &TensorInfo| info.float().is_some() && !keep(&info.shape, info.shape.iter().product());
+    let spectra = match language.kept(SPECTRA).and_then(|kept| read_spectra(&kept, infos, &wanted)) {
+        Some(spectra) => spectra,
+        None => {
+            let importances = language.weigh(false)?;
+            let spectra = spectra(&language, infos, &wanted, importances)?;
+            language.keep(SPECTRA, &spectra_bytes(infos, &spectra));
+            spectra
+        }
+    };
     let count = |info: &TensorInfo| info.shape.iter().product::<usize>() as u64;
     let weights: u64 = infos.iter().map(count).sum();
     let target = match target {
@@ -88,7 +99,7 @@ pub fn plan(
 fn spectra(
     language: &Calibration,
     infos: &[TensorInfo],
-    keep: &dyn Fn(&[usize], usize) -> bool,
+    wanted: &dyn Fn(&TensorInfo) -> bool,
     importances: Arc<Importances>,
 ) -> Result<Vec<(usize, Spectrum)>, Failure> {
     let stop = stop_flag("the tensor at work")?;
@@ -104,7 +115,7 @@ fn spectra(
         let statistics = walk.statistics(place).map_err(Failure::data)?;
         let Some(&at) = places.get(name.as_str()) else { continue };
         let info = &infos[at];
-        if info.float().is_none() || keep(&info.shape, info.shape.iter().product()) {
+        if !wanted(info) {
             continue;
         }
         let tensor = weights.load(place).map_err(Failure::data)?;
@@ -129,6 +140,35 @@ fn spectra(
     average_unknown(&mut found);
     found.sort_by_key(|(at, _)| *at);
     Ok(found)
+}
+
+/// Spectra as a safetensors file, for the next plan from the same text: of each tensor its rows and the costs of its columns.
+fn spectra_bytes(infos: &[TensorInfo], spectra: &[(usize, Spectrum)]) -> Vec<u8> {
+    let bytes = |spectrum: &Spectrum| -> Vec<u8> {
+        let numbers = std::iter::once(spectrum.rows as f64).chain(spectrum.costs.iter().copied());
+        numbers.flat_map(f64::to_le_bytes).collect()
+    };
+    let data: Vec<(&str, Vec<u8>)> =
+        spectra.iter().map(|(at, spectrum)| (infos[*at].name.as_str(), bytes(spectrum))).collect();
+    let view = |bytes| TensorView::new(Dtype::F64, vec![<[u8]>::len(bytes) / 8], bytes).ok();
+    let views = data.iter().filter_map(|(name, bytes)| Some((*name, view(bytes)?)));
+    safetensors::serialize(views, None).unwrap_or_default()
+}
+
+/// What [`spectra_bytes`] wrote, of all tensors that are wanted; `None` for anything else.
+fn read_spectra(
+    bytes: &[u8],
+    infos: &[TensorInfo],
+    wanted: &dyn Fn(&TensorInfo) -> bool,
+) -> Option<Vec<(usize, Spectrum)>> {
+    let file = SafeTensors::deserialize(bytes).ok()?;
+    let one = |(at, info): (usize, &TensorInfo)| {
+        let tensor = file.tensor(&info.name).ok().filter(|tensor| tensor.dtype() == Dtype::F64)?;
+        let (first, rest) = tensor.data().as_chunks::<8>().0.split_first()?;
+        let costs = rest.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect();
+        Some((at, Spectrum { rows: f64::from_le_bytes(*first) as u64, costs }))
+    };
+    infos.iter().enumerate().filter(|(_, info)| wanted(info)).map(one).collect()
 }
 
 /// The columns of `scale / 2 tr(D H D^T) + lookup / 2 |D|^2`.
@@ -183,5 +223,22 @@ fn average_unknown(found: &mut [(usize, Spectrum)]) {
     let average = if count > 0.0 { (sum / count).exp() } else { 1.0 };
     for (_, spectrum) in found.iter_mut().filter(|(_, spectrum)| !known(spectrum)) {
         spectrum.costs.fill(average);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kept_spectra_are_read_back() {
+        let info = |name: &str| TensorInfo { name: name.to_owned(), shape: vec![4, 3], dtype: "F32".into(), bytes: 48 };
+        let infos = [info("a"), info("kept"), info("b")];
+        let spectrum = |first: f64| Spectrum { rows: 4, costs: vec![first, 0.1, 1e-300] };
+        let spectra = vec![(0, spectrum(1.0)), (2, spectrum(2.0))];
+        let bytes = spectra_bytes(&infos, &spectra);
+        assert_eq!(read_spectra(&bytes, &infos, &|info| info.name != "kept"), Some(spectra));
+        assert_eq!(read_spectra(&bytes, &infos, &|_| true), None);
+        assert!((0..bytes.len()).all(|cut| read_spectra(&bytes[..cut], &infos, &|info| info.name != "kept").is_none()));
     }
 }

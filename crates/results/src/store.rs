@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -160,14 +161,24 @@ pub struct Lock {
 pub fn lock(folder: &Path) -> Result<Lock, ResultsError> {
     let path = folder.join(".lock");
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io(&path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Lock { _file: file }),
-        Err(TryLockError::WouldBlock) => Err(ResultsError::Busy { folder: folder.to_owned() }),
-        // A file system without locks guards nothing, and is no reason not to measure.
-        Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Unsupported => Ok(Lock { _file: file }),
-        Err(TryLockError::Error(error)) => Err(io(&path)(error)),
+    // A process that starts another shares its locks with it for a moment: a lock that was let go may be held that much longer.
+    let patience = Instant::now() + PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Lock { _file: file }),
+            Err(TryLockError::WouldBlock) if Instant::now() < patience => std::thread::sleep(PATIENCE / 20),
+            Err(TryLockError::WouldBlock) => return Err(ResultsError::Busy { folder: folder.to_owned() }),
+            // A file system without locks guards nothing, and is no reason not to measure.
+            Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Unsupported => {
+                return Ok(Lock { _file: file });
+            }
+            Err(TryLockError::Error(error)) => return Err(io(&path)(error)),
+        }
     }
 }
+
+/// How long a lock that is held is waited for.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Replaces `results.jsonl` through a temporary file: drops torn lines and superseded rows.
 ///

@@ -1,10 +1,12 @@
 //! Attention within sequences, computed tile by tile so that scores never exist for more than a few rows.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
+use seedpress_matrix::{View, product};
 
 use crate::description::Attention;
 use crate::math::{softmax, tanh};
-use crate::product::{View, multiply_here};
 
 /// Queries computed together; what lies wholly in the future or before the window is left out.
 pub(crate) const TILE: usize = 64;
@@ -21,8 +23,15 @@ pub(crate) struct Heads<'a> {
 }
 
 impl<'a> Heads<'a> {
-    pub(crate) fn head(&self, head: usize, from: usize, rows: usize, size: usize) -> View<'a> {
+    /// Rows of one head.
+    pub(crate) fn head(&self, head: usize, from: usize, rows: usize, size: usize) -> View<'a, f32> {
         View::strided(&self.values[from * self.stride + head * self.step..], rows, size, self.stride)
+    }
+
+    /// Rows of some heads, head after head.
+    pub(crate) fn stack(&self, heads: Range<usize>, from: usize, rows: usize, size: usize) -> Vec<f32> {
+        let row = |head: usize, row: usize| &self.values[(from + row) * self.stride + head * self.step..][..size];
+        heads.flat_map(|head| (0..rows).flat_map(move |at| row(head, at))).copied().collect()
     }
 }
 
@@ -32,26 +41,26 @@ pub(crate) fn span(attention: &Attention, from: usize, rows: usize, length: usiz
     (first, if attention.causal { from + rows } else { length })
 }
 
-/// What queries from `from` on make of keys from `first` on, `[rows, keys]`, of a sequence of `length`; keys out of sight have none.
-/// `capped` takes the scores behind their soft cap, for those who derive it.
+/// What `rows` queries from `from` on make of keys from `first` on, `[rows, keys]`, of a sequence of `length`; keys out of sight have none.
+/// Queries of several heads may be stacked, `rows` of each. `capped` takes the scores behind their soft cap, for those who derive it.
 pub(crate) fn probabilities(
     attention: &Attention,
-    result: &mut [f32],
-    [from, first, length]: [usize; 3],
-    query: View<'_>,
-    key: View<'_>,
+    [from, rows, first, length]: [usize; 4],
+    query: View<'_, f32>,
+    key: View<'_, f32>,
     capped: Option<&mut Vec<f32>>,
-) {
+) -> Vec<f32> {
     let count = key.height();
-    multiply_here(result, count, query, key.t(), attention.scale);
+    let mut result = product(query, key.t());
+    result.iter_mut().for_each(|score| *score *= attention.scale);
     if let Some(cap) = attention.soft_cap {
         result.iter_mut().for_each(|score| *score = cap * tanh(*score / cap));
         if let Some(capped) = capped {
-            capped.extend_from_slice(result);
+            capped.extend_from_slice(&result);
         }
     }
     for (row, scores) in result.chunks_exact_mut(count).enumerate() {
-        let position = from + row;
+        let position = from + row % rows;
         let last = if attention.causal { position + 1 } else { length };
         let start = attention.window.map_or(0, |window| (position + 1).saturating_sub(window));
         let (seen, after) = scores.split_at_mut(last - first);
@@ -60,6 +69,7 @@ pub(crate) fn probabilities(
         before.fill(0.0);
         after.fill(0.0);
     }
+    result
 }
 
 /// The heads' answers `[length, heads * head_size]` for one sequence.
@@ -76,13 +86,19 @@ pub(crate) fn attend(
         let rows = result.len() / width;
         let (first, end) = span(attention, from, rows, length);
         let count = end - first;
-        let mut scores = vec![0f32; rows * count];
-        for head in 0..attention.heads {
-            let query = queries.head(head, from, rows, size);
-            let key = keys.head(head / group, first, count, size);
-            probabilities(attention, &mut scores, [from, first, length], query, key, None);
-            let value = values.head(head / group, first, count, size);
-            multiply_here(&mut result[head * size..], width, View::new(&scores, count), value, 1.0);
+        for key_head in 0..attention.key_heads {
+            let heads = key_head * group..(key_head + 1) * group;
+            // Heads that share keys and values share what is copied of them.
+            let query = queries.stack(heads.clone(), from, rows, size);
+            let key = keys.head(key_head, first, count, size);
+            let scores = probabilities(attention, [from, rows, first, length], View::new(&query, size), key, None);
+            let value = values.head(key_head, first, count, size);
+            let answers = product(View::new(&scores, count), value);
+            for (head, answers) in heads.zip(answers.chunks_exact(rows * size)) {
+                for (to, from) in result.chunks_exact_mut(width).zip(answers.chunks_exact(size)) {
+                    to[head * size..][..size].copy_from_slice(from);
+                }
+            }
         }
     });
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use rayon::prelude::*;
+use seedpress_matrix::{View, multiply};
 
 use crate::attention::{Heads, attend};
 use crate::description::{Attention, Block, Description, FeedForward, Linear, NormSpan, Projections, Residual};
@@ -10,7 +11,6 @@ use crate::error::TransformerError;
 use crate::experts::{mixture, route};
 use crate::layers::{Inputs, Tap, add, linear, network, normalise, normalised};
 use crate::math::tanh;
-use crate::product::{View, multiply};
 use crate::rotary::Turns;
 use crate::weights::Weights;
 

@@ -1,11 +1,11 @@
 //! Products with weights, norms and activations on rows.
 
 use rayon::prelude::*;
+use seedpress_matrix::{View, multiply};
 
 use crate::description::{Activation, First, Linear, Mlp, Norm, NormKind};
 use crate::error::TransformerError;
 use crate::math::{erf, sigmoid, sum, sum_of_squares};
-use crate::product::{View, multiply};
 use crate::weights::Weights;
 
 /// Rows that a product's inputs are, as a tap sees them.

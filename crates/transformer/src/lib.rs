@@ -37,7 +37,6 @@ mod math;
 pub mod model;
 pub mod network;
 pub mod overlap;
-mod product;
 mod rotary;
 pub mod text;
 pub mod weighing;

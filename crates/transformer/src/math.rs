@@ -83,7 +83,7 @@ pub(crate) fn log_sum_exp(x: &[f32]) -> f64 {
         body.iter().for_each(|chunk| (0..16).for_each(|lane| parts[lane] += exp(chunk[lane] - top)));
         total += f64::from(parts.iter().sum::<f32>() + tail.iter().map(|&value| exp(value - top)).sum::<f32>());
     }
-    f64::from(top) + total.ln()
+    f64::from(top) + libm::log(total)
 }
 
 #[cfg(test)]

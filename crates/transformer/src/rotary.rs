@@ -22,7 +22,8 @@ impl Turns {
             let (position, pair) = (at / frequencies.len(), at % frequencies.len());
             // Frequencies in f32, as everybody has them: angles of late positions depend on their last bits.
             let angle = (position as f32) * (frequencies[pair] as f32);
-            let (sine, cosine) = f64::from(angle).sin_cos();
+            // Not the system's: its last bits differ between systems.
+            let (sine, cosine) = libm::sincos(f64::from(angle));
             [(cosine * sharpness) as f32, (sine * sharpness) as f32]
         };
         let values = (0..length * frequencies.len()).map(angle).collect();
@@ -64,15 +65,16 @@ impl Turns {
 /// Radians a position, and what sines and cosines are multiplied by.
 fn frequencies(rotary: &Rotary, length: usize) -> (Vec<f64>, f64) {
     let size = rotary.size as f64;
-    let plain =
-        |base: f64| -> Vec<f64> { (0..rotary.size / 2).map(|pair| base.powf(-2.0 * pair as f64 / size)).collect() };
+    let plain = |base: f64| -> Vec<f64> {
+        (0..rotary.size / 2).map(|pair| libm::pow(base, -2.0 * pair as f64 / size)).collect()
+    };
     let own = plain(rotary.base);
     match &rotary.scaling {
         Scaling::None => (own, 1.0),
         Scaling::Linear { factor } => (own.into_iter().map(|frequency| frequency / factor).collect(), 1.0),
         Scaling::Dynamic { factor, trained } => {
             let (length, trained) = (length.max(*trained) as f64, *trained as f64);
-            let stretch = (factor * length / trained - (factor - 1.0)).powf(size / (size - 2.0));
+            let stretch = libm::pow(factor * length / trained - (factor - 1.0), size / (size - 2.0));
             (plain(rotary.base * stretch), 1.0)
         }
         Scaling::Llama3 { factor, low, high, trained } => {
@@ -85,7 +87,8 @@ fn frequencies(rotary: &Rotary, length: usize) -> (Vec<f64>, f64) {
         }
         Scaling::Yarn { factor, fast, slow, truncate, trained, sharpness } => {
             // The pair that makes so many rotations over the trained context.
-            let pair = |rotations: f64| size * (*trained as f64 / (rotations * TAU)).ln() / (2.0 * rotary.base.ln());
+            let pair =
+                |rotations: f64| size * libm::log(*trained as f64 / (rotations * TAU)) / (2.0 * libm::log(rotary.base));
             let (mut from, mut to) = (pair(*fast), pair(*slow));
             if *truncate {
                 (from, to) = (from.floor(), to.ceil());

@@ -15,7 +15,6 @@
 //! | [`classes`] | row and column scales as contexts |
 //! | [`weights`] | column weights from calibration |
 //! | [`rotated`] | rows and what is known of their inputs, rotated |
-//! | [`hessian`] | the output error as a quadratic form |
 //! | [`pass`], [`sweep`] | choosing all weights once: as they lie, or column by column with errors fed forward |
 //! | [`encoder`] | statistics, rate search |
 //! | [`layers`] | the progressive codec |
@@ -24,7 +23,6 @@
 pub mod classes;
 pub mod code;
 pub mod encoder;
-pub mod hessian;
 pub mod layers;
 mod math;
 pub mod pass;

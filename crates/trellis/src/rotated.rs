@@ -5,9 +5,8 @@
 //! inputs, column scales and heavy tails do not.
 
 use seedpress_codec::{InputStatistics, TensorView};
+use seedpress_matrix::transpose;
 use seedpress_rotation::Rotation;
-
-use seedpress_calibration::transpose;
 
 /// What a rotation makes of a tensor.
 pub struct Rotated {

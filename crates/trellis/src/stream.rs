@@ -74,6 +74,7 @@ use seedpress_codec::tensor::matrix_shape;
 use seedpress_codec::wire::{Put, Reader};
 use seedpress_codec::{DecodeError, EncodedView, Limits, Role, SegmentView, Segments};
 use seedpress_entropy::binary::{Bit, Decoder, Encoder};
+use seedpress_matrix::transpose_into;
 use seedpress_rotation::Rotation;
 
 use crate::classes::{CLASSES, Classes};
@@ -476,26 +477,10 @@ pub fn decode_noting(
         if let Some(weights) = &weights {
             weights.undo_columns(&mut transposed, columns);
         }
-        transpose_into(&transposed, width, out);
+        transpose_into(&transposed, width, out.len() / width, out);
     }
     if let Some(seed) = params.rotation {
         Rotation::new(seed, width).undo(out);
     }
     Ok(classes)
-}
-
-/// Row-major to column-major where `columns` is the length of a row of the *result*.
-fn transpose_into(values: &[f32], columns: usize, out: &mut [f32]) {
-    let rows = values.len() / columns;
-    // Squares of a few cache lines: either side alone would be strided.
-    const SIDE: usize = 16;
-    out.par_chunks_mut(SIDE * columns).enumerate().for_each(|(band, out)| {
-        let first = band * SIDE;
-        for column in 0..columns {
-            let source = &values[column * rows + first..];
-            for (at, &value) in source.iter().take(out.len() / columns).enumerate() {
-                out[at * columns + column] = value;
-            }
-        }
-    });
 }

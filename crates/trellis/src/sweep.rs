@@ -1,7 +1,7 @@
 //! A pass column by column, with errors fed forward: what minimises the error of the layer's *output*.
 //!
 //! The trellis runs down the columns; between two columns, the errors made so far move the aims of the columns to come
-//! (see [`hessian`](crate::hessian)).
+//! (see [`Factor`]); a step proportional to `1 / sqrt(d_i)` makes it water-filling ("WaterSIC", arXiv 2603.04956).
 //!
 //! One thing keeps this sound at low rates, where most weights become zero: *a price for later columns*. What a column leaves to its
 //! successors is not free there, as the plain sweep believes: a weight of size `q` adds about `lambda q^2 / (2 ln 2 sigma^2)` to the cost
@@ -12,11 +12,12 @@
 //! sixth and up to half; choosing every column again afterwards with all others fixed gained nothing, so that is not done.
 
 use rayon::prelude::*;
+use seedpress_calibration::Factor;
+use seedpress_matrix::{View, add_scaled, product, transpose};
 
 use crate::classes::Classes;
 use crate::code::Code;
 use crate::encoder::Search;
-use crate::hessian::{BLOCK, Factor, add_scaled, transpose};
 use crate::pass::{Choice, Outcome, Pass, Tally};
 use crate::stream::CHUNK;
 use crate::viterbi::{Scratch, Start, Tables, search};
@@ -25,6 +26,11 @@ use crate::weights::Weights;
 /// Aims are cut to this many steps, far beyond every index, so that squares stay finite: matrices that no inputs have may drive them
 /// anywhere.
 const LARGEST_AIM: f32 = 1e9;
+
+/// Columns treated together: their errors stay in the cache.
+const BLOCK: usize = 32;
+/// Rows whose quadratic form is computed together.
+const STRIP: usize = 64;
 
 /// Some rows of a matrix, column-major.
 struct Part {
@@ -68,15 +74,14 @@ pub struct Problem<'a> {
 impl Problem<'_> {
     /// The quadratic form of the weights themselves.
     pub fn output_power(&self) -> f64 {
-        let forms: Vec<f64> = self
-            .values
-            .par_chunks(self.columns)
-            .map(|row| {
-                let products = self.hessian.chunks(self.columns).zip(row).filter(|&(_, &w)| w != 0.0);
-                let inner = |h: &[f64]| h.iter().zip(row).map(|(&h, &w)| h * f64::from(w)).sum::<f64>();
-                products.map(|(h, &w)| f64::from(w) * inner(h)).sum()
-            })
-            .collect();
+        let form = |strip: &[f32]| {
+            let strip: Vec<f64> = strip.iter().map(|&weight| f64::from(weight)).collect();
+            let columns = self.columns;
+            let products = product(View::new(&strip, columns), View::new(&self.hessian, columns));
+            products.iter().zip(&strip).map(|(p, w)| p * w).sum::<f64>()
+        };
+        // Collected first: the sum has one order on any number of threads.
+        let forms: Vec<f64> = self.values.par_chunks(STRIP * self.columns).map(form).collect();
         forms.iter().sum()
     }
 
@@ -108,15 +113,15 @@ impl Sweep {
     /// Prepares a sweep with price `mu`.
     pub fn new(problem: &Problem<'_>, mu: f64, code: Code, effort: Search) -> Self {
         let (rows, columns) = (problem.rows, problem.columns);
-        let factor = Factor::new(&problem.hessian, columns, mu);
+        let factor = Factor::from_matrix(&problem.hessian, (0..columns).collect(), mu);
         let original = transpose(problem.values, rows, columns);
         let mut filtered = original.clone();
         factor.solve(&mut filtered, rows);
         let mu32 = mu as f32;
         filtered.iter_mut().zip(&original).for_each(|(f, &w)| *f = w - mu32 * *f);
         // The price of the column itself is the entropy code's business.
-        let curvature: Vec<f64> = factor.diagonal.iter().map(|&d| (d - mu).max(1e-3 * d)).collect();
-        let raise: Vec<f32> = factor.diagonal.iter().zip(&curvature).map(|(d, c)| (d / c) as f32).collect();
+        let curvature: Vec<f64> = factor.diagonal().iter().map(|&d| (d - mu).max(1e-3 * d)).collect();
+        let raise: Vec<f32> = factor.diagonal().iter().zip(&curvature).map(|(d, c)| (d / c) as f32).collect();
         let (weights, unit) = Weights::from_sensitivities(&curvature);
         let scales = weights.factors_of_columns();
         let relative = |sensitivity: f64, scale: f64| (sensitivity / (unit * scale * scale)) as f32;
@@ -253,11 +258,7 @@ impl Walk<'_> {
                     add_scaled(&mut feedback[j * height..][..height], sweep.factor.entry(j, i), error);
                 }
             }
-            feedback[end * height..].par_chunks_exact_mut(height).enumerate().for_each(|(offset, target)| {
-                for i in start..end {
-                    add_scaled(target, sweep.factor.entry(end + offset, i), &errors[(i - start) * height..][..height]);
-                }
-            });
+            sweep.factor.feed(start, &errors, end, &mut feedback[end * height..], height);
         }
     }
 }

@@ -1,9 +1,10 @@
 //! From a tensor to codebooks and indices.
 
 use half::f16;
-use seedpress_calibration::{DAMPING, Factor, InputStatistics, Order, damping, output_error, sweep_columns, transpose};
+use seedpress_calibration::{DAMPING, Factor, InputStatistics, Order, damping, output_error, sweep_columns};
 use seedpress_codec::{EncodeContext, EncodeError, Encoded, PowerOfTwo, TensorView};
 use seedpress_kmeans::{Nearest, Points, Settings, cluster};
+use seedpress_matrix::transpose;
 
 use crate::plan::{Book, Plan};
 use crate::refit::Problem;

@@ -71,16 +71,16 @@ impl Problem<'_> {
     /// A column-major matrix times the second moment.
     fn product(&self, values: &[f32]) -> Vec<f32> {
         let (rows, columns) = (self.matrix.rows, self.matrix.columns);
-        let across = seedpress_calibration::transpose(values, columns, rows);
+        let across = seedpress_matrix::transpose(values, columns, rows);
         let mut out = vec![0f32; values.len()];
         out.par_chunks_mut(STRIP * columns).zip(across.par_chunks(STRIP * columns)).for_each(|(out, across)| {
             for (column, moments) in self.moment.chunks_exact(columns).enumerate() {
                 for (out, across) in out.chunks_exact_mut(columns).zip(across.chunks_exact(columns)) {
-                    seedpress_calibration::add_scaled(out, across[column], moments);
+                    seedpress_matrix::add_scaled(out, across[column], moments);
                 }
             }
         });
-        seedpress_calibration::transpose(&out, rows, columns)
+        seedpress_matrix::transpose(&out, rows, columns)
     }
 
     /// Codewords of less error, from those at hand.

@@ -27,7 +27,7 @@ use crate::network::{Hidden, Network, NoTap};
 use crate::weights::{BlockWeights, Weights};
 
 /// Raised when statistics of the same model and data, or the weights corrected by them, change: rows of calibrated codecs are then stale.
-pub const REVISION: u32 = 1;
+pub const REVISION: u32 = 2;
 
 /// What a walk gathers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -78,7 +78,7 @@ fn scaling(given: &Fields<'_>, fields: &Fields<'_>, size: usize, context: usize)
         "yarn" => {
             let trained = trained()?;
             let factor = given.positive("factor")?.unwrap_or(context as f64 / trained as f64);
-            let plain = |scale: f64, slope: f64| if scale <= 1.0 { 1.0 } else { 0.1 * slope * scale.ln() + 1.0 };
+            let plain = |scale: f64, slope: f64| if scale <= 1.0 { 1.0 } else { 0.1 * slope * libm::log(scale) + 1.0 };
             let sharpness = match (given.number("mscale")?, given.number("mscale_all_dim")?) {
                 (Some(one), Some(all)) if one != 0.0 && all != 0.0 => plain(factor, one) / plain(factor, all),
                 _ => plain(factor, 1.0),
@@ -95,7 +95,8 @@ fn scaling(given: &Fields<'_>, fields: &Fields<'_>, size: usize, context: usize)
         "longrope" | "su" => {
             let trained = trained()?;
             let factor = given.positive("factor")?.unwrap_or(context as f64 / trained as f64);
-            let sharpness = if factor <= 1.0 { 1.0 } else { (1.0 + factor.ln() / (trained as f64).ln()).sqrt() };
+            let sharpness =
+                if factor <= 1.0 { 1.0 } else { (1.0 + libm::log(factor) / libm::log(trained as f64)).sqrt() };
             let divisors = |key: &str| -> Result<Vec<f64>, TransformerError> {
                 let list = given.list(key)?.ok_or_else(|| missing(key))?;
                 let values: Vec<f64> = list.iter().filter_map(Value::as_f64).filter(|&value| value > 0.0).collect();

@@ -1,6 +1,7 @@
 //! Gradients of attention within a sequence.
 
 use rayon::prelude::*;
+use seedpress_matrix::{View, add_product, product as multiplied};
 
 use super::Sight;
 use super::layers::{norm, norm_of_parts, product};
@@ -9,7 +10,6 @@ use crate::description::{Attention, Block, NormSpan, Projections};
 use crate::error::TransformerError;
 use crate::forward::{self, Projected};
 use crate::layers::{add, linear, normalised};
-use crate::product::{View, multiply_here};
 use crate::rotary::Turns;
 use crate::weights::Weights;
 
@@ -113,37 +113,36 @@ fn one_group(
 ) -> Group {
     let (size, width) = (attention.head_size, attention.heads * attention.head_size);
     let group = attention.heads / attention.key_heads;
+    let heads = key_head * group..(key_head + 1) * group;
+    let by_answers = Heads { values: by_answers, stride: width, step: size };
     let whole = || vec![0f32; tokens * size];
     let mut found = Group { queries: vec![0f32; group * tokens * size], keys: whole(), values: whole() };
-    for (at, head) in (key_head * group..(key_head + 1) * group).enumerate() {
-        for from in (0..tokens).step_by(TILE) {
-            let rows = TILE.min(tokens - from);
-            let (first, end) = span(attention, from, rows, tokens);
-            let count = end - first;
-            let mut p = vec![0f32; rows * count];
-            let query = queries.head(head, from, rows, size);
-            let key = keys.head(key_head, first, count, size);
-            let mut capped = Vec::new();
-            probabilities(attention, &mut p, [from, first, tokens], query, key, Some(&mut capped));
-            let answers = View::strided(&by_answers[from * width + head * size..], rows, size, width);
-            let mut slopes = vec![0f32; rows * count];
-            multiply_here(&mut slopes, count, answers, values.head(key_head, first, count, size).t(), 1.0);
-            for (slopes, p) in slopes.chunks_exact_mut(count).zip(p.chunks_exact(count)) {
-                let mean: f32 = slopes.iter().zip(p).map(|(slope, p)| slope * p).sum();
-                slopes.iter_mut().zip(p).for_each(|(slope, p)| *slope = p * (*slope - mean));
-            }
-            if let Some(cap) = attention.soft_cap {
-                slopes.iter_mut().zip(&capped).for_each(|(slope, s)| *slope *= 1.0 - (s / cap) * (s / cap));
-            }
-            let own = &mut found.queries[(at * tokens + from) * size..][..rows * size];
-            multiply_here(own, size, View::new(&slopes, count), key, attention.scale);
-            let mut more = vec![0f32; count * size];
-            multiply_here(&mut more, size, View::new(&slopes, count).t(), query, attention.scale);
-            let sum = |to: &mut [f32], more: &[f32]| to.iter_mut().zip(more).for_each(|(to, more)| *to += more);
-            sum(&mut found.keys[first * size..end * size], &more);
-            multiply_here(&mut more, size, View::new(&p, count).t(), answers, 1.0);
-            sum(&mut found.values[first * size..end * size], &more);
+    for from in (0..tokens).step_by(TILE) {
+        let rows = TILE.min(tokens - from);
+        let (first, end) = span(attention, from, rows, tokens);
+        let count = end - first;
+        let stacked = queries.stack(heads.clone(), from, rows, size);
+        let query = View::new(&stacked, size);
+        let key = keys.head(key_head, first, count, size);
+        let mut capped = Vec::new();
+        let p = probabilities(attention, [from, rows, first, tokens], query, key, Some(&mut capped));
+        let stacked = by_answers.stack(heads.clone(), from, rows, size);
+        let answers = View::new(&stacked, size);
+        let mut slopes = multiplied(answers, values.head(key_head, first, count, size).t());
+        for (slopes, p) in slopes.chunks_exact_mut(count).zip(p.chunks_exact(count)) {
+            let mean: f32 = slopes.iter().zip(p).map(|(slope, p)| slope * p).sum();
+            slopes.iter_mut().zip(p).for_each(|(slope, p)| *slope = p * (*slope - mean) * attention.scale);
         }
+        if let Some(cap) = attention.soft_cap {
+            slopes.iter_mut().zip(&capped).for_each(|(slope, s)| *slope *= 1.0 - (s / cap) * (s / cap));
+        }
+        let slopes = View::new(&slopes, count);
+        let own = multiplied(slopes, key);
+        for (head, own) in own.chunks_exact(rows * size).enumerate() {
+            found.queries[(head * tokens + from) * size..][..rows * size].copy_from_slice(own);
+        }
+        add_product(&mut found.keys[first * size..end * size], size, slopes.t(), query);
+        add_product(&mut found.values[first * size..end * size], size, View::new(&p, count).t(), answers);
     }
     found
 }

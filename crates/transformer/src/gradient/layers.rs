@@ -1,6 +1,7 @@
 //! Gradients of products, norms, activations, networks and mixtures of experts by their inputs.
 
 use rayon::prelude::*;
+use seedpress_matrix::{View, multiply};
 
 use super::{Seen, Sight};
 use crate::description::{Activation, Experts, First, Linear, Mlp, Norm, NormKind};
@@ -8,7 +9,6 @@ use crate::error::TransformerError;
 use crate::experts::route;
 use crate::layers::{CUBIC, SLOPE, activate, add, linear as forward, network as forward_network};
 use crate::math::{erf, exp, sigmoid, sum};
-use crate::product::{View, multiply};
 use crate::weights::Weights;
 
 /// Shows a product with its gradients, and returns those by its inputs.

@@ -20,6 +20,7 @@ mod layers;
 pub use importance::{Importance, importance};
 
 use rayon::prelude::*;
+use seedpress_matrix::{View, multiply};
 use seedpress_model::random::SplitMix;
 
 use crate::description::{Block, Description, FeedForward, Linear, Residual};
@@ -27,7 +28,6 @@ use crate::error::TransformerError;
 use crate::forward;
 use crate::layers::{add, normalised};
 use crate::math::{exp, log_sum_exp};
-use crate::product::{View, multiply};
 use crate::weights::Weights;
 
 /// Rows whose scores are held together.
@@ -134,7 +134,7 @@ fn head(
 fn draw(scores: &[f32], total: f64, seed: u64, position: u64) -> usize {
     let mut left = (SplitMix::behind(seed, position).bits() >> 11) as f64 / (1u64 << 53) as f64;
     for (at, &score) in scores.iter().enumerate() {
-        left -= (f64::from(score) - total).exp();
+        left -= libm::exp(f64::from(score) - total);
         if left < 0.0 {
             return at;
         }
