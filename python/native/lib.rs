@@ -38,7 +38,7 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(seedpress::registry);
 mod _native {
     #[cfg(feature = "bench")]
     #[pymodule_export]
-    use super::bench::{bench, bench_cells, bench_listing, bench_report};
+    use super::bench::{bench, bench_cell, bench_cells, bench_join, bench_name, bench_report};
     #[pymodule_export]
     use super::calibration::{Accumulator, Statistics};
     #[pymodule_export]

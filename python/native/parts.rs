@@ -24,7 +24,8 @@ fn open(py: Python<'_>, path: &std::path::Path) -> PyResult<Checkpoint> {
     py.detach(|| Checkpoint::open(path)).map_err(|error| errors::checkpoint(py, &error))
 }
 
-/// The tensors of a checkpoint, in its order, as JSON. Those of the same content have the same `sample`; the reverse need not hold.
+/// As JSON, the bytes of a checkpoint's files and its tensors, in its order. Those of the same content have the same `sample`; the reverse
+/// need not hold.
 #[pyfunction]
 pub fn tensors(py: Python<'_>, path: PathBuf) -> PyResult<String> {
     let checkpoint = open(py, &path)?;
@@ -36,7 +37,7 @@ pub fn tensors(py: Python<'_>, path: PathBuf) -> PyResult<String> {
             "sample": sample.map(|sample| format!("{sample:032x}")),
         }));
     }
-    Ok(json!(listed).to_string())
+    Ok(json!({ "source_bytes": Source::source_bytes(&checkpoint), "tensors": listed }).to_string())
 }
 
 /// Some tensors of a checkpoint.
@@ -177,6 +178,12 @@ impl Joiner {
         }
         let writer = self.writer.take().ok_or_else(|| PyValueError::new_err("the file is finished"))?;
         py.detach(|| writer.finish(&|| true)).map_err(|error| errors::checkpoint(py, &error))
+    }
+
+    /// Gives up what is not finished; nothing is left behind.
+    fn close(&mut self) {
+        self.writer = None;
+        self.early.clear();
     }
 }
 

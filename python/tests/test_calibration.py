@@ -70,6 +70,9 @@ def test_what_is_no_statistics_is_refused() -> None:
     for case in cases:
         with pytest.raises(seedpress.CalibrationError):
             case()
+    for other in [np.ones((3, 4), complex), np.array([["1", "2"]]), np.array([[None]]), np.zeros((3, 4), "M8[s]")]:
+        with pytest.raises(TypeError):
+            Calibration.from_inputs(other)
     with pytest.raises(TypeError):
         Calibration()
 

@@ -9,6 +9,9 @@ import pytest
 
 import seedpress
 
+from . import library
+from .conftest import Note
+
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
 
@@ -179,6 +182,21 @@ def test_a_calibrated_model_has_the_bytes_of_equal_statistics(tmp_path: Path) ->
     seedpress.compress_model(plain, codec)
     with torch.no_grad():
         assert calibrated < 0.8 * float((plain(batch) - before).norm() / before.norm())
+
+
+@pytest.mark.parametrize("codec", ["trellis:bits=2,hessian=full", "rtn:bits=3,hessian=full+ans", "gptq", "awq"])
+def test_hooks_and_the_library_make_the_same_file(tmp_path: Path, statistics_command: str, codec: str, note: Note) -> None:
+    torch.manual_seed(0)
+    model = small_resnet().eval()
+    with torch.no_grad(), seedpress.calibrate(model) as stats:
+        for _ in range(3):
+            model(torch.randn(16, 3, 32, 32))
+    seedpress.compress_model(model, codec, stats, tmp_path / "hooks.sdp")
+    found = (tmp_path / "hooks.sdp").read_bytes()
+    assert found == library.compress(statistics_command, model.state_dict(), stats, codec, tmp_path)
+    seedpress.compress_model(model, codec, None, tmp_path / "plain.sdp")
+    assert found != (tmp_path / "plain.sdp").read_bytes()
+    note(f"ResNet-like, calibrated through hooks, `{codec}`", f"{len(found):,} bytes, those of the Rust library given the same statistics")
 
 
 def test_tied_weights_are_stored_once_even_calibrated(tmp_path: Path) -> None:

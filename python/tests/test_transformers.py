@@ -8,6 +8,9 @@ import pytest
 
 import seedpress
 
+from . import library
+from .conftest import Note
+
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
@@ -40,6 +43,20 @@ def test_a_folder_comes_back(tmp_path: Path, tied: bool) -> None:
         assert torch.equal(back(tokens).logits, model(tokens).logits)
     found = ours.evaluate(back, tokens.reshape(-1).tolist(), window=16, text_bytes=256)
     assert found["tokens"] == 8 * 15 and 1 < found["perplexity"] < 1000 and found["bits_per_byte"] > 0
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_hooks_and_the_library_make_the_same_file(tmp_path: Path, statistics_command: str, tied: bool, note: Note) -> None:
+    model, codec = llama(tied), "trellis:bits=2,hessian=full"
+    with torch.no_grad(), seedpress.calibrate(model, cap=16) as stats:
+        for seed in range(3):
+            model(torch.randint(0, 128, (4, 32), generator=torch.Generator().manual_seed(seed)))
+    seedpress.compress_model(model, codec, stats, tmp_path / "hooks.sdp")
+    found = (tmp_path / "hooks.sdp").read_bytes()
+    known = {name: statistics for name, statistics in stats.items() if name in model.state_dict()}
+    assert found == library.compress(statistics_command, model.state_dict(), known, codec, tmp_path)
+    what = "Llama-like, head tied to the embedding" if tied else "Llama-like"
+    note(f"{what}, calibrated through hooks, `{codec}`", f"{len(found):,} bytes, those of the Rust library given the same statistics")
 
 
 def test_types_and_layers(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ const CASES: &[Case] = &[
     real(&MLX, "--to mlx --bits 4 --group 64"),
 ];
 
-/// Between these lines `docs/interop.md` carries the table.
+/// Between these lines a page carries its table.
 const MARKERS: (&str, &str) = ("<!-- interop -->", "<!-- /interop -->");
 
 /// Where things are.
@@ -253,7 +253,8 @@ pub fn run(root: &Path, cargo: impl Fn() -> Command, arguments: &[String]) -> Re
     Ok(u8::from(failed > 0))
 }
 
-fn keep(path: &Path, table: &str) -> Result<(), String> {
+/// Puts a table between the markers of a page.
+pub fn keep(path: &Path, table: &str) -> Result<(), String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let parts = text.split_once(MARKERS.0).and_then(|(before, rest)| Some((before, rest.split_once(MARKERS.1)?.1)));
     let (before, after) = parts.ok_or_else(|| format!("{} has no {}", path.display(), MARKERS.0))?;

@@ -42,7 +42,7 @@ fn main() -> ExitCode {
                 .current_dir(root()),
         ),
         Some("page-test") if arguments.len() <= 2 => page::test(&root(), arguments.get(1).map(String::as_str)),
-        Some("interop") if arguments[1..] == ["python"] => wheel::run(&root(), &["--test", "--all"].map(str::to_owned)),
+        Some("interop") if arguments[1..] == ["python"] => wheel::interop(&root(), cargo),
         Some("interop") => interop::run(&root(), cargo, &arguments[1..]),
         Some("wheel") => wheel::run(&root(), &arguments[1..]),
         Some("ci") if arguments.len() == 1 => ci(),

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import _native
+from ._codecs import Progress
 from .errors import ConfigError
 
 if TYPE_CHECKING:
     import pandas
+    import polars
 
 
 def repository() -> Path:
@@ -65,6 +67,22 @@ class Results:
         return frame
 
     @property
+    def polars(self) -> polars.DataFrame:
+        """The same as a polars frame. Tables within rows, such as a codec's options, are columns of JSON text."""
+        import polars
+
+        def plain(value: Any) -> Any:
+            return json.dumps(value, sort_keys=True) if isinstance(value, dict) else value
+
+        rows = [{name: plain(value) for name, value in row.items()} for row in self.rows]
+        frame = polars.from_dicts(rows, infer_schema_length=None) if rows else polars.DataFrame()
+        if len(frame):
+            frame = frame.with_columns(bits_per_weight=8 * polars.col("bytes") / polars.col("weights"))
+        if "squared_error" in frame.columns:
+            frame = frame.with_columns(relative_error=(polars.col("squared_error") / polars.col("energy")) ** 0.5)
+        return frame
+
+    @property
     def charts(self) -> dict[str, str]:
         """Every chart of the report as SVG, by its name."""
         return {chart.stem: chart.read_text() for chart in sorted((self.folder / "charts").glob("*.svg"))}
@@ -85,6 +103,7 @@ def bench(
     cache: str | PathLike[str] | None = None,
     fresh: bool = False,
     threads: int | None = None,
+    progress: Progress | None = None,
 ) -> Results:
     """Runs an experiment, as ``seedpress bench`` does. Finished cells are not measured twice.
 
@@ -97,6 +116,7 @@ def bench(
         cache: Where records are kept between runs; by default ``.seedpress-cache`` there.
         fresh: Measure everything anew.
         threads: Threads for encoders, instead of what the config says.
+        progress: Called with weights encoded, weights in all, and the cell in work.
 
     Returns:
         Rows, a frame, charts. A cell that failed is a row that says why.
@@ -109,9 +129,9 @@ def bench(
     if not hasattr(_native, "bench"):
         raise ConfigError("this build has no experiments: it was made with --no-default-features")
     place = Path(config)
-    name, _ = _native.bench_cells(place, None, list(only))
+    name = _native.bench_name(place)
     folder = Path(out) if out is not None else repository() / "reports" / name
     records = Path(cache) if cache is not None else repository() / ".seedpress-cache"
-    _native.bench(fspath(place), None, folder, records, list(only), fresh, threads)
+    _native.bench(place, folder, records, list(only), fresh, threads, progress)
     _native.bench_report(folder)
     return Results(folder)

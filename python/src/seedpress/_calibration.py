@@ -22,6 +22,8 @@ def _floats(values: Any) -> NDArray[np.float32]:
         array = bits.view(np.float32).reshape(flat.shape)
     else:
         array = np.asarray(values)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"statistics are of real numbers, not of {array.dtype}")
     return np.ascontiguousarray(array, dtype=np.float32)
 
 

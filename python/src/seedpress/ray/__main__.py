@@ -9,6 +9,11 @@ from ..errors import SeedpressError
 from . import bench, compress
 
 
+def _tell(done: int, total: int, name: str) -> None:
+    """A line on a terminal, which the next one replaces."""
+    print(f"\r\x1b[K{100 * done / max(1, total):3.0f} % {name}"[:120], end="", file=sys.stderr, flush=True)
+
+
 def main() -> int:
     """Parses and runs; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m seedpress.ray", description=__doc__)
@@ -24,10 +29,11 @@ def main() -> int:
     verb.add_argument("--only", action="append", default=[], help="a part of the matrix, as in `seedpress bench`")
     verb.add_argument("--out", help="the report's folder [reports/<run name>]")
     verb.add_argument("--store", help="where finished rows are kept: a folder or an address of fsspec, as s3://.. [OUT/cells]")
+    verb.add_argument("--upload", help="an address of fsspec to which the report is copied")
 
     verb = verbs.add_parser("compress", parents=[common], help="compress a checkpoint: a task for some MB of tensors")
     verb.add_argument("source", help="a .safetensors file, an index, or a folder that holds either")
-    verb.add_argument("-o", "--output", required=True, help="the .sdp file")
+    verb.add_argument("-o", "--output", required=True, help="the .sdp file, or an address of fsspec")
     verb.add_argument("--codec", required=True)
     verb.add_argument("--include", action="append", default=[])
     verb.add_argument("--exclude", action="append", default=[])
@@ -36,20 +42,23 @@ def main() -> int:
 
     given = parser.parse_args()
     cluster = {"address": given.address, "cpus": given.cpus, "memory": given.memory, "retries": given.retries}
+    told = _tell if sys.stderr.isatty() else None
     try:
         if given.verb == "bench":
-            results = bench(given.config, only=given.only, out=given.out, store=given.store, **cluster)
+            results = bench(given.config, only=given.only, out=given.out, store=given.store, upload_to=given.upload, progress=told, **cluster)
             failed = [row for row in results.rows if row.get("status") == "failed"]
             print(f"{len(results.rows)} rows in {results.folder}")
             for row in failed:
                 print(f"failed: {row['codec']} on {row['model']}: {row['error']}", file=sys.stderr)
             return 1 if failed else 0
         chosen = {"include": given.include, "exclude": given.exclude, "keep_below": given.keep_below}
-        print(compress(given.source, given.output, given.codec, overwrite=given.force, **chosen, **cluster))
+        print(compress(given.source, given.output, given.codec, overwrite=given.force, progress=told, **chosen, **cluster))
         return 0
     except (SeedpressError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

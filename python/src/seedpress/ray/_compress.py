@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import tempfile
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from .. import _native
+from .._codecs import Progress
 from .._files import Codec, settings
 from .._summary import Summary, TensorSummary
 from ._cluster import Task, connected, run
+from ._storage import exists, is_address, upload
 
 _TOGETHER = 32 << 20
 """Bytes of tensors in a task: enough that starting it costs nothing, few enough that a lost machine costs little."""
@@ -72,6 +74,7 @@ def compress(
     cpus: float = 1,
     memory: int | None = None,
     retries: int = 3,
+    progress: Progress | None = None,
     **options: Any,
 ) -> Summary:
     """Compresses a checkpoint on a cluster.
@@ -81,37 +84,55 @@ def compress(
 
     Args:
         source: A ``.safetensors`` file, the index of a sharded checkpoint, or a folder that holds either, under a path that all machines see.
-        path: The ``.sdp`` file, on this machine.
+        path: The ``.sdp`` file, on this machine, or an address of fsspec to which it is copied once it is whole.
         codec: As in :func:`seedpress.save_file`.
         address: The cluster: ``"auto"``, or where its head is; ``None`` makes this machine one.
         cpus: Processors that a task takes.
         memory: Bytes of memory that a task takes; by default they follow from its tensors.
         retries: How often a task is tried again where its machine is lost.
+        progress: Called with bytes done, bytes in all and what was finished.
         options: Those of :func:`seedpress.save_file`, without ``calibration`` and ``progress``.
 
     Returns:
         What became of each tensor.
     """
-    whole = settings(codec, **options)
-    chosen = {**whole, "threads": max(1, int(cpus))}
+    if is_address(path):
+        if not options.get("overwrite", True) and exists(fspath(path)):
+            raise FileExistsError(17, "it is there already, and overwrite=False", fspath(path))
+        with tempfile.TemporaryDirectory(prefix="seedpress-") as folder:
+            whole = Path(folder) / "model.sdp"
+            cluster = {"address": address, "cpus": cpus, "memory": memory, "retries": retries}
+            summary = compress(source, whole, codec, progress=progress, **cluster, **options)
+            upload(whole, fspath(path))
+        return summary
+    chosen = settings(codec, **options)
     place = fspath(Path(source).resolve())
-    if not whole["overwrite"] and Path(path).exists():
+    if not chosen["overwrite"] and Path(path).exists():
         raise FileExistsError(17, "it is there already, and overwrite=False", fspath(path))
-    tensors = json.loads(_native.tensors(place))
-    joiner = _native.Joiner(place, path, whole)
+    listed = json.loads(_native.tensors(place))
+    tensors = listed["tensors"]
+    joiner = _native.Joiner(place, path, chosen)
+    tasks = [_task(place, tensors, places, {**chosen, "threads": max(1, int(cpus))}) for places in groups(tensors)]
     summaries: dict[int, TensorSummary] = {}
-
-    def tasks() -> Iterable[Task]:
-        for places in groups(tensors):
-            largest = max((int(tensors[at]["bytes"]) for at in places), default=0)
-            names = tensors[places[0]]["name"] + (f" and {len(places) - 1} more" if len(places) > 1 else "")
-            yield Task(f"compress {names}", (place, places, chosen), memory or _IDLE + _IN_WORK * largest)
-
-    with connected(address) as ray:
-        for task, (data, needed, text) in run(ray, part, tasks(), cpus=cpus, retries=retries):
-            places = task.arguments[1]
-            joiner.push(places, np.frombuffer(data, np.uint8), needed)
-            summaries.update(zip(places, Summary._parse(text).tensors, strict=True))
-    written = joiner.finish()
+    done, total = 0, sum(task.size for task in tasks)
+    try:
+        with connected(address) as ray:
+            limits = {"cpus": cpus, "memory": memory, "retries": retries, "local": address is None}
+            for task, (data, needed, text) in run(ray, part, tasks, **limits):
+                places = task.arguments[1]
+                joiner.push(places, np.frombuffer(data, np.uint8), needed)
+                summaries.update(zip(places, Summary._parse(text).tensors, strict=True))
+                done += task.size
+                if progress is not None:
+                    progress(done, total, task.name.removeprefix("compress "))
+        written = joiner.finish()
+    finally:
+        joiner.close()
     ordered = tuple(summaries[at] for at in range(len(tensors)))
-    return Summary(written, sum(tensor.source_bytes for tensor in ordered), ordered)
+    return Summary(written, listed["source_bytes"], ordered)
+
+
+def _task(place: str, tensors: list[dict[str, Any]], places: list[int], chosen: Any) -> Task:
+    sizes = [int(tensors[at]["bytes"]) for at in places]
+    name = tensors[places[0]]["name"] + (f" and {len(places) - 1} more" if len(places) > 1 else "")
+    return Task(f"compress {name}", (place, places, chosen), _IDLE + _IN_WORK * max(sizes), sum(sizes))
