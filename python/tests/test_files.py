@@ -82,6 +82,7 @@ def test_lazy_tensors_and_slices(tmp_path: Path) -> None:
         assert file.metadata() == {}
         head = file["head.weight"]
         assert (head.shape, head.dtype, head.get_dtype(), len(head)) == ((96, 64), "float32", "F32", 96)
+        assert (head.ndim, head.size) == (2, 96 * 64)
         np.testing.assert_array_equal(head[3:7], tensors["head.weight"][3:7])
         np.testing.assert_array_equal(head[..., 1], tensors["head.weight"][..., 1])
         head[0][:] = 0

@@ -16,6 +16,8 @@ import pytest
 
 import seedpress
 
+from .conftest import Note
+
 
 @pytest.fixture
 def long() -> np.ndarray:
@@ -96,7 +98,7 @@ def reset():
 
 
 @pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="needs Linux's counters of memory")
-def test_no_copy_beyond_the_codecs_own() -> None:
+def test_no_copy_beyond_the_codecs_own(note: Note) -> None:
     size = 64 << 20
     make = f"w = np.random.default_rng(0).standard_normal({size} // 4, np.float32).reshape(-1, 4096)\n"
     small = "seedpress.decompress(seedpress.compress(w[:4], 'rtn'))\n"
@@ -107,3 +109,4 @@ def test_no_copy_beyond_the_codecs_own() -> None:
     decoded = peak(make + small + "d = seedpress.compress(w, 'q4_0'); del w; reset(); before = held(); "
                    "w = seedpress.decompress(d); print(most() - before)")  # fmt: skip
     assert decoded < 1.25 * size, decoded / size
+    note("peak memory beside an array of 64 MiB, `q4_0`", f"{encoded / size:.2f} of it to compress, {decoded / size:.2f} to decompress")

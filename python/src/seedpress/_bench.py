@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Sequence
 from os import PathLike
@@ -89,7 +90,7 @@ class Results:
 
     def _repr_html_(self) -> str:
         charts = "\n".join(f"<figure>{chart}</figure>" for chart in self.charts.values())
-        return f"<p>{len(self.rows)} rows in {self.folder}</p>\n{charts}"
+        return f"<p>{len(self.rows)} rows in {html.escape(str(self.folder))}</p>\n{charts}"
 
     def __repr__(self) -> str:
         return f"Results({str(self.folder)!r}, {len(self.rows)} rows, {len(self.charts)} charts)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from os import PathLike, fspath
@@ -229,6 +230,16 @@ class LazyTensor:
     def dtype(self) -> str:
         """The data type in the words of numpy and torch, e.g. ``bfloat16``."""
         return _BACK.get(self.get_dtype(), self.get_dtype())
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
 
     @property
     def codec(self) -> str | None:
