@@ -5,9 +5,11 @@
 //! | [`source`] | safetensors files, single or sharded by an index, one tensor at a time |
 //! | [`sink`] | safetensors out, one tensor at a time |
 //! | [`container`] | a compressed checkpoint as one file that decodes at any prefix |
+//! | [`companions`] | files beside the weights that a container carries |
 //! | [`output`] | where a result goes: whole or not at all |
 //! | [`error`] | what is wrong with which file |
 
+pub mod companions;
 pub mod container;
 pub mod error;
 mod input;

@@ -1,11 +1,12 @@
 //! `seedpress compress`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use seedpress::Registry;
-use seedpress_checkpoint::{Checkpoint, Order};
-use seedpress_press::{Control, Guide, NoGuide, PressError, Source, Summary, compress_file};
+use seedpress_checkpoint::{Checkpoint, Order, companions};
+use seedpress_press::{Accompanied, Control, Guide, NoGuide, PressError, Source, Summary, compress_file};
 use seedpress_transformer::guide;
 use seedpress_transformer::guide::CalibrationGuide;
 
@@ -14,6 +15,7 @@ use crate::choice::Choice;
 use crate::common::{Common, InWork, output};
 use crate::failure::{Failure, Outcome};
 use crate::foreign::Foreign;
+use crate::language;
 use crate::print::note;
 use crate::summary;
 use crate::zoo::{Calibrated, Zoo};
@@ -28,6 +30,7 @@ use crate::zoo::{Calibrated, Zoo};
   seedpress compress smollm2-135m --codec trellis:bits=3,hessian=full --calibration text.txt -o model.sdp
 Codecs that use calibration data have it for models of the zoo, and for folders of language models with --calibration: tensors are then
 compressed in the order of execution, each with the inputs that those before it leave it. Of a file nothing is known but its weights.
+A folder's config.json, tokenizer and generation files are carried in the file (--weights-only leaves them out).
 A run that was killed is taken up by the same command, tensor by tensor. The file is decoded before it is put in its place.")]
 pub struct Arguments {
     /// A .safetensors file, the .safetensors.index.json of a sharded checkpoint, a folder that holds either; a .gguf,
@@ -67,6 +70,9 @@ pub struct Arguments {
     /// Do not decode what was written
     #[arg(long)]
     no_verify: bool,
+    /// Leave out the files beside the weights of a folder: configuration and tokenizer
+    #[arg(long)]
+    weights_only: bool,
     /// Store tensors of the same content as often as they are there
     #[arg(long)]
     no_tie: bool,
@@ -131,6 +137,12 @@ fn calibrated(arguments: &Arguments, text: &Path, registry: &Registry, choice: &
     press(arguments, registry, choice, &source, &mut guide, &[checkpoint.path(), &arguments.input])
 }
 
+/// What is carried beside the weights of a folder.
+pub fn files(input: &Path) -> Result<BTreeMap<String, String>, Failure> {
+    let folder = language::folder(input)?;
+    if folder.is_dir() { companions::read(&folder).map_err(Failure::data) } else { Ok(BTreeMap::new()) }
+}
+
 fn press(
     arguments: &Arguments,
     registry: &Registry,
@@ -140,6 +152,8 @@ fn press(
     inputs: &[&Path],
 ) -> Outcome {
     choice.check(source.tensors()).map_err(Failure::from)?;
+    let files = if arguments.weights_only { BTreeMap::new() } else { files(&arguments.input)? };
+    let source = &Accompanied::new(source, files);
     let output = output(&arguments.output, arguments.force, inputs)?;
     let order = if arguments.tensor_major { Order::TensorMajor } else { Order::QualityMajor };
     let total = source.tensors().iter().map(|info| info.bytes as u64).sum();

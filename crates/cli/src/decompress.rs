@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use seedpress::codec::DType;
-use seedpress_checkpoint::ContainerFile;
+use seedpress_checkpoint::{ContainerFile, companions};
 use seedpress_press::{Memory, Patterns, Restore, decompress};
 use serde_json::json;
 
@@ -16,13 +16,15 @@ use crate::print::{line, note, parse_bytes};
 #[derive(Args)]
 #[command(after_help = "A file that was cut short decodes from what is there, as long as every base layer is.
   seedpress decompress model.sdp -o back.safetensors
+  seedpress decompress model.sdp -o folder/
   seedpress decompress model.sdp -o draft.safetensors --layers 1
   seedpress decompress model.sdp -o part.safetensors --include 'model.layers.0.*' --dtype bf16
   curl https://example.org/model.sdp | seedpress decompress - -o back.safetensors")]
 pub struct Arguments {
     /// The .sdp file, or - for standard input
     input: PathBuf,
-    /// The .safetensors file to write, or - for standard output
+    /// The .safetensors file to write, or - for standard output. A folder (`out/`) gets model.safetensors and what the file carries
+    /// beside weights: configuration and tokenizer
     #[arg(short, long)]
     output: PathBuf,
     /// Decode from the first N layers of each tensor
@@ -76,20 +78,37 @@ pub fn run(arguments: &Arguments) -> Outcome {
         patterns: Patterns::new(&arguments.include, &arguments.exclude),
         memory: arguments.trust.memory(),
     };
-    let output = output(&arguments.output, arguments.force, &[&arguments.input])?;
+    let folder = is_folder(&arguments.output).then_some(arguments.output.as_path());
+    let target = match folder {
+        Some(folder) => {
+            std::fs::create_dir_all(folder).map_err(|error| Failure::data(format!("{}: {error}", folder.display())))?;
+            folder.join("model.safetensors")
+        }
+        None => arguments.output.clone(),
+    };
+    let output = output(&target, arguments.force, &[&arguments.input])?;
     let total = file.index().source_bytes();
     let registry = seedpress::registry();
     let restored = arguments.common.run(total, arguments.work.max_memory, "cleaning up", |control| {
         decompress(&file, &registry, &restore, &control, output)
     })?;
+    let metadata = &file.index().metadata;
+    let files = match folder {
+        Some(folder) => companions::write(metadata, folder).map_err(Failure::data)?,
+        None => Vec::new(),
+    };
     if arguments.common.quiet {
         return Ok(());
+    }
+    if folder.is_none() && !companions::names(metadata).is_empty() && arguments.output != Path::new("-") {
+        let names = companions::names(metadata).join(", ");
+        note!("note: the file also carries {names}: name a folder (-o out/) to have them");
     }
     let path = arguments.output.display();
     let text = match arguments.common.json {
         true => json!({
             "output": path.to_string(), "tensors": restored.tensors, "layers": restored.layers,
-            "layers_total": restored.layers_total, "file_bytes": restored.file_bytes,
+            "layers_total": restored.layers_total, "file_bytes": restored.file_bytes, "files": files,
         })
         .to_string(),
         false => {
@@ -102,6 +121,11 @@ pub fn run(arguments: &Arguments) -> Outcome {
         false => line!("{text}"),
     }
     Ok(())
+}
+
+/// Whether a path names a folder: one that is there, or that ends like one.
+fn is_folder(path: &Path) -> bool {
+    path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/")
 }
 
 fn dtype(name: &str) -> DType {

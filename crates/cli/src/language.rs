@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use seedpress_checkpoint::{ContainerFile, Output, Overwrite};
+use seedpress_checkpoint::{ContainerFile, Output, Overwrite, companions};
 use seedpress_exchange::export::{PackedOptions, Target, write_packed};
 use seedpress_exchange::packed::Layout;
 use seedpress_exchange::{FileSupply, ModelFiles};
@@ -33,6 +33,12 @@ impl Language {
             let model = Transformer::open(&path).map_err(Failure::data)?;
             return Ok(Self { model, _decoded: None });
         }
+        let decoded = tempfile::tempdir().map_err(Failure::data)?;
+        if is_container(&path) && config.is_none() && carries_config(&path)? {
+            restore_carried(&path, decoded.path())?;
+            let model = Transformer::open(decoded.path()).map_err(Failure::data)?;
+            return Ok(Self { model, _decoded: Some(decoded) });
+        }
         let own = if path.is_dir() { Some(path.as_path()) } else { path.parent() };
         let own = own.filter(|folder| folder.join("config.json").is_file());
         let config = config.or(own).ok_or_else(|| {
@@ -41,7 +47,6 @@ impl Language {
                 path.display()
             ))
         })?;
-        let decoded = tempfile::tempdir().map_err(Failure::data)?;
         if is_container(&path) {
             restore(&path, config, decoded.path())?;
         } else {
@@ -101,13 +106,29 @@ fn is_plain(folder: &Path) -> Result<bool, Failure> {
     Ok(plain && Layout::of_folder(folder).map_err(Failure::data)?.is_none())
 }
 
+fn carries_config(path: &Path) -> Result<bool, Failure> {
+    let file = ContainerFile::open(path, None).map_err(Failure::data)?;
+    Ok(companions::names(&file.index().metadata).contains(&companions::CONFIG))
+}
+
+/// A container with the files that it carries.
+fn restore_carried(path: &Path, to: &Path) -> Outcome {
+    let file = ContainerFile::open(path, None).map_err(Failure::data)?;
+    companions::write(&file.index().metadata, to).map_err(Failure::data)?;
+    restore_weights(path, &file, to)
+}
+
 fn restore(path: &Path, config: &Path, to: &Path) -> Outcome {
     let file = ContainerFile::open(path, None).map_err(Failure::data)?;
     let files = ModelFiles::beside(config).map_err(Failure::data)?;
     files.copy_companions(to).map_err(Failure::data)?;
     std::fs::write(to.join("config.json"), files.config().to_string()).map_err(Failure::data)?;
+    restore_weights(path, &file, to)
+}
+
+fn restore_weights(path: &Path, file: &ContainerFile, to: &Path) -> Outcome {
     let output = Output::create(&to.join("model.safetensors"), Overwrite::Refuse, &[path]).map_err(Failure::data)?;
-    decompress(&file, &seedpress::registry(), &Restore::default(), &Control::default(), output)?;
+    decompress(file, &seedpress::registry(), &Restore::default(), &Control::default(), output)?;
     Ok(())
 }
 

@@ -31,16 +31,27 @@ const SPECTRA: &str = "spectra-1";
 /// Between two lines about how far the work is.
 const EVERY: Duration = Duration::from_secs(5);
 
+/// What is planned.
+pub struct Wanted<'a> {
+    /// The codec, of any rate.
+    pub codec: &'a str,
+    /// The size of the file.
+    pub target: &'a Target,
+    /// Bytes of the file that hold no tensors.
+    pub beside: u64,
+    /// Which tensors are kept as they are, by shape and weights.
+    pub keep: &'a dyn Fn(&[usize], usize) -> bool,
+}
+
 /// Shares the bits of a file of the wanted size among the tensors of a language model.
 pub fn plan(
     path: &Path,
     text: &Text,
     calibration: &Path,
-    codec: &str,
-    target: &Target,
-    keep: &dyn Fn(&[usize], usize) -> bool,
+    wanted: &Wanted<'_>,
     registry: &Registry,
 ) -> Result<Plan, Failure> {
+    let Wanted { codec, target, beside, keep } = *wanted;
     let language = Calibration::open(path, text, calibration, false)?;
     let checkpoint = Checkpoint::open(language.folder()).map_err(Failure::data)?;
     let infos = checkpoint.tensors();
@@ -65,7 +76,7 @@ pub fn plan(
     let (free, spectra): (Vec<usize>, Vec<Spectrum>) = spectra.into_iter().unzip();
     let bytes = |info: &TensorInfo| info.bytes as u64;
     let kept = infos.iter().map(bytes).sum::<u64>() - free.iter().map(|&tensor| bytes(&infos[tensor])).sum::<u64>();
-    let fixed = kept + TENSOR_BYTES * infos.len() as u64;
+    let fixed = kept + TENSOR_BYTES * infos.len() as u64 + beside;
     let left = target.checked_sub(fixed).ok_or_else(|| {
         Failure::data(format!("{target} bytes are too few: the index and tensors that are kept take {fixed}"))
     })?;

@@ -11,16 +11,17 @@ use seedpress_bench::cache::Cache;
 use seedpress_bench::config::{Location, ModelSpec, Origin};
 use seedpress_bench::planning::Planned;
 use seedpress_bench::source::{OpenError, Source};
-use seedpress_checkpoint::Output;
+use seedpress_checkpoint::{Output, companions};
 use seedpress_plan::{Context, Ladder, Plan, PlanError, Profile, Target};
 
 use crate::bench::{repository_root, stop_flag};
 use crate::calibration::Text;
 use crate::common::output;
+use crate::compress::files;
 use crate::failure::{Failure, Outcome};
 use crate::language::plain;
-use crate::language_plan;
-use crate::print::{line, text};
+use crate::language_plan::{self, Wanted};
+use crate::print::{line, parse_bytes, text};
 
 /// What to plan for and how small.
 #[derive(Args)]
@@ -43,8 +44,8 @@ pub struct Arguments {
     /// Times smaller than 32-bit floats
     #[arg(long)]
     ratio: Option<f64>,
-    /// Bytes of the whole file
-    #[arg(long, value_name = "N")]
+    /// Bytes of the whole file, as 60000000 or 60MB
+    #[arg(long, visible_alias = "size", value_name = "SIZE", value_parser = parse_bytes)]
     target_bytes: Option<u64>,
     /// The size of the file that this codec makes
     #[arg(long, value_name = "CODEC")]
@@ -63,6 +64,9 @@ pub struct Arguments {
     /// Tensors with fewer weights, and those of rank 0 and 1, are kept as they are
     #[arg(long, value_name = "N", default_value_t = 1024)]
     keep_below: usize,
+    /// Count no files beside the weights of a folder: for `compress --weights-only`
+    #[arg(long)]
+    weights_only: bool,
     /// The plan to write
     #[arg(short, long)]
     output: PathBuf,
@@ -107,7 +111,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
             return Err(Failure::usage(format!("--codec {codec}: only codecs of any rate can be planned with text")));
         }
         let model = Path::new(&arguments.model);
-        let plan = language_plan::plan(model, &arguments.text, text, codec, &target, &keeps, &registry)?;
+        let beside = if arguments.weights_only { 0 } else { companions::packed_len(&files(model)?) };
+        let wanted = Wanted { codec, target: &target, beside, keep: &keeps };
+        let plan = language_plan::plan(model, &arguments.text, text, &wanted, &registry)?;
         return finish(arguments, file, &plan, &otherwise);
     }
     let given = PathBuf::from(&arguments.model);

@@ -87,3 +87,33 @@ fn calibration_text_pays_and_mistakes_are_told() {
     fails(here, &format!("plan model {text} --bits 0.01 -o x.toml"), 1, "too few");
     fails(here, &format!("plan model {text} --bits 3 --codec q8_0 -o x.toml"), 2, "any rate");
 }
+
+#[test]
+fn files_beside_the_weights_travel_in_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    model(here);
+    std::fs::write(here.join("model/generation_config.json"), "{\"do_sample\": false}").unwrap();
+    let away = here.join("away");
+    std::fs::create_dir(&away).unwrap();
+    succeeds(here, "compress model --codec q8_0 -o away/model.sdp --quiet");
+    succeeds(here, "compress model --codec q8_0 -o bare.sdp --weights-only --quiet");
+    let size = |path: &Path| std::fs::metadata(path).unwrap().len();
+    assert!(size(&away.join("model.sdp")) > size(&here.join("bare.sdp")));
+    // Nothing but the file is needed to run the model.
+    std::fs::copy(here.join("held.jsonl"), away.join("held.jsonl")).unwrap();
+    let own = succeeds(&away, "evaluate model.sdp --text held.jsonl --context 32 --json --quiet");
+    let said = succeeds(&away, "decompress model.sdp -o back/");
+    assert!(said.contains("back/"), "{said}");
+    for name in ["config.json", "tokenizer.json", "generation_config.json"] {
+        let [was, is] = [here.join("model"), away.join("back")].map(|folder| std::fs::read(folder.join(name)).unwrap());
+        assert_eq!(was, is, "{name}");
+    }
+    let back = succeeds(&away, "evaluate back --text held.jsonl --context 32 --json --quiet");
+    let result = |said: &str| serde_json::from_str::<serde_json::Value>(said).unwrap()["result"].clone();
+    assert_eq!(result(&own), result(&back));
+    // Weights alone leave files out of what a checkpoint says of itself.
+    succeeds(&away, "decompress model.sdp -o alone.safetensors --quiet");
+    let alone = std::fs::read(away.join("alone.safetensors")).unwrap();
+    assert!(!alone.windows(5).any(|bytes| bytes == b"file:"));
+}

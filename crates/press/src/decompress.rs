@@ -1,6 +1,6 @@
 //! The way back: from a container, or the beginning of one, to a checkpoint.
 
-use seedpress_checkpoint::{ContainerFile, Declared, Output, SafetensorsWriter, SourceForm, Stored};
+use seedpress_checkpoint::{ContainerFile, Declared, Output, SafetensorsWriter, SourceForm, Stored, companions};
 use seedpress_codec::{DType, Limits, Registry};
 
 use crate::assign::Patterns;
@@ -94,7 +94,8 @@ pub fn decompress(
     }
     check_reach(file, &chosen)?;
     let declared: Vec<Declared> = chosen.iter().map(|&entry| declare(file, entry, restore.dtype)).collect();
-    let writer = SafetensorsWriter::new(output, &declared, &file.index().metadata)?;
+    let metadata = companions::without(&file.index().metadata);
+    let writer = SafetensorsWriter::new(output, &declared, &metadata)?;
     let mut ends = Both { file, control, chosen, writer, next: 0, place: 0, restored: Restored::default() };
     line::run(control, &mut ends, |entry| {
         control.check()?;

@@ -70,6 +70,6 @@ pub use errors::RowErrors;
 pub use file::compress_file;
 pub use guide::{Guidance, Guide, NoGuide};
 pub use inspect::inspect;
-pub use source::Source;
+pub use source::{Accompanied, Source};
 pub use summary::{Outcome, Summary, TensorSummary};
 pub use verify::{Bounds, Finding, Verdict, verify};

@@ -59,6 +59,51 @@ pub trait Source: Sync {
     }
 }
 
+/// A source with more metadata, such as the files beside it ([`companions`](seedpress_checkpoint::companions)).
+pub struct Accompanied<'a> {
+    source: &'a dyn Source,
+    more: BTreeMap<String, String>,
+}
+
+impl<'a> Accompanied<'a> {
+    /// Adds to what the source has of its own.
+    pub fn new(source: &'a dyn Source, more: BTreeMap<String, String>) -> Self {
+        Self { source, more }
+    }
+}
+
+impl Source for Accompanied<'_> {
+    fn tensors(&self) -> &[TensorInfo] {
+        self.source.tensors()
+    }
+
+    fn metadata(&self) -> BTreeMap<String, String> {
+        let mut all = self.source.metadata();
+        all.extend(self.more.clone());
+        all
+    }
+
+    fn load(&self, tensor: usize) -> Result<Content, PressError> {
+        self.source.load(tensor)
+    }
+
+    fn blocks(&self, tensor: usize, take: &mut dyn FnMut(&[u8])) -> Result<(), PressError> {
+        self.source.blocks(tensor, take)
+    }
+
+    fn sample(&self, tensor: usize) -> Result<Option<u128>, PressError> {
+        self.source.sample(tensor)
+    }
+
+    fn source_bytes(&self) -> u64 {
+        self.source.source_bytes()
+    }
+
+    fn identity(&self) -> Option<u128> {
+        self.source.identity()
+    }
+}
+
 impl Source for Checkpoint {
     fn tensors(&self) -> &[TensorInfo] {
         Checkpoint::tensors(self)

@@ -5,20 +5,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::error::ExchangeError;
-use crate::packed::config::json;
+use seedpress_checkpoint::companions;
 
-/// Files that go with a model into any folder it is exported to, where they are there.
-const COMPANIONS: &[&str] = &[
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "tokenizer.model",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "generation_config.json",
-    "chat_template.jinja",
-];
+use crate::packed::config::json;
 
 /// A model's configuration and vocabulary.
 #[derive(Debug, Clone)]
@@ -77,7 +66,7 @@ impl ModelFiles {
     /// # Errors
     /// The operating system's.
     pub fn copy_companions(&self, to: &Path) -> Result<(), ExchangeError> {
-        for name in COMPANIONS {
+        for name in companions::NAMES.iter().filter(|&&name| name != companions::CONFIG) {
             let from = self.folder.join(name);
             if from.is_file() && from != to.join(name) {
                 std::fs::copy(&from, to.join(name)).map_err(ExchangeError::io(&from))?;
