@@ -3,7 +3,7 @@
 usage: python3 docs/check_numbers.py [ROOT]      exit status 1 if anything differs
 
 Only the standard library. What is recomputed: the data of every page (reports/*/index.html), every line of every summary.csv, the figures of
-the tables of models in every report.md, and README.md, docs/findings.md and docs/planning.md from their templates.
+the tables in every report.md, the tables of the codecs' pages, and README.md, docs/findings.md and docs/planning.md from their templates.
 """
 
 import csv
@@ -13,7 +13,9 @@ import re
 import sys
 from collections import defaultdict
 from pathlib import Path
-from statistics import median
+
+from check_tables import Tables
+from numbers_of_rows import bits, fixed, gap, per_second, plain_text, relative_mse, row_speed, significant, tensor_speed, total
 
 BROKEN_BELOW = 0.5
 SIZES = [1.2, 2.2, 3.4, 4.6, 8.6]
@@ -27,7 +29,9 @@ class Report:
         self.folder = folder
         self.run = json.loads((folder / "run.json").read_text())
         cells = {}
-        for line in (folder / "results.jsonl").read_bytes().split(b"\n")[:-1]:
+        foreign = folder / "foreign.jsonl"
+        stored = (folder / "results.jsonl").read_bytes() + (foreign.read_bytes() if foreign.exists() else b"")
+        for line in stored.split(b"\n")[:-1]:
             if not line.strip():
                 continue
             try:
@@ -47,6 +51,7 @@ class Report:
         self.ids = {row["codec"]: row["codec_id"] for row in self.tensors}
         self.stages = {row["codec"]: row["stage"] for row in self.tensors}
         self.options = {row["codec"]: row["options"] or {} for row in self.tensors}
+        self.foreign = {row["codec"] for row in rows if row.get("foreign")}
         order = ["plain", "calibrated", "sequential", "plan", "sequential_plan"]
         self.told = {}
         for row in self.tensors:
@@ -88,6 +93,8 @@ class Report:
         return next((codec for codec, own in self.ids.items() if own == "zeros"), None)
 
     def mode(self, codec):
+        if codec in self.foreign:
+            return "foreign"
         if codec in self.told:
             return "planned" if self.told[codec].endswith("plan") else self.told[codec]
         if self.ids.get(codec) == "plan":
@@ -136,33 +143,6 @@ class Report:
         logs = [math.log(a["compressed"] / b["compressed"]) if a["compressed"] else -math.inf for a, b in rows]
         bits = 8 * sum(a["bytes"] for a, _ in rows) / sum(a["weights"] for a, _ in rows)
         return bits, math.exp(sum(logs) / len(logs)), reference
-
-
-def total(rows, field):
-    return sum(row[field] if row[field] is not None else math.nan for row in rows)
-
-
-def relative_mse(rows):
-    error = total(rows, "squared_error")
-    return 0.0 if error == 0 else error / total(rows, "energy")
-
-
-def bits(rows):
-    return 8 * total(rows, "bytes") / total(rows, "weights")
-
-
-def gap(rows):
-    return 10 * (math.log10(relative_mse(rows)) + bits(rows) * math.log10(4))
-
-
-def tensor_speed(rows, field):
-    rows = [row for row in rows if row["status"] == "ok" and row[field]]
-    seconds = sum(median(row[field]) for row in rows)
-    return total(rows, "weights") / seconds if seconds else None
-
-
-def row_speed(row, field):
-    return row["weights"] / median(row[field]) if row and row[field] and median(row[field]) > 0 else None
 
 
 class Check:
@@ -251,10 +231,6 @@ def check_summary(report, check):
                     check.same(where, number("gap_db"), gap(rows), 1e-4)
 
 
-def plain_text(cell):
-    return re.sub(r"\\(.)", r"\1", cell.strip().strip("*")).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-
-
 def check_tables(report, check):
     """The tables of models in report.md: bits, ratios, error and metrics as they are printed."""
     text = (report.folder / "report.md").read_text()
@@ -288,28 +264,6 @@ def check_tables(report, check):
                     check.same(f"{where}, {metric}", cells[head], wanted)
 
 
-def significant(value, digits):
-    if value == 0:
-        return "0"
-    size = math.floor(math.log10(abs(value)))
-    if not -7 <= size <= 15:
-        mantissa, power = f"{value:.{digits - 1}e}".split("e")
-        return f"{mantissa}e{int(power)}"
-    return f"{value:.{min(12, max(0, digits - 1 - size))}f}"
-
-
-def fixed(value, decimals):
-    text = f"{value:.{decimals}f}"
-    return text[1:] if text.startswith("-") and not text.strip("-0.") else text
-
-
-def per_second(value):
-    units, unit = ["", " K", " M", " G", " T"], 0
-    while abs(value) >= 999.5 and unit < 4:
-        value, unit = value / 1000, unit + 1
-    return significant(value, 3) + units[unit]
-
-
 class Prose:
     """The language of the templates once more: see crates/report/src/docs/query.rs."""
 
@@ -324,7 +278,7 @@ class Prose:
     def is_kind(self, report, codec, kind):
         if report.ids.get(codec) in (None, "zeros"):
             return False
-        if kind in ("plain", "calibrated", "sequential", "planned"):
+        if kind in ("plain", "calibrated", "sequential", "planned", "foreign"):
             return report.mode(codec) == kind
         if kind == "lossy":
             return any(row["squared_error"] != 0 for row in report.tensors if row["codec"] == codec)
@@ -433,6 +387,17 @@ class Prose:
             raise ValueError(f"not supported: {won} of {count}")
         return f"{won} of {count}"
 
+    def where(self, rest):
+        report, metric, claim = (part.strip() for part in rest.split("|"))
+        a, b = (part.strip() for part in claim.split(" < "))
+        spoken = {"fashion-mlp": "the MLP", "fashion-cnn": "the CNN", "sotu-transformer": "the transformer", "sotu-lstm": "the LSTM"}
+        own = self.reports[report]
+        models = [model for model in own.model_names if model not in own.synthetic and metric in own.metrics(model)]
+        holds = [spoken.get(model, model) for model in models if self.figure(report, model, a, metric) < self.figure(report, model, b, metric)]
+        if not holds or len(holds) == len(models):
+            return "every model" if holds else "no model"
+        return holds[0] if len(holds) == 1 else ", ".join(holds[:-1]) + " and " + holds[-1]
+
     def table(self, name):
         report = self.reports[name]
         entries = sorted(
@@ -466,6 +431,8 @@ class Prose:
             return ""
         if verb == "wins":
             return self.wins(rest, form)
+        if verb == "where":
+            return self.where(rest)
         if verb == "row":
             report, name = (part.strip() for part in rest.split("|"))
             return self.row(self.reports[report], name)
@@ -519,6 +486,25 @@ def check_prose(root, reports, check):
             place += len(wanted)
 
 
+def check_codec_pages(root, reports, check):
+    """The tables of rows on the codecs' pages, and that no row of theirs is missing."""
+    report = reports.get("full")
+    prose = Prose(reports)
+    for page in sorted((root / "docs/codecs").glob("*.md")) if report else []:
+        if not (part := re.search(r"<!-- rows: (.*?) -->\n(.*?)<!-- /rows -->", page.read_text(), re.S)):
+            continue
+        lines = [[plain_text(cell) for cell in line[1:-1].split(" | ")] for line in part[2].split("\n") if line.startswith("|")][2:]
+        codecs = [codec for codec in report.labels if report.ids.get(codec) in part[1].split(" ")]
+        check.same(f"docs/codecs/{page.name}, rows", sorted(line[0] for line in lines), sorted(report.labels[codec] for codec in codecs))
+        for label, size, ratio, error in lines:
+            codec = prose.row(report, label)
+            where = f"docs/codecs/{page.name}, {label}"
+            figures = ((size, "bits", lambda value: fixed(value, 2)), (ratio, "average", lambda value: significant(value, 3)), (error, "relative error", lambda value: significant(value, 3)))
+            for found, field, form in figures:
+                if found != "-":
+                    check.same(f"{where}, {field}", found, form(prose.figure("full", "*", codec, field)))
+
+
 def main():
     root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parent.parent
     check = Check()
@@ -528,7 +514,9 @@ def main():
         check_page(report, check)
         check_summary(report, check)
         check_tables(report, check)
+        Tables(report, check).run()
     check_prose(root, reports, check)
+    check_codec_pages(root, reports, check)
     for line in check.bad[:50]:
         print(line)
     print(f"{check.count} numbers recomputed from the rows, {len(check.bad)} differ")

@@ -26,6 +26,10 @@ async function layout(width) {
     }).map((text) => text.textContent);
   })`);
   assert.deepEqual(cut, [], `labels cut at ${width} px`);
+  const twice = await browser.run("[...document.querySelectorAll('[id]')].map((element) => element.id).filter((id, place, all) => all.indexOf(id) !== place)");
+  assert.deepEqual(twice, [], "names of parts that stand twice");
+  const narrow = await browser.run("[...document.querySelectorAll('section')].filter((section) => section.clientWidth < 200).map((section) => section.id)");
+  assert.deepEqual(narrow, [], `sections squeezed at ${width} px`);
 }
 
 async function filters() {

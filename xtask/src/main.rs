@@ -1,8 +1,11 @@
 //! Developer commands: `cargo xtask <verb>`. Links nothing, so that it builds in a moment; the work is done by the release build of
 //! the `seedpress` binary.
 
+mod book;
 mod interop;
 mod page;
+mod release;
+mod rivals;
 mod wheel;
 
 use std::path::{Path, PathBuf};
@@ -19,8 +22,13 @@ const HELP: &str = "cargo xtask <verb> [arguments]
   interop [--model FOLDER] [environment]
                      run exports in their own engines: transformers, gptq-awq, llama-cpp, mlx; or the Python package with
                      torch, transformers, zarr and ray: python (needs Python and the network)
+  rivals [folder]    run other people's quantisers on our models, and draw reports/rivals; the folder is that of their Python
+                     environment [default: target/rivals/environment] (needs Python and, the first time, the network)
   wheel              build the Python package; --help for its tests
   docs [--check]     render README.md, docs and every committed report from their rows, or say what is stale
+  release-run [--minutes N] [name..]
+                     measure full, seedlm, 30x, 30x-language and plan anew, in this order, as many as fit [default: 60 minutes]
+  book               the documentation as a site in target/site, with its links checked (needs mdbook)
   page-test [folder] what a reader does with a report's page, in a headless Chromium (needs chromium and node) [default: reports/full]
   ci                 formatting, lints and tests, Python's too, as continuous integration runs them
 
@@ -35,15 +43,13 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.first().map(String::as_str) {
         Some("bench" | "report" | "compare" | "codecs" | "models") => status(seedpress().args(&arguments)),
-        Some("docs") if arguments.len() <= 2 => status(
-            cargo()
-                .args(["run", "--quiet", "--package", "seedpress-report", "--bin", "docs", "--"])
-                .args(&arguments[1..])
-                .current_dir(root()),
-        ),
+        Some("docs") if arguments.len() <= 2 => status(docs(&root()).args(&arguments[1..])),
+        Some("release-run") => release::run(&root(), &arguments[1..]),
         Some("page-test") if arguments.len() <= 2 => page::test(&root(), arguments.get(1).map(String::as_str)),
         Some("interop") if arguments[1..] == ["python"] => wheel::interop(&root(), cargo),
         Some("interop") => interop::run(&root(), cargo, &arguments[1..]),
+        Some("rivals") if arguments.len() <= 2 => rivals::run(&root(), &arguments[1..]),
+        Some("book") if arguments.len() == 1 => book::build(&root()),
         Some("wheel") => wheel::run(&root(), &arguments[1..]),
         Some("ci") if arguments.len() == 1 => ci(),
         Some("help" | "--help" | "-h") => {
@@ -73,6 +79,13 @@ fn seedpress() -> Command {
     let mut command = cargo();
     command.args(["run", "--quiet", "--release", "--package", "seedpress-cli", "--manifest-path"]);
     command.arg(root().join("Cargo.toml")).arg("--");
+    command
+}
+
+/// What draws README.md, docs and reports from committed rows.
+fn docs(root: &Path) -> Command {
+    let mut command = cargo();
+    command.args(["run", "--quiet", "--package", "seedpress-report", "--bin", "docs", "--"]).current_dir(root);
     command
 }
 

@@ -15,6 +15,7 @@
 //! | `stored` | rows of a run in its folder |
 //! | `records` | what a row stores for each tensor: plans, statistics, the cache |
 //! | `cell`, `whole` | one codec on one tensor, and on a whole model with its evaluation |
+//! | [`foreign`] | rows of other people's programs |
 //! | [`progress`] | how far a run is |
 //! | [`compare`] | what changed between two runs |
 //! | [`summary`] | a short table of a run |
@@ -25,6 +26,7 @@ pub mod compare;
 pub mod config;
 pub mod environment;
 pub mod filter;
+pub mod foreign;
 pub mod key;
 pub mod matrix;
 pub mod measure;

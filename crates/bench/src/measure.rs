@@ -152,19 +152,25 @@ fn measure_unguarded(
         }
     }
     let Some(decoded) = first else { return Err(CellError::Verify("nothing was decoded".to_owned())) };
-    check_kind(tensor, &decoded.tensor)?;
-    let errors = Errors::between(tensor.values(), decoded.tensor.values())?;
-    (row.squared_error, row.energy, row.dot) = (errors.squared_error, errors.energy, errors.dot);
-    (row.decoded_energy, row.max_abs_error, row.max_abs) =
-        (errors.decoded_energy, errors.max_abs_error, errors.max_abs);
-    let by_row = seedpress_codec::row_errors(&tensor.view(name), decoded.tensor.values());
-    row.rows = Some(by_row.rows as u64);
-    row.rows_worse_than_zeros = Some(by_row.worse_than_zeros as u64);
-    row.median_row_error = by_row.median.is_finite().then_some(by_row.median);
+    judge(name, tensor, &decoded.tensor, row)?;
     row.prefixes = prefixes(bench.registry, &written, tensor)?;
     row.peak_memory = memory::peak();
     row.status = Status::Ok;
     Ok(written)
+}
+
+/// Fills the errors of `row`: how far `decoded` is from `tensor`.
+pub(crate) fn judge(name: &str, tensor: &Tensor, decoded: &Tensor, row: &mut TensorRow) -> Result<(), CellError> {
+    check_kind(tensor, decoded)?;
+    let errors = Errors::between(tensor.values(), decoded.values())?;
+    (row.squared_error, row.energy, row.dot) = (errors.squared_error, errors.energy, errors.dot);
+    (row.decoded_energy, row.max_abs_error, row.max_abs) =
+        (errors.decoded_energy, errors.max_abs_error, errors.max_abs);
+    let by_row = seedpress_codec::row_errors(&tensor.view(name), decoded.values());
+    row.rows = Some(by_row.rows as u64);
+    row.rows_worse_than_zeros = Some(by_row.worse_than_zeros as u64);
+    row.median_row_error = by_row.median.is_finite().then_some(by_row.median);
+    Ok(())
 }
 
 /// Decodes every prefix that ends with a layer, each from a truncated copy. Empty for records of one layer.

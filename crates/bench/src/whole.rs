@@ -18,7 +18,7 @@ use crate::source::{Source, TensorInfo};
 use crate::stored::Stored;
 
 /// What uncompressed models achieve, by name.
-pub(crate) type Baselines = HashMap<String, Result<Vec<Metric>, String>>;
+pub type Baselines = HashMap<String, Result<Vec<Metric>, String>>;
 
 /// Measures a model's cell: a row a metric. Failing is a row too.
 pub(crate) fn model_rows(
@@ -97,12 +97,24 @@ fn measured(
         decode_seconds: vec![start.elapsed().as_secs_f64()],
         ..blank.clone()
     };
-    if !records.matrix.run.evaluate || !model.has_metric() {
+    if !records.matrix.run.evaluate {
         return Ok(vec![done]);
     }
-    let evaluate = |tensors| records.pool.install(|| model.evaluate(tensors));
-    let baseline = baselines.entry(model.name.clone()).or_insert_with(|| evaluate(None)).clone()?;
-    let compressed = evaluate(Some(decoded))?;
+    records.pool.install(|| metric_rows(baselines, model, decoded, &done))
+}
+
+/// `done` once for each metric of the model with `decoded` in place of its tensors; once without where it has none.
+pub(crate) fn metric_rows(
+    baselines: &mut Baselines,
+    model: &Source,
+    decoded: Vec<Tensor>,
+    done: &ModelRow,
+) -> Result<Vec<ModelRow>, String> {
+    if !model.has_metric() {
+        return Ok(vec![done.clone()]);
+    }
+    let baseline = baselines.entry(model.name.clone()).or_insert_with(|| model.evaluate(None)).clone()?;
+    let compressed = model.evaluate(Some(decoded))?;
     let cell_rows = compressed.len();
     let row = |metric: Metric| {
         let before = baseline.iter().find(|other| other.name == metric.name);

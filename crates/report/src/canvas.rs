@@ -7,6 +7,9 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use crate::format::{escape_markup, shorten};
 use crate::style::{GRID, INK, MUTED, Mark, PAPER, Shape, chart_rules, dark_rules};
 
+/// Width of a letter over its height: a generous mean over letters of a sans-serif face.
+const LETTER: f64 = 0.56;
+
 /// Where a text stands relative to its point.
 #[derive(Debug, Clone, Copy)]
 pub enum Anchor {
@@ -288,7 +291,10 @@ impl Frame {
             canvas.line(&[(self.left, y), (self.right, y)], GRID, 1);
             canvas.text(&(self.y.print)(tick), (self.left - 8, y), Anchor::End, 13.0, MUTED);
         }
-        canvas.upward(&self.y.title, (16, (self.top + self.bottom) / 2), Anchor::Middle, 14.0, INK);
+        // A title longer than its axis is set smaller, not cut.
+        let room = f64::from(self.bottom - self.top) / (self.y.title.chars().count().max(1) as f64 * LETTER);
+        let size = room.clamp(9.0, 14.0);
+        canvas.upward(&self.y.title, (16, (self.top + self.bottom) / 2), Anchor::Middle, size, INK);
         let corners = [(self.left, self.top), (self.left, self.bottom), (self.right, self.bottom)];
         canvas.line(&corners, MUTED, 1);
     }

@@ -15,6 +15,8 @@ pub enum Mode {
     Sequential,
     /// Bits shared out among tensors by a plan.
     Planned,
+    /// By another program.
+    Foreign,
 }
 
 impl Mode {
@@ -25,6 +27,7 @@ impl Mode {
             Mode::Calibrated => "calibrated",
             Mode::Sequential => "sequential",
             Mode::Planned => "planned",
+            Mode::Foreign => "foreign",
         }
     }
 }
@@ -46,17 +49,22 @@ pub struct Contender {
     pub calibrated: bool,
     /// What its rows say of how they came about; nothing in rows of older runs.
     pub told: Option<seedpress_results::Mode>,
+    /// The program and version that made its bytes, where it is not this one.
+    pub foreign: Option<String>,
     /// The code that made its bytes, `unknown revision` for rows of older runs.
     pub code: BTreeSet<String>,
 }
 
 /// The options that only say how much to spend, the one in force first: points that differ in nothing else lie on one curve.
-const RATE_OPTIONS: [&str; 5] = ["slope", "like", "level", "bits", "layers"];
+const RATE_OPTIONS: [&str; 6] = ["slope", "like", "level", "bits", "layers", "qp"];
 
 impl Contender {
     /// How it came to its bytes.
     pub fn mode(&self) -> Mode {
         use seedpress_results::Mode as Told;
+        if self.foreign.is_some() {
+            return Mode::Foreign;
+        }
         if let Some(told) = self.told {
             return match told {
                 Told::Plain => Mode::Plain,
@@ -142,6 +150,9 @@ impl Contender {
 
     /// The `[[codec]]` section that makes this row.
     pub fn toml(&self) -> String {
+        if let Some(program) = &self.foreign {
+            return format!("# {program} with {}: no codec of ours\n", self.options);
+        }
         let mut text = format!("[[codec]]\ncodec = \"{}\"\n", self.codec_id);
         let own = self.plain_name().split('+').next().unwrap_or_default();
         let named = own.split_once(':').map_or("", |(_, options)| options);
@@ -175,6 +186,7 @@ impl Contender {
     pub fn command(&self) -> String {
         let option = |key: &str| self.options.get(key).and_then(Value::as_str);
         match self.mode() {
+            Mode::Foreign => "cargo xtask rivals".to_owned(),
             Mode::Sequential => {
                 "cargo xtask bench row.toml   # the section above and one [[model]]: layers are compressed in a run"
                     .to_owned()
@@ -231,6 +243,7 @@ mod tests {
             options,
             calibrated: codec.contains("hessian"),
             told: None,
+            foreign: None,
             code: BTreeSet::new(),
         }
     }

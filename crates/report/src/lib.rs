@@ -64,7 +64,9 @@ fn io(path: &Path) -> impl FnOnce(std::io::Error) -> ReportError + '_ {
 }
 
 fn study(folder: &Path) -> Result<Study, ReportError> {
-    let mut study = Study::new(read_run(folder)?, read_rows(folder)?, read_plans(folder)?);
+    let mut rows = read_rows(folder)?;
+    rows.extend(seedpress_results::read_foreign(folder)?);
+    let mut study = Study::new(read_run(folder)?, rows, read_plans(folder)?);
     study.previous = std::fs::read_to_string(folder.join("previous.csv")).ok();
     Ok(study)
 }

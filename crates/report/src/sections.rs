@@ -141,7 +141,7 @@ fn codecs(study: &Study) -> Vec<Section> {
 fn changes(study: &Study) -> Section {
     let mut section = Section::new("changes", "What changed");
     if let Some(previous) = &study.previous {
-        let table = tables::changes(study, previous);
+        let table = tables::changes(study, previous).table;
         if table.rows.is_empty() {
             section.blocks.push(Block::Text(table.note));
         } else {
@@ -176,7 +176,7 @@ fn speed(study: &Study) -> Section {
 }
 
 fn size(study: &Study) -> Section {
-    let mut section = Section::new("size", "Where the bytes go");
+    let mut section = Section::new("bytes", "Where the bytes go");
     section.chart(charts::parts(study, main_scope(study)));
     section.chart(charts::ratio_by_layer(study, main_scope(study)));
     section.table(tables::layer_types(study, false));

@@ -211,13 +211,14 @@ fn contenders(run: &Run, tensors: &[TensorRow], models: &[ModelRow]) -> Vec<Cont
             options: row.options.clone(),
             calibrated: false,
             told: None,
+            foreign: row.foreign.clone(),
             code: BTreeSet::new(),
         });
         if let Some(contender) = known.get_mut(row.codec.as_str()) {
             contender.calibrated |= row.calibrated;
             // A tensor that the statistics had nothing for says less than the others do.
             contender.told = contender.told.max(row.mode);
-            contender.code.insert(row.code.to_string());
+            contender.code.insert(row.foreign.clone().unwrap_or_else(|| row.code.to_string()));
         }
     }
     // A model whose tensors were all lost still has a name, from which id and stage follow.
@@ -232,7 +233,8 @@ fn contenders(run: &Run, tensors: &[TensorRow], models: &[ModelRow]) -> Vec<Cont
             options: recipe.options,
             calibrated: false,
             told: row.mode,
-            code: BTreeSet::from([row.code.to_string()]),
+            foreign: row.foreign.clone(),
+            code: BTreeSet::from([row.foreign.clone().unwrap_or_else(|| row.code.to_string())]),
         });
     }
     let occurring = tensors.iter().map(|row| row.codec.as_str()).chain(models.iter().map(|row| row.codec.as_str()));

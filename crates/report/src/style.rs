@@ -84,6 +84,7 @@ impl Mark {
             Mode::Calibrated => Shape::Diamond,
             Mode::Sequential => Shape::Up,
             Mode::Planned => Shape::Star,
+            Mode::Foreign => Shape::Square,
         };
         let colour = rgb(palette::colour(contender.colour_id()).0);
         Self { colour, shape, hollow: !contender.stage.is_empty() }

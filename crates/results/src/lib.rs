@@ -20,4 +20,7 @@ pub use paired::{LEVEL, Paired, holm, paired};
 pub use plan::{AssignmentRow, PlanRow, SensitivityRow, append_plans, read_plans};
 pub use recipe::{Code, Mode, Recipe};
 pub use row::{Environment, ModelRow, Prefix, Row, Run, Status, TensorRow};
-pub use store::{Lock, ResultsError, Stored, append, lock, read_rows, read_run, read_stored, replace_rows, write_run};
+pub use store::{
+    Lock, ResultsError, Stored, append, lock, read_foreign, read_rows, read_run, read_stored, replace_rows,
+    write_foreign, write_run,
+};

@@ -100,6 +100,9 @@ pub struct TensorRow {
     pub mode: Option<Mode>,
     /// The code that made the bytes. Empty in rows of older runs: of unknown revision.
     pub code: Code,
+    /// The program and version that made the bytes, where it is not this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<String>,
     /// Model name.
     pub model: String,
     /// Whether the weights are generated rather than trained.
@@ -187,6 +190,9 @@ pub struct ModelRow {
     pub mode: Option<Mode>,
     /// The code that made the bytes. Empty in rows of older runs: of unknown revision.
     pub code: Code,
+    /// The program and version that made the bytes, where it is not this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<String>,
     /// Model name.
     pub model: String,
     /// Bytes of the whole compressed file: container, every tensor.

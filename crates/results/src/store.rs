@@ -96,7 +96,10 @@ impl Stored {
 /// # Errors
 /// A missing file, or one that cannot be read.
 pub fn read_stored(folder: &Path) -> Result<Stored, ResultsError> {
-    let path = folder.join("results.jsonl");
+    read_attempts(folder.join("results.jsonl"))
+}
+
+fn read_attempts(path: PathBuf) -> Result<Stored, ResultsError> {
     let mut reader = BufReader::new(File::open(&path).map_err(io(&path))?);
     let mut unreadable = Vec::new();
     let mut cells: Vec<Vec<Row>> = Vec::new();
@@ -138,6 +141,23 @@ fn attempt(cell: &mut Vec<Row>, row: Row) {
         Some(earlier) => *earlier = row,
         None => cell.push(row),
     }
+}
+
+/// Rows of other people's programs, from `foreign.jsonl`; none where it is not there.
+///
+/// # Errors
+/// As [`read_stored`].
+pub fn read_foreign(folder: &Path) -> Result<Vec<Row>, ResultsError> {
+    let path = folder.join("foreign.jsonl");
+    if path.exists() { Ok(read_attempts(path)?.rows) } else { Ok(Vec::new()) }
+}
+
+/// Replaces `foreign.jsonl` through a temporary file.
+///
+/// # Errors
+/// The operating system's.
+pub fn write_foreign(folder: &Path, rows: &[Row]) -> Result<(), ResultsError> {
+    replace_lines(folder, "foreign.jsonl", rows)
 }
 
 /// The rows of [`read_stored`].
@@ -185,8 +205,12 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// # Errors
 /// The operating system's.
 pub fn replace_rows(folder: &Path, rows: &[Row]) -> Result<(), ResultsError> {
-    let path = folder.join("results.jsonl");
-    let temporary = folder.join("results.jsonl.tmp");
+    replace_lines(folder, "results.jsonl", rows)
+}
+
+fn replace_lines(folder: &Path, name: &str, rows: &[Row]) -> Result<(), ResultsError> {
+    let path = folder.join(name);
+    let temporary = folder.join(format!("{name}.tmp"));
     std::fs::write(&temporary, lines(&path, rows)?).map_err(io(&temporary))?;
     std::fs::rename(&temporary, &path).map_err(io(&path))
 }

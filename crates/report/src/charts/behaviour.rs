@@ -76,7 +76,7 @@ pub fn behaviour(study: &Study) -> Option<Chart> {
     });
     let caption = format!(
         "Geometric mean over {} of the KL divergence to the uncompressed model, each as a ratio to {}'s. Rings: no row has both fewer bits and less \
-         of it. Diamonds are calibrated, triangles sequential, stars planned; open marks stand behind an entropy stage; numbers are rates. Lossless \
+         of it. Diamonds are calibrated, triangles sequential, stars planned, squares other programs; open marks stand behind an entropy stage; numbers are rates. Lossless \
          rows and casts lie outside.",
         models.join(", "),
         reference.label

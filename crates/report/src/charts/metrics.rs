@@ -150,7 +150,7 @@ fn metric_chart(study: &Study, model: &str, metric: &str) -> Option<Chart> {
     });
     let mut caption = format!(
         "{} held-out samples. The dashed line is the uncompressed model, the band and the bars are 95 % bootstrap intervals. Lines join rows that differ in \
-         nothing but their rate, where more bits bring a better figure. Diamonds are calibrated, triangles sequential, stars planned; open \
+         nothing but their rate, where more bits bring a better figure. Diamonds are calibrated, triangles sequential, stars planned, squares other programs; open \
          marks stand behind an entropy stage.",
         first.samples
     );

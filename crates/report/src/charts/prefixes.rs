@@ -2,13 +2,14 @@
 
 use seedpress_results::derive;
 
-use super::{WIDTH, plain, slug};
+use super::labels::Labels;
+use super::{WIDTH, legend, plain, slug};
 use crate::canvas::{Anchor, Axis, Frame, draw, legend_height};
 use crate::document::Chart;
 use crate::format::fixed;
 use crate::prefixes::prefix_sums;
 use crate::study::{Scope, Study};
-use crate::style::{LIMIT, Mark};
+use crate::style::LIMIT;
 
 /// Quality after each layer of progressive codecs.
 pub fn prefixes(study: &Study, scope: Scope) -> Option<Chart> {
@@ -18,11 +19,7 @@ pub fn prefixes(study: &Study, scope: Scope) -> Option<Chart> {
     if all.is_empty() {
         return None;
     }
-    let entries: Vec<(Mark, String)> = curves
-        .iter()
-        .enumerate()
-        .map(|(index, (contender, _))| (Mark::number(index), contender.label.clone()))
-        .collect();
+    let entries = legend(study, curves.iter().map(|(contender, _)| *contender));
     let bits = all.iter().map(|p| p.0).fold(0.0, f64::max) * 1.08;
     let high = all.iter().map(|p| derive::snr_db(p.1)).fold(6.0, f64::max) * 1.12;
     let frame = Frame {
@@ -41,13 +38,15 @@ pub fn prefixes(study: &Study, scope: Scope) -> Option<Chart> {
         let end = bits.min(high / 6.0206);
         canvas.dashed(frame.at(0.0, 0.0), frame.at(end, end * 6.0206), LIMIT, 2);
         let (x, y) = frame.at(end * 0.8, end * 0.8 * 6.0206);
-        canvas.text("Shannon limit", (x - 10, y - 8), Anchor::End, 13.0, LIMIT);
-        for (index, (contender, curve)) in curves.iter().enumerate() {
-            let at = |&(bits, error): &(f64, f64)| frame.at(bits, derive::snr_db(error));
+        canvas.text("Gaussian source: Shannon limit", (x - 10, y - 8), Anchor::End, 13.0, LIMIT);
+        let at = |&(bits, error): &(f64, f64)| frame.at(bits, derive::snr_db(error));
+        let mut labels = Labels::around(&frame, all.iter().map(at));
+        for (contender, curve) in &curves {
+            let mark = study.mark(contender);
             let ends: Vec<(i32, i32)> = curve.iter().map(at).collect();
-            canvas.line(&ends, Mark::number(index).colour, 2);
+            canvas.line(&ends, mark.colour, 2);
             for (layer, point) in curve.iter().enumerate() {
-                canvas.mark(Mark::number(index), at(point), 6);
+                canvas.mark(mark, at(point), 6);
                 let gap = derive::gap_to_shannon_db(point.1, point.0);
                 canvas.tip(
                     at(point),
@@ -60,6 +59,9 @@ pub fn prefixes(study: &Study, scope: Scope) -> Option<Chart> {
                     ),
                 );
             }
+        }
+        for (contender, curve) in &curves {
+            labels.write(canvas, &contender.label, &curve.iter().map(at).collect::<Vec<_>>());
         }
         canvas.legend(frame.bottom + 50, WIDTH, &entries);
     });

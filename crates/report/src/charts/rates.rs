@@ -111,7 +111,7 @@ pub fn rates(study: &Study, scope: Scope, gap: bool) -> Option<Chart> {
     });
     let mut caption = format!(
         "Sums over all tensors above the small-tensor policy, {}. Ringed points are on the Pareto frontier; open marks with dashed \
-         lines stand for a codec behind an entropy stage; diamonds are calibrated, triangles sequential, stars planned.",
+         lines stand for a codec behind an entropy stage; diamonds are calibrated, triangles sequential, stars planned, squares other programs.",
         scope.name()
     );
     caption += &left_out(beyond.iter().map(|point| (point.contender, point.sums.bits_per_weight())));

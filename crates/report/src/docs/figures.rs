@@ -60,6 +60,7 @@ pub fn is_kind(study: &Study, contender: &Contender, kind: &str) -> bool {
         "calibrated" => contender.mode() == Mode::Calibrated,
         "sequential" => contender.mode() == Mode::Sequential,
         "planned" => contender.mode() == Mode::Planned,
+        "foreign" => contender.mode() == Mode::Foreign,
         "lossy" => study.tensors.iter().any(|row| row.codec == contender.codec && row.squared_error != 0.0),
         other => contender.family() == other || contender.codec == other || contender.label == other,
     }

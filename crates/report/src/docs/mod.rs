@@ -4,6 +4,7 @@
 //! hold, `{{ wins ... => all }}` for a counted one; the forms are those of [`query`]. A decimal fraction or percentage that is written by hand
 //! is an error, so that no figure goes stale; `{{ say 1.07 }}` is for settings, which are no measurements.
 
+mod codec_rows;
 mod count;
 mod figures;
 mod query;
@@ -25,16 +26,17 @@ const TEMPLATES: [(&str, &str); 3] =
 ///
 /// # Errors
 /// Reports that cannot be read, references without a row, claims that do not hold.
-pub fn render_all(root: &Path) -> Result<Vec<(&'static str, String)>, crate::ReportError> {
+pub fn render_all(root: &Path) -> Result<Vec<(String, String)>, crate::ReportError> {
     let figures = Figures::new(&root.join("reports"));
     let mut pages = Vec::new();
     for (name, target) in TEMPLATES {
         let path = root.join("docs/templates").join(name);
         if path.exists() {
             let template = std::fs::read_to_string(&path).map_err(crate::io(&path))?;
-            pages.push((target, render(name, &template, &figures)?));
+            pages.push((target.to_owned(), render(name, &template, &figures)?));
         }
     }
+    pages.extend(codec_rows::pages(root, &figures)?);
     Ok(pages)
 }
 

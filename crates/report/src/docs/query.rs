@@ -8,6 +8,7 @@
 //! - `smaller report | model | kind | row`: how many times more bytes rows of a kind take for the divergence of a row.
 //! - `assert A < B`: nothing, if it holds.
 //! - `wins report | metric | kind | others => all`: see [`super::count`].
+//! - `where report | metric | A < B`: the models on which row A has less of it than row B, in words.
 //! - `row report | row`: the row's name, if it is there.
 //! - `run report | fact`: codecs, models, cells, failed, commit.
 //! - `table report`: the table of the README.
@@ -30,6 +31,7 @@ pub fn answer(query: &str, figures: &Figures) -> Result<String, String> {
         "say" => Ok(rest.to_owned()),
         "assert" => assert(rest, figures).map(|()| String::new()),
         "wins" => count::wins(rest, format, figures),
+        "where" => models_where(rest, figures),
         "row" => {
             let [report, name] = parts(rest)?;
             Ok(contender(figures.study(report)?, name)?.codec.clone())
@@ -117,6 +119,39 @@ fn assert(claim: &str, figures: &Figures) -> Result<(), String> {
         _ => a >= b,
     };
     if holds { Ok(()) } else { Err(format!("the rows do not support it: {a} and {b}")) }
+}
+
+/// What prose calls a model of the zoo.
+fn spoken(model: &str) -> &str {
+    match model {
+        "fashion-mlp" => "the MLP",
+        "fashion-cnn" => "the CNN",
+        "sotu-transformer" => "the transformer",
+        "sotu-lstm" => "the LSTM",
+        other => other,
+    }
+}
+
+/// The models on which a comparison of two rows holds: `every model`, `no model`, or their names.
+fn models_where(text: &str, figures: &Figures) -> Result<String, String> {
+    let [report, metric, claim] = parts(text)?;
+    let study = figures.study(report)?;
+    let (a, b) = claim.split_once(" < ").ok_or("a comparison is of the form A < B")?;
+    let value = |row: &str, model: &str| figure(study, model, row, metric);
+    let (mut holds, mut count) = (Vec::new(), 0);
+    let judged = |model: &&String| !study.is_synthetic(model) && study.metrics(model).contains(&metric);
+    for model in study.model_names.iter().filter(judged) {
+        count += 1;
+        if value(a, model)? < value(b, model)? {
+            holds.push(spoken(model));
+        }
+    }
+    Ok(match holds.as_slice() {
+        [] => "no model".to_owned(),
+        all if all.len() == count => "every model".to_owned(),
+        [one] => (*one).to_owned(),
+        [before @ .., last] => format!("{} and {last}", before.join(", ")),
+    })
 }
 
 fn fact(text: &str, figures: &Figures) -> Result<String, String> {

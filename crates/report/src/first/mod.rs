@@ -130,8 +130,16 @@ fn ratios(study: &Study) -> Table {
 }
 
 fn quality(study: &Study) -> Table {
-    let columns =
-        ["method", "#bits/weight", "<mean relative error", "mean: claim", "<max", "max: claim", "<MSE", "MSE: claim"];
+    let columns = [
+        "method",
+        "#bits/weight",
+        "<mean relative error",
+        "#mean: claim",
+        "<max",
+        "#max: claim",
+        "<MSE",
+        "#MSE: claim",
+    ];
     let mut table = Table::new("Reconstruction accuracy", &columns).note(method_note(study));
     for (name, id, [mean, deviation, largest, mse, ..]) in claims::METHODS {
         let sums = method(study, id).map(|contender| Sums::over(six(study, contender))).filter(|sums| sums.tensors > 0);
@@ -160,7 +168,7 @@ fn quality(study: &Study) -> Table {
 }
 
 fn speed(study: &Study) -> Table {
-    let columns = ["method", "<mean time", "time: claim", "#weights/s", "weights/s: claim"];
+    let columns = ["method", "<mean time", "#time: claim", "#weights/s", "#weights/s: claim"];
     let mut table = Table::new("Compression speed", &columns).note(method_note(study));
     for (name, id, [.., time, deviation, rate]) in claims::METHODS {
         let sums = method(study, id).map(|contender| Sums::over(six(study, contender))).filter(|sums| sums.tensors > 0);
@@ -179,7 +187,7 @@ fn speed(study: &Study) -> Table {
 }
 
 fn levels(study: &Study) -> Table {
-    let columns = ["#level", "<relative error", "error: claim", "#ratio", "ratio: claim", "use case: claim"];
+    let columns = ["#level", "<relative error", "#error: claim", "#ratio", "#ratio: claim", "use case: claim"];
     let mut table = Table::new("Quality against compression level", &columns).note(
         "seedlm-progressive over the real weights of the run that has its levels; mean and deviation over tensors.",
     );
@@ -209,11 +217,11 @@ fn layers(study: &Study) -> Table {
     let columns = [
         "layers",
         "<relative error",
-        "error: claim",
+        "#error: claim",
         "#improvement",
-        "improvement: claim",
+        "#improvement: claim",
         "#bandwidth",
-        "bandwidth: claim",
+        "#bandwidth: claim",
     ];
     let mut table = Table::new("Enhancement layers", &columns);
     let curves = prefix_sums(study, Scope::Real);
@@ -242,8 +250,17 @@ fn layers(study: &Study) -> Table {
 }
 
 fn models(study: &Study) -> Table {
-    let columns =
-        ["model", "method", "#weights", "<time", "time: claim", "#ratio", "ratio: claim", "#success", "success: claim"];
+    let columns = [
+        "model",
+        "method",
+        "#weights",
+        "<time",
+        "#time: claim",
+        "#ratio",
+        "#ratio: claim",
+        "#success",
+        "#success: claim",
+    ];
     let mut table = Table::new("Full model compression", &columns).note(
         "Whole files. Success: tensors that were encoded and decoded. The large layer is that of the fetched model crepe-full.",
     );
@@ -290,11 +307,11 @@ fn rivals(study: &Study) -> Table {
     let columns = [
         "method",
         "#ratio",
-        "ratio: claim",
+        "#ratio: claim",
         "#accuracy preserved",
-        "accuracy: claim",
+        "#accuracy: claim",
         "#encode weights/s",
-        "speed: claim",
+        "#speed: claim",
     ];
     let mut table = Table::new("Compression ratio against accuracy", &columns).note(
         "Least and most over the method's rows on the classifiers: ratio of whole files, accuracy over that of the uncompressed model.",

@@ -48,6 +48,10 @@ function drawAnswer(host, models) {
   if (near) facts.push(`nearest to the Shannon limit on Gaussian weights: ${linkTo(near.c)}, ${weightError(near.c, [gauss]).gap.toFixed(2)} dB`);
   const broken = list.filter((point) => point.broken).length;
   if (broken) facts.push(`${broken} of ${list.length} rows of this size are broken on a chosen model (<a href="#failures">what failed</a>)`);
+  if (DATA.changes) {
+    const { better, worse, added } = DATA.changes;
+    facts.push(`since the release before: ${added} new rows; of the figures of the others ${better} better, ${worse} worse (<a href="#changes">what changed</a>)`);
+  }
   host.innerHTML = `<p class="lead">Best at ${at} on ${escapeText(who)}</p><p class="big">${linkTo(first.c)}</p><ul>${facts.map((fact) => `<li>${fact}</li>`).join("")}</ul>`;
 }
 

@@ -22,7 +22,11 @@ pub fn data(study: &Study) -> Value {
         }
     }
     let pairs = pairs(study, &metrics);
-    json!({ "run": study.run.name, "pairs": pairs, "codecs": codecs, "models": models, "metrics": metrics, "cells": cells })
+    let changes = study.previous.as_deref().map(|previous| {
+        let changes = crate::tables::changes(study, previous);
+        json!({ "better": changes.judged[0], "worse": changes.judged[1], "added": changes.added })
+    });
+    json!({ "run": study.run.name, "changes": changes, "pairs": pairs, "codecs": codecs, "models": models, "metrics": metrics, "cells": cells })
 }
 
 /// Every metric of the run, KL divergence first: it sees what accuracy rounds away, on every model that answers with distributions.

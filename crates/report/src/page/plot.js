@@ -5,6 +5,7 @@ const SHAPES = {
   plain: (x, y, r) => `<circle cx="${x}" cy="${y}" r="${r}"/>`,
   calibrated: (x, y, r) => `<path d="M${x} ${y - r * 1.35}l${r * 1.35} ${r * 1.35}l${-r * 1.35} ${r * 1.35}l${-r * 1.35} ${-r * 1.35}z"/>`,
   sequential: (x, y, r) => `<path d="M${x} ${y - r * 1.3}l${r * 1.3} ${r * 2.2}h${-r * 2.6}z"/>`,
+  foreign: (x, y, r) => `<path d="M${x - r} ${y - r}h${2 * r}v${2 * r}h${-2 * r}z"/>`,
   planned: (x, y, r) => `<path d="M${x} ${y}${star(r * 1.5)}z"/>`,
 };
 

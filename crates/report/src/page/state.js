@@ -1,7 +1,7 @@
 "use strict";
 // What is chosen, and its place in the address: a link brings back the choice.
 
-const MODES = ["plain", "calibrated", "sequential", "planned"];
+const MODES = ["plain", "calibrated", "sequential", "planned", "foreign"];
 const state = { models: [], metric: 0, size: 2.2, reference: 0, off: new Set(), without: new Set(), search: "", row: "", error: "snr" };
 
 /** The sizes a page may open with: the first that several rows fit into. */

@@ -20,14 +20,24 @@ type Figures = BTreeMap<(String, String, String), Figure>;
 /// Size that a file may change by without a word.
 const WORTH_SAYING: f64 = 0.01;
 
-/// Figures that differ between the release before and this run: those whose intervals do not touch, and files whose size changed.
-pub fn changes(study: &Study, previous: &str) -> Table {
+/// What this run has otherwise than the release before.
+pub struct Changes {
+    /// Figures whose intervals do not touch, and files whose size changed.
+    pub table: Table,
+    /// Figures that are better, and those that are worse.
+    pub judged: [usize; 2],
+    /// Rows that the release before did not have.
+    pub added: usize,
+}
+
+/// Figures that differ between the release before and this run.
+pub fn changes(study: &Study, previous: &str) -> Changes {
     let (before, after) = (read(previous), now(study));
     let mut table = Table::new(
         "Changed since the release before",
-        &["codec", "model", "metric", "#bytes", "#before [95 %] → after [95 %]", "judgement"],
+        &["codec", "model", "metric", "judgement", "#before [95 %] → after [95 %]", "#bytes"],
     );
-    let mut same = 0;
+    let (mut same, mut judged) = (0, [0, 0]);
     for (key, new) in &after {
         let Some(old) = before.get(key) else { continue };
         let apart = old.interval[1] < new.interval[0] || new.interval[1] < old.interval[0];
@@ -37,6 +47,9 @@ pub fn changes(study: &Study, previous: &str) -> Table {
             continue;
         }
         let more = study.models.iter().any(|row| row.model == key.1 && row.metric == key.2 && row.higher_is_better);
+        if apart {
+            judged[usize::from((new.value > old.value) != more)] += 1;
+        }
         let verdict = match (apart, (new.value > old.value) == more) {
             (false, _) => Cell::text("no detectable difference"),
             (true, true) => Cell::text("better").tone(Tone::Good),
@@ -50,9 +63,9 @@ pub fn changes(study: &Study, previous: &str) -> Table {
             Cell::text(&key.0),
             Cell::text(&key.1),
             Cell::text(&key.2),
-            Cell::number(grown, format!("{} → {} ({} %)", old.bytes, new.bytes, fixed(100.0 * grown, 2))),
-            Cell::number(new.value / old.value, format!("{} → {}", print(old), print(new))),
             verdict,
+            Cell::number(new.value / old.value, format!("{} → {}", print(old), print(new))),
+            Cell::number(grown, format!("{} → {} ({} %)", old.bytes, new.bytes, fixed(100.0 * grown, 2))),
         ]);
     }
     let names = |figures: &Figures| figures.keys().map(|key| key.0.clone()).collect::<BTreeSet<String>>();
@@ -68,7 +81,7 @@ pub fn changes(study: &Study, previous: &str) -> Table {
         list(&new, &old),
         list(&old, &new)
     );
-    table
+    Changes { table, judged, added: new.difference(&old).count() }
 }
 
 fn now(study: &Study) -> Figures {
