@@ -58,13 +58,9 @@ pub fn speed(study: &Study, scope: Scope, decode: bool) -> Option<Chart> {
             let x = frame.across(bar.value);
             row_label(canvas, &bar.label, frame.left, y);
             canvas.bar((frame.left, y - 7), (x, y + 7), bar.mark.colour, if bar.mark.hollow { 0.6 } else { 0.95 });
-            // A figure that would lie across the roof stands inside its bar.
-            match roof.map(|roof| frame.across(roof)) {
-                Some(roof) if (x..x + 54).contains(&roof) => {
-                    canvas.text(&per_second(bar.value), (x - 6, y), Anchor::End, 12.0, INK);
-                }
-                _ => canvas.text(&per_second(bar.value), (x + 6, y), Anchor::Start, 12.0, INK),
-            }
+            // A figure that would lie across the roof stands behind it.
+            let roof = roof.map(|roof| frame.across(roof)).filter(|roof| (x..x + 54).contains(roof));
+            canvas.text(&per_second(bar.value), (roof.unwrap_or(x) + 6, y), Anchor::Start, 12.0, INK);
             canvas.tip((x, y), &bar.tip);
         }
         if let Some(roof) = roof {
