@@ -251,7 +251,7 @@ impl Ends for Both<'_> {
         Ok(())
     }
 
-    fn one_at_a_time(&self) -> bool {
-        self.follows
+    fn ready(&self) -> bool {
+        !self.follows || self.guide.is_known(self.next)
     }
 }

@@ -29,9 +29,16 @@ pub trait Guide {
     /// [`PressError::Guide`].
     fn guide(&mut self, tensor: usize) -> Result<Guidance, PressError>;
 
-    /// Whether [`compressed`](Self::compressed) must be called with each tensor before the next is asked for. Tensors are then in work
-    /// one at a time.
+    /// Whether [`compressed`](Self::compressed) must be called with each tensor before the next is asked for, unless that one
+    /// [is known](Self::is_known). Tensors are then mostly in work one at a time.
     fn follows(&self) -> bool {
+        false
+    }
+
+    /// Whether a tensor's guidance does not depend on tensors that were asked for and whose outcome is not known yet: those that share
+    /// their inputs are in work together.
+    fn is_known(&self, tensor: usize) -> bool {
+        let _ = tensor;
         false
     }
 

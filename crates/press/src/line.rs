@@ -21,9 +21,9 @@ pub(crate) trait Ends {
     /// Takes what was made, in the order of [`next`](Self::next).
     fn take(&mut self, done: Self::Done) -> Result<(), PressError>;
 
-    /// Whether the next piece of work is known only once the one before is taken.
-    fn one_at_a_time(&self) -> bool {
-        false
+    /// Whether the next piece of work is known before those in work are taken.
+    fn ready(&self) -> bool {
+        true
     }
 }
 
@@ -34,7 +34,7 @@ pub(crate) fn run<E: Ends>(
     work: impl Fn(E::Job) -> Result<E::Done, PressError> + Sync,
 ) -> Result<(), PressError> {
     let pool = control.pool()?;
-    let workers = if ends.one_at_a_time() { 1 } else { pool.current_num_threads() };
+    let workers = pool.current_num_threads();
     let (jobs, queue) = channel::<(usize, E::Job)>();
     let queue = Mutex::new(queue);
     let (results, finished) = channel();
@@ -67,7 +67,7 @@ pub(crate) fn run<E: Ends>(
                 control.check()?;
                 let in_work: u64 = costs.values().sum();
                 if waiting.is_none() {
-                    let full = costs.len() > workers || (ends.one_at_a_time() && !costs.is_empty());
+                    let full = costs.len() > workers || (!costs.is_empty() && !ends.ready());
                     if full {
                         break;
                     }
@@ -126,8 +126,8 @@ mod tests {
             Ok(())
         }
 
-        fn one_at_a_time(&self) -> bool {
-            self.follows
+        fn ready(&self) -> bool {
+            !self.follows
         }
     }
 

@@ -145,6 +145,10 @@ impl Guide for CalibrationGuide<'_> {
         self.sequential
     }
 
+    fn is_known(&self, tensor: usize) -> bool {
+        self.places.get(tensor).is_some_and(|place| place.is_some_and(|place| self.walk.knows(place)))
+    }
+
     fn compressed(&mut self, tensor: usize, decoded: &Tensor) -> Result<(), PressError> {
         match self.places[tensor] {
             Some(place) => self.walk.compressed(place, decoded).map_err(fault),

@@ -179,6 +179,12 @@ impl Walk {
         Ok(self.known.get(&tensor).cloned().flatten())
     }
 
+    /// Whether statistics of a tensor were gathered, with those of another of its group: no tensor that is compressed meanwhile changes
+    /// them.
+    pub fn knows(&self, tensor: usize) -> bool {
+        self.known.contains_key(&tensor)
+    }
+
     /// Takes what a tensor was decoded to. Groups of its block that were asked for already are not gathered again.
     ///
     /// # Errors
