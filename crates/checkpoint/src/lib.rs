@@ -22,6 +22,6 @@ pub use container::{
     SourceForm, Stored,
 };
 pub use error::CheckpointError;
-pub use output::{Output, Overwrite, remove_temporaries, write_atomic};
-pub use sink::{Declared, SafetensorsWriter, SavedTensor, save_safetensors};
+pub use output::{Output, Overwrite, Unnamed, remove_temporaries, write_atomic};
+pub use sink::{Declared, SafetensorsWriter, SavedTensor, save_safetensors, save_unnamed};
 pub use source::{Checkpoint, Content, TensorInfo};

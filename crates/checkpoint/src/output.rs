@@ -130,6 +130,16 @@ impl Output {
         self.written
     }
 
+    /// Waits for a name: the number of a file among others may be known once all are written.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn unnamed(mut self) -> Result<Unnamed, CheckpointError> {
+        let path = self.path.clone();
+        self.writer.flush().map_err(CheckpointError::io(&path))?;
+        Ok(Unnamed(self))
+    }
+
     /// Puts the result in its place.
     ///
     /// # Errors
@@ -142,6 +152,21 @@ impl Output {
             temporary.rename(&path)?;
         }
         Ok(self.written)
+    }
+}
+
+/// What is written whole, and gets its name with others of its kind.
+#[derive(Debug)]
+pub struct Unnamed(Output);
+
+impl Unnamed {
+    /// Puts it in its place, over what is there: `path` lies in the folder it was opened for.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn name(mut self, path: &Path) -> Result<u64, CheckpointError> {
+        self.0.path = path.to_owned();
+        self.0.finish()
     }
 }
 
@@ -203,6 +228,11 @@ impl Temporary {
         let path = beside(target, suffix);
         let fault = CheckpointError::io(target);
         loop {
+            // A link or a pipe of this name is nobody's temporary file, and writing would go through it.
+            if std::fs::symlink_metadata(&path).is_ok_and(|there| !there.is_file()) {
+                let why = format!("{} is in the way: it is no plain file", path.display());
+                return Err(CheckpointError::Unusable { path: target.to_owned(), why });
+            }
             let mut options = OpenOptions::new();
             let file = options.read(true).write(true).create(true).truncate(false).open(&path).map_err(&fault)?;
             match file.try_lock() {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::ser::SerializeMap;
 
 use crate::error::CheckpointError;
-use crate::output::{Output, Overwrite};
+use crate::output::{Output, Overwrite, Unnamed};
 
 /// The header's length is a multiple of this, so that the first tensor is aligned.
 const ALIGNMENT: usize = 8;
@@ -158,10 +158,15 @@ impl SafetensorsWriter {
     /// # Errors
     /// The operating system's; tensors that are missing.
     pub fn finish(self) -> Result<u64, CheckpointError> {
+        self.complete()?.finish()
+    }
+
+    /// The output with everything in it, not yet in its place.
+    fn complete(self) -> Result<Output, CheckpointError> {
         if let Some(last) = self.ends.len().checked_sub(1) {
             self.end(last)?;
         }
-        self.output.finish()
+        Ok(self.output)
     }
 }
 
@@ -174,6 +179,26 @@ pub fn save_safetensors(
     tensors: &[(String, SavedTensor)],
     metadata: &BTreeMap<String, String>,
 ) -> Result<(), CheckpointError> {
+    write(path, tensors, metadata)?.finish().map(|_| ())
+}
+
+/// [`save_safetensors`] into a file that gets its name later. `path` stands for it until then.
+///
+/// # Errors
+/// As there.
+pub fn save_unnamed(
+    path: &Path,
+    tensors: &[(String, SavedTensor)],
+    metadata: &BTreeMap<String, String>,
+) -> Result<Unnamed, CheckpointError> {
+    write(path, tensors, metadata)?.unnamed()
+}
+
+fn write(
+    path: &Path,
+    tensors: &[(String, SavedTensor)],
+    metadata: &BTreeMap<String, String>,
+) -> Result<Output, CheckpointError> {
     let declare = |(name, tensor): &(String, SavedTensor)| Declared {
         name: name.clone(),
         dtype: tensor.dtype.clone(),
@@ -187,5 +212,5 @@ pub fn save_safetensors(
         writer.write(&tensor.bytes)?;
         writer.end(place)?;
     }
-    writer.finish().map(|_| ())
+    writer.complete()
 }

@@ -105,6 +105,15 @@ pub fn stop_flag(after: &'static str) -> Result<Arc<AtomicBool>, Failure> {
     Ok(Arc::clone(STOP.get_or_init(|| stop)))
 }
 
+/// Lets Ctrl-C end the process at once, with nothing half-written left: for work that keeps nothing anyway.
+pub fn leave_nothing_when_stopped() -> Outcome {
+    ctrlc::set_handler(|| {
+        seedpress_checkpoint::remove_temporaries();
+        std::process::exit(130);
+    })
+    .map_err(Failure::data)
+}
+
 /// The workspace or repository around the working directory, else the working directory.
 pub fn repository_root() -> PathBuf {
     let here = std::env::current_dir().unwrap_or_default();

@@ -40,6 +40,9 @@ impl Choice {
             if entry.schema()["properties"]["bits"].is_null() {
                 return Err(Failure::usage(format!("codec `{id}` has no option `bits`: see `seedpress codecs {id}`")));
             }
+            if registry.parse(given).is_ok_and(|codec| !codec.capabilities().targets_bits) && name.contains("slope=") {
+                return Err(Failure::usage(format!("--codec {given} decides the rate by its slope: leave --bits out")));
+            }
             name.push(if name.contains(':') { ',' } else { ':' });
             name.push_str(&format!("bits={bits}"));
         }

@@ -1,6 +1,6 @@
 //! What commands that work on files have in common.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -10,6 +10,7 @@ use seedpress_press::{Control, PressError};
 
 use crate::bench::stop_flag;
 use crate::failure::Failure;
+use crate::inputs;
 use crate::print::parse_bytes;
 use crate::progress::Meter;
 
@@ -62,7 +63,8 @@ impl Common {
     }
 }
 
-/// Opens an output; what is wrong with it is known before any work is done.
+/// Opens an output; what is wrong with it is known before any work is done. `inputs` are the paths that the command reads: a file behind
+/// any of them is refused.
 pub fn output(path: &Path, force: bool, inputs: &[&Path]) -> Result<Output, Failure> {
     let overwrite = if force { Overwrite::Allow } else { Overwrite::Refuse };
     if path == Path::new("-") && std::io::IsTerminal::is_terminal(&std::io::stdout()) {
@@ -72,7 +74,9 @@ pub fn output(path: &Path, force: bool, inputs: &[&Path]) -> Result<Output, Fail
     if let Some(folder) = missing {
         return Err(Failure::data(format!("{}: there is no folder {}", path.display(), folder.display())));
     }
-    Output::create(path, overwrite, inputs).map_err(|error| match error {
+    let inputs = inputs::files(inputs);
+    let inputs: Vec<&Path> = inputs.iter().map(PathBuf::as_path).collect();
+    Output::create(path, overwrite, &inputs).map_err(|error| match error {
         seedpress_checkpoint::CheckpointError::Unusable { .. } => Failure::usage(error),
         error => Failure::data(error),
     })

@@ -109,15 +109,13 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let zoo = arguments.input.to_str().and_then(seedpress_zoo::info).filter(|_| !arguments.input.exists());
     if let Some(info) = zoo {
         let model = Zoo::open(info.name)?;
-        return press(arguments, &registry, &choice, &model, &mut Calibrated(&model), &[]);
+        return press(arguments, &registry, &choice, &model, &mut Calibrated(&model), None);
     }
     if let Some(foreign) = Foreign::open(&arguments.input)? {
-        return press(arguments, &registry, &choice, &foreign, &mut NoGuide, &[&arguments.input]);
+        return press(arguments, &registry, &choice, &foreign, &mut NoGuide, None);
     }
     let checkpoint = Checkpoint::open(&arguments.input).map_err(Failure::data)?;
-    let files: Vec<&Path> = checkpoint.files().iter().map(PathBuf::as_path).collect();
-    let inputs = [files.as_slice(), &[checkpoint.path(), &arguments.input]].concat();
-    press(arguments, &registry, &choice, &checkpoint, &mut NoGuide, &inputs)
+    press(arguments, &registry, &choice, &checkpoint, &mut NoGuide, None)
 }
 
 /// Compresses the folder of a language model with calibration text.
@@ -134,7 +132,7 @@ fn calibrated(arguments: &Arguments, text: &Path, registry: &Registry, choice: &
     let (samples, sequential) = (&calibration.samples, !arguments.not_sequential);
     let identity = guide::identity(samples);
     let mut guide = CalibrationGuide::new(network, weights, &source, samples, sequential, importances, &identity)?;
-    press(arguments, registry, choice, &source, &mut guide, &[checkpoint.path(), &arguments.input])
+    press(arguments, registry, choice, &source, &mut guide, Some(checkpoint.path()))
 }
 
 /// What is carried beside the weights of a folder.
@@ -143,18 +141,22 @@ pub fn files(input: &Path) -> Result<BTreeMap<String, String>, Failure> {
     if folder.is_dir() { companions::read(&folder).map_err(Failure::data) } else { Ok(BTreeMap::new()) }
 }
 
+/// `weights` are where the source's weights lie, where that is not the input.
 fn press(
     arguments: &Arguments,
     registry: &Registry,
     choice: &Choice,
     source: &dyn Source,
     guide: &mut dyn Guide,
-    inputs: &[&Path],
+    weights: Option<&Path>,
 ) -> Outcome {
     choice.check(source.tensors()).map_err(Failure::from)?;
     let files = if arguments.weights_only { BTreeMap::new() } else { files(&arguments.input)? };
     let source = &Accompanied::new(source, files);
-    let output = output(&arguments.output, arguments.force, inputs)?;
+    let read =
+        [Some(arguments.input.as_path()), arguments.plan.as_deref(), arguments.text.calibration.as_deref(), weights];
+    let read: Vec<&Path> = read.into_iter().flatten().collect();
+    let output = output(&arguments.output, arguments.force, &read)?;
     let order = if arguments.tensor_major { Order::TensorMajor } else { Order::QualityMajor };
     let total = source.tensors().iter().map(|info| info.bytes as u64).sum();
     let work = |control: Control<'_>| -> Result<Summary, PressError> {

@@ -17,6 +17,7 @@ use seedpress_exchange::{ExchangeError, FileSupply, ModelFiles, SdpSupply, Suppl
 use seedpress_plan::PlanFile;
 use wildmatch::WildMatch;
 
+use crate::bench::leave_nothing_when_stopped;
 use crate::common::output;
 use crate::failure::{Failure, Outcome};
 use crate::listing::{file_bytes, is_container};
@@ -114,6 +115,7 @@ const NEAR: u64 = 1000;
 /// Exports a model.
 pub fn run(arguments: &Arguments) -> Outcome {
     let registry = seedpress::registry();
+    leave_nothing_when_stopped()?;
     let supply: Box<dyn Supply + '_> = if is_container(&arguments.input) {
         let file = ContainerFile::open(&arguments.input, None).map_err(Failure::data)?;
         Box::new(SdpSupply::new(file, &registry))
@@ -188,7 +190,9 @@ fn gguf(
         name: name.unwrap_or_else(|| "model".to_owned()),
         registry,
     };
-    let output = output(&arguments.output, arguments.force, &[&arguments.input])?;
+    let read = [Some(arguments.input.as_path()), arguments.config.as_deref(), arguments.plan.as_deref()];
+    let read: Vec<&Path> = read.into_iter().flatten().collect();
+    let output = output(&arguments.output, arguments.force, &read)?;
     let fitted = match wanted_size(arguments)? {
         Some(size) => fit_gguf(supply, files, &options, size, &|name| say(arguments, name)).map_err(failure)?,
         None => BTreeMap::new(),
@@ -221,14 +225,14 @@ fn packed(
     registry: &Registry,
 ) -> Result<Exported, Failure> {
     let folder = &arguments.output;
+    check_folder(arguments, folder)?;
     let there = folder.is_file() || std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
     if there && !arguments.force {
         return Err(Failure::usage(format!("{} is there already: --force writes into it", folder.display())));
     }
-    let same = |a: &Path, b: &Path| a.canonicalize().ok().zip(b.canonicalize().ok()).is_some_and(|(a, b)| a == b);
-    let source = if arguments.input.is_dir() { Some(arguments.input.as_path()) } else { arguments.input.parent() };
-    if source.is_some_and(|source| same(source, folder)) {
-        return Err(Failure::usage(format!("{} is the folder of the input: write to another", folder.display())));
+    let unused = |pattern: &&String| !supply.list().iter().any(|(name, _)| WildMatch::new(pattern).matches(name));
+    if let Some(pattern) = arguments.exclude.iter().find(unused) {
+        return Err(Failure::usage(format!("no tensor matches `{}`", printable(pattern))));
     }
     let excluded: Vec<WildMatch> = arguments.exclude.iter().map(|pattern| WildMatch::new(pattern)).collect();
     let (plan, codec) = (plan(arguments, registry)?, codec(arguments, registry)?);
@@ -257,6 +261,30 @@ fn packed(
         }
         failure(error)
     })
+}
+
+/// A folder to write to is one, or will be, and holds nothing that is read.
+fn check_folder(arguments: &Arguments, folder: &Path) -> Result<(), Failure> {
+    if folder == Path::new("-") {
+        return Err(Failure::usage("-o -: this format is a folder, which standard output cannot take: name one"));
+    }
+    if folder.exists() && !folder.is_dir() {
+        return Err(Failure::usage(format!("{}: it is no folder, which this format is", folder.display())));
+    }
+    let Ok(target) = folder.canonicalize() else { return Ok(()) };
+    let read = [Some(&arguments.input), arguments.config.as_ref(), arguments.plan.as_ref()];
+    for path in read.into_iter().flatten() {
+        let (named, real) = (std::path::absolute(path).ok(), path.canonicalize().ok());
+        let homes = match path.is_dir() {
+            true => [real, None],
+            false => [named, real].map(|path| path?.parent()?.canonicalize().ok()),
+        };
+        if homes.into_iter().flatten().any(|home| home == target) {
+            let (folder, path) = (folder.display(), path.display());
+            return Err(Failure::usage(format!("{folder} is the folder of {path}, an input: write to another")));
+        }
+    }
+    Ok(())
 }
 
 /// Bytes that are asked for.

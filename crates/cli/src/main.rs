@@ -12,6 +12,7 @@ mod evaluate;
 mod export;
 mod failure;
 mod foreign;
+mod inputs;
 mod inspect;
 mod language;
 mod language_plan;

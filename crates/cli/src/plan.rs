@@ -78,7 +78,9 @@ pub struct Arguments {
 /// Makes a plan.
 pub fn run(arguments: &Arguments) -> Outcome {
     let registry = seedpress::registry();
-    let file = output(&arguments.output, arguments.force, &[])?;
+    let read = [Some(Path::new(&arguments.model)), arguments.text.calibration.as_deref()];
+    let read: Vec<&Path> = read.into_iter().flatten().collect();
+    let file = output(&arguments.output, arguments.force, &read)?;
     let names = if arguments.codec.is_empty() { "trellis".to_owned() } else { arguments.codec.join(" ") };
     let ladder = Ladder::parse(&names, &registry).map_err(Failure::usage)?;
     let positive = |key: &str, value: f64| {

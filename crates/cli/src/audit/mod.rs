@@ -12,7 +12,8 @@ mod overlap;
 mod page;
 mod weights;
 
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use clap::Args;
@@ -20,6 +21,7 @@ use seedpress_transformer::evaluate::{Subject, evaluate};
 use seedpress_transformer::text::windows;
 
 use crate::bench::stop_flag;
+use crate::common::output;
 use crate::failure::{Failure, Outcome};
 use crate::language::{self, Language, folder};
 use crate::print::{line, note};
@@ -72,6 +74,11 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Outcome {
     let stop = stop_flag("the stretch of text at work")?;
     let reference_folder = folder(&arguments.reference)?;
+    let read = [arguments.model.as_path(), &reference_folder].into_iter();
+    let read: Vec<&Path> =
+        read.chain(arguments.text.iter().chain(&arguments.calibration).map(PathBuf::as_path)).collect();
+    // Written anew each time, as a report is.
+    let html = arguments.html.as_deref().map(|path| output(path, true, &read)).transpose()?;
     let reference = Language::open(&reference_folder, None)?;
     let model = Language::open(&arguments.model, arguments.config.as_deref().or(Some(&reference_folder)))?;
     let description = model.model.description();
@@ -106,9 +113,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
         evaluation,
         overlap,
     };
-    if let Some(path) = &arguments.html {
-        std::fs::write(path, page::page(&findings))
-            .map_err(|error| Failure::data(format!("{}: {error}", path.display())))?;
+    if let Some(mut html) = html {
+        html.write_all(page::page(&findings).as_bytes()).map_err(Failure::data)?;
+        html.finish().map_err(Failure::data)?;
     }
     match arguments.json {
         true => line!("{}", findings.to_json()),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::shards::put;
 use crate::error::ExchangeError;
 use seedpress_checkpoint::companions;
 
@@ -68,9 +69,12 @@ impl ModelFiles {
     pub fn copy_companions(&self, to: &Path) -> Result<(), ExchangeError> {
         for name in companions::NAMES.iter().filter(|&&name| name != companions::CONFIG) {
             let from = self.folder.join(name);
-            if from.is_file() && from != to.join(name) {
-                std::fs::copy(&from, to.join(name)).map_err(ExchangeError::io(&from))?;
+            if !from.is_file() {
+                continue;
             }
+            // Read before it is written: the two may be one file under two names.
+            let bytes = std::fs::read(&from).map_err(ExchangeError::io(&from))?;
+            put(&to.join(name), &bytes)?;
         }
         Ok(())
     }

@@ -1,12 +1,13 @@
 //! A folder of safetensors as transformers, vLLM, GPTQModel or mlx-lm load it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use seedpress_checkpoint::{SavedTensor, save_safetensors};
+use seedpress_checkpoint::SavedTensor;
 use seedpress_codec::{AnyCodec, DType, EncodeContext, Tensor};
 use serde_json::{Value, json};
 
+use super::shards::{Shards, put_json};
 use super::{Exported, Form, ModelFiles, Supply, Weights};
 use crate::error::ExchangeError;
 use crate::packed::gptq::Version;
@@ -84,7 +85,7 @@ pub fn write_packed(
     }
     std::fs::create_dir_all(folder).map_err(ExchangeError::io(folder))?;
     let mut exported = Exported::default();
-    let mut shards = Shards { folder, limit: options.shard, held: Vec::new(), size: 0, files: Vec::new() };
+    let mut shards = Shards::new(folder, options.shard);
     let mut common = Common::default();
     let mut rounded = (0, 0);
     for (index, (name, shape)) in supply.list().into_iter().enumerate() {
@@ -306,77 +307,4 @@ fn mlx_config(common: &Common) -> Value {
         }
     }
     Value::Object(section)
-}
-
-/// Files of weights, one after the other.
-struct Shards<'a> {
-    folder: &'a Path,
-    limit: u64,
-    held: Vec<(String, SavedTensor)>,
-    size: u64,
-    /// Names of the tensors in each file written, and its bytes of values.
-    files: Vec<(Vec<String>, u64)>,
-}
-
-impl Shards<'_> {
-    fn push(&mut self, name: String, tensor: SavedTensor) -> Result<(), ExchangeError> {
-        let bytes = tensor.bytes.len() as u64;
-        if self.size > 0 && self.size + bytes > self.limit {
-            self.flush()?;
-        }
-        self.size += bytes;
-        self.held.push((name, tensor));
-        Ok(())
-    }
-
-    /// How many files there will be is not known yet: they get their names at the end.
-    fn part(&self, number: usize) -> PathBuf {
-        self.folder.join(format!(".model-{number:05}.seedpress-part"))
-    }
-
-    fn flush(&mut self) -> Result<(), ExchangeError> {
-        let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
-        save_safetensors(&self.part(self.files.len()), &self.held, &metadata)?;
-        let names = self.held.drain(..).map(|(name, _)| name).collect();
-        self.files.push((names, std::mem::take(&mut self.size)));
-        Ok(())
-    }
-
-    /// Names the files and writes the index; returns the bytes of all.
-    fn finish(mut self) -> Result<u64, ExchangeError> {
-        if !self.held.is_empty() || self.files.is_empty() {
-            self.flush()?;
-        }
-        let count = self.files.len();
-        let (mut total, mut map) = (0, serde_json::Map::new());
-        for (number, (names, _)) in self.files.iter().enumerate() {
-            let name = match count {
-                1 => "model.safetensors".to_owned(),
-                _ => format!("model-{:05}-of-{count:05}.safetensors", number + 1),
-            };
-            let path = self.folder.join(&name);
-            std::fs::rename(self.part(number), &path).map_err(ExchangeError::io(&path))?;
-            total += std::fs::metadata(&path).map_err(ExchangeError::io(&path))?.len();
-            names.iter().for_each(|tensor| drop(map.insert(tensor.clone(), json!(name))));
-        }
-        if count > 1 {
-            let size: u64 = self.files.iter().map(|(_, size)| size).sum();
-            let index = json!({"metadata": {"total_size": size}, "weight_map": map});
-            put_json(&self.folder.join("model.safetensors.index.json"), &index)?;
-        }
-        Ok(total)
-    }
-}
-
-impl Drop for Shards<'_> {
-    fn drop(&mut self) {
-        // After an error nothing half-written is left; after `finish` there is nothing to remove.
-        (0..self.files.len()).for_each(|number| drop(std::fs::remove_file(self.part(number))));
-    }
-}
-
-fn put_json(path: &Path, value: &Value) -> Result<(), ExchangeError> {
-    let mut text = serde_json::to_string_pretty(value).map_err(|error| ExchangeError::Model(error.to_string()))?;
-    text.push('\n');
-    std::fs::write(path, text).map_err(ExchangeError::io(path))
 }
