@@ -97,6 +97,8 @@ pub fn contents() -> Vec<Input> {
         ("heavy tails", with(&|_, v| v * v * v * v * v)),
         ("positive", with(&|_, v| v.abs() + 3.0)),
         ("two values", with(&|_, v| if v < 0.3 { -1.0 } else { 2.0 })),
+        // Every 34th bfloat16 from the least on: all exponents, both signs.
+        ("every magnitude", with(&|i, v| f32::from_bits((i as u32 * 34) << 16).copysign(v))),
         ("decimal grid", with(&|_, v| (v * 10.0).round() / 10.0)),
     ];
     cases.into_iter().map(|(name, values)| input(name, &shape, values, DType::F32)).collect()

@@ -47,3 +47,25 @@ fn a_prefix_costs_little_against_one_layer() {
         }
     }
 }
+
+/// Every bfloat16 from 4e-10 on in one tensor: what a layer leaves is then as large as numbers get.
+#[test]
+fn every_magnitude_at_once_encodes() {
+    let registry = seedpress_trellis::register(Registry::default());
+    let patterns = (0..=u16::MAX).filter(|bits| (0x3000..0x7F80).contains(&(bits & 0x7FFF)));
+    let values: Vec<f32> = patterns.map(|bits| f32::from_bits(u32::from(bits) << 16)).collect();
+    let tensor = Tensor::new(vec![64, 636], values.clone(), DType::BF16).unwrap();
+    for name in ["trellis-progressive", "trellis-progressive:bits=8.0,layers=3,effort=fast"] {
+        let codec = registry.parse(name).unwrap();
+        let bytes = codec.encode(&tensor.view("t"), &EncodeContext::default()).unwrap().to_bytes();
+        let back = registry.decode_bytes(&bytes).unwrap().tensor.into_values();
+        assert!(back.iter().all(|value| value.is_finite()), "{name}");
+        // The last positive row holds the largest of all.
+        let pairs = values[31 * 636..32 * 636].iter().zip(&back[31 * 636..]);
+        let [miss, power] = pairs.fold([0f64; 2], |[miss, power], (&a, &b)| {
+            let (a, b) = (f64::from(a), f64::from(b));
+            [miss + (a - b).powi(2), power + a * a]
+        });
+        assert!((miss / power).sqrt() < 0.4, "{name}: the largest row is lost");
+    }
+}
