@@ -46,6 +46,12 @@ impl Factors {
         true
     }
 
+    /// No combination of the columns with integers that are not all 0 is shorter: the last of them that is not 0 stands alone on its
+    /// row of the triangle.
+    pub fn shortest(&self, columns: usize) -> f64 {
+        (0..columns).map(|column| self.r[column * columns + column]).fold(f64::INFINITY, f64::min)
+    }
+
     /// `A = R^-T`, row-major lower triangle without the zeros: `A U^T v = Q^T v`.
     pub(crate) fn whitening(&self, columns: usize) -> Vec<f64> {
         // Row k of A by forward substitution: A R^T = 1, column by column from the diagonal down.

@@ -43,6 +43,8 @@ pub struct Subspaces {
     steep: Vec<u32>,
     /// Their bases, `[group][column][row][lane]`.
     bases: Vec<[f32; LANES]>,
+    /// A lower bound, for each window, of the norm of any combination of its columns with integers that are not all 0.
+    shortest: Vec<f32>,
 }
 
 /// The windows that may still hold the best approximation of one vector.
@@ -85,10 +87,10 @@ impl Survivors {
         f64::from(1.0 - self.threshold - self.margin)
     }
 
-    /// The surviving windows, the best first (equal ones by number).
-    pub fn ranked(&mut self) -> &[(f32, u32)] {
+    /// The surviving windows of which `keep` holds, the best first (equal ones by number).
+    pub fn ranked(&mut self, keep: impl Fn(u32) -> bool) -> &[(f32, u32)] {
         let threshold = self.threshold;
-        self.found.retain(|entry| entry.0 >= threshold);
+        self.found.retain(|entry| entry.0 >= threshold && keep(entry.1));
         self.found.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         &self.found
     }
@@ -111,18 +113,30 @@ impl Subspaces {
             emphasis.iter().map(|e| e / norm).collect::<Vec<_>>()
         });
         let all = windows == sequence.len();
-        let mut this =
-            Self { sequence, rows, columns, emphasis, windows, whitening: vec![], steep: vec![], bases: vec![] };
+        let mut this = Self {
+            sequence,
+            rows,
+            columns,
+            emphasis,
+            windows,
+            whitening: vec![],
+            steep: vec![],
+            bases: vec![],
+            shortest: vec![],
+        };
         let entries = columns * (columns + 1) / 2;
         let unit = f64::from((1u32 << (this.sequence.register().width() - 1)) - 1).max(1.0);
         let mut whitening = vec![[0f32; LANES]; if all { windows.div_ceil(LANES) * entries } else { 0 }];
         let (mut steep, mut bases): (Vec<u32>, Vec<[f32; LANES]>) = (Vec::new(), Vec::new());
+        let mut shortest = vec![f32::INFINITY; windows];
         let mut factors = Factors::default();
         for window in 0..windows {
             // A window without full rank stays zero: it captures nothing and is never chosen.
             if !this.factors_into(window, &mut factors) {
                 continue;
             }
+            // Rounded down, by more than a rounding to f32 brings.
+            shortest[window] = (factors.shortest(columns) * (1.0 - 1e-6)) as f32;
             let triangle = if all { factors.whitening(columns) } else { Vec::new() };
             let norm = triangle.iter().map(|a| a * a).sum::<f64>().sqrt() * unit;
             if all && norm <= STEEP {
@@ -142,7 +156,7 @@ impl Subspaces {
                 }
             }
         }
-        (this.whitening, this.steep, this.bases) = (whitening, steep, bases);
+        (this.whitening, this.steep, this.bases, this.shortest) = (whitening, steep, bases, shortest);
         this
     }
 
@@ -179,6 +193,12 @@ impl Subspaces {
     /// What each row is scaled by, where errors do not count alike.
     pub fn emphasis(&self) -> Option<&[f64]> {
         self.emphasis.as_deref()
+    }
+
+    /// A lower bound of the norm of any combination of a window's columns (in units of the centred integers) with integers that are not
+    /// all 0; infinite where the columns are dependent.
+    pub fn shortest(&self, window: u32) -> f64 {
+        f64::from(self.shortest[window as usize])
     }
 
     /// The position whose basis window `window` is.

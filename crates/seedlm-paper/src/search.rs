@@ -17,6 +17,9 @@ pub const MAX_COLUMNS: usize = 6;
 /// where they cost more a second screening follows.
 const SLACK: f32 = 2.0;
 
+/// By how much bounds of norms are widened: they are good to about 1e-14.
+const NEARLY: f64 = 1e-9;
+
 /// What a block is stored as.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Choice {
@@ -146,6 +149,18 @@ impl<'a> Block<'a> {
         Self { weights, scaled, energy }
     }
 
+    /// The factors at which a window can come closer than `error`: at larger ones its shortest combination is too long, at smaller ones
+    /// its longest is too short.
+    fn reach(&self, grid: &Grid, factors: &Factors, columns: usize, error: f64) -> std::ops::RangeInclusive<f64> {
+        let squares = |column: usize| (0..=column).map(move |row| factors.r[row * columns + column]).map(|r| r * r);
+        let norms: f64 = (0..columns).map(|column| squares(column).sum::<f64>().sqrt()).sum();
+        let longest = -f64::from(grid.low) * norms;
+        let (norm, distance) = (self.energy.sqrt(), error.sqrt());
+        let least = ((norm - distance) * (1.0 - NEARLY) - NEARLY * norm) / longest;
+        // Factors that underflow to zero have no place in the range either.
+        least.max(f64::MIN_POSITIVE)..=(norm + distance) * (1.0 + NEARLY) / factors.shortest(columns)
+    }
+
     fn improve(&self, table: &Subspaces, window: u32, grid: &Grid, factors: &mut Factors, best: &mut Choice) {
         if !table.factors_into(window as usize, factors) {
             return;
@@ -155,6 +170,7 @@ impl<'a> Block<'a> {
         for (target, basis) in targets.iter_mut().zip(factors.q.chunks_exact(table.rows())) {
             *target = dot(basis, &self.scaled);
         }
+        let reach = self.reach(grid, factors, columns, best.error);
         let residual = self.energy - dot(&targets, &targets);
         // Factors and projections are good to about 1e-14 of the energy.
         let tolerance = 1e-11 * self.energy;
@@ -184,7 +200,7 @@ impl<'a> Block<'a> {
             code: 0,
             targets,
         };
-        for code in outward.flatten().filter(|&code| code < 16 && grid.factors[code] > 0.0) {
+        for code in outward.flatten().filter(|&code| code < 16 && reach.contains(&grid.factors[code])) {
             lattice.code = code;
             lattice.descend(columns, residual, &mut [0; MAX_COLUMNS], best);
         }
@@ -236,9 +252,12 @@ fn visit(
     let mut survivors: Vec<Survivors> = chosen.iter().map(|&index| kept(index)).collect();
     table.screen_with(path, &vectors, &mut survivors);
     let mut factors = Factors::default();
+    let least = grid.factors.iter().copied().filter(|&factor| factor > 0.0).fold(f64::INFINITY, f64::min);
     for (&index, survivors) in chosen.iter().zip(&mut survivors) {
         let (block, best) = (&blocks[index], &mut choices[index]);
-        for &(captured, window) in survivors.ranked() {
+        // Of a block far below the grid most windows have nothing that is as short.
+        let longest = (block.energy.sqrt() + best.error.sqrt()) * (1.0 + NEARLY);
+        for &(captured, window) in survivors.ranked(|window| least * table.shortest(window) <= longest) {
             if (1.0 - f64::from(captured) - 2.0 * f64::from(table.margin())) * block.energy > best.error {
                 break;
             }
