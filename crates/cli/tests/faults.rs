@@ -244,7 +244,7 @@ fn what_is_asked_for_is_done_or_refused() {
     succeeds(here, &format!("decompress m.sdp -o x.safetensors --max-bytes {needed}"));
 }
 
-/// E4M3 with blocks of scales, E5M2 without, four bits with powers of two: decoded, compressed, written back as they were.
+/// E4M3 with blocks of scales, E5M2 without, six and four bits with powers of two: decoded, compressed, written back as they were.
 #[test]
 fn weights_of_eight_and_four_bits_are_weights() {
     let folder = tempfile::tempdir().unwrap();
@@ -255,6 +255,7 @@ fn weights_of_eight_and_four_bits_are_weights() {
         noise(seed, count).into_iter().map(code).collect()
     };
     let scale_inv = f32s(&[2, 3], &[0.5, 1.0, 2.0, 0.25, 4.0, 1.5]);
+    let packed = |seed: u64, count: usize| noise(seed, count).iter().map(|v| v.to_bits() as u8).collect::<Vec<u8>>();
     let nibbles: Vec<u8> = noise(9, 64 * 64 / 2).iter().map(|v| (v.abs() * 170.0) as u8).collect();
     let tensors = [
         ("a.weight", tensor("F8_E4M3", &[200, 300], codes(1, 60_000, 80.0))),
@@ -265,11 +266,17 @@ fn weights_of_eight_and_four_bits_are_weights() {
         ("d.weight", tensor("F8_E4M3", &[64, 64], codes(4, 4096, 80.0))),
         ("d.weight_scale", f32s(&[64, 1], &noise(5, 64).iter().map(|v| v.abs() + 0.1).collect::<Vec<_>>())),
         ("counter", tensor("I64", &[1], vec![1; 8])),
+        ("e.weight", tensor("F6_E2M3", &[64, 64], packed(6, 48 * 64))),
+        ("e.weight_scale", tensor("F8_E8M0", &[64, 2], (0..128).map(|n| 120 + n % 5).collect())),
+        ("f.weight", tensor("F6_E3M2", &[64, 64], packed(7, 48 * 64))),
+        ("wide", tensor("F64", &[2], vec![1; 16])),
     ];
     save(&here.join("m.safetensors"), &tensors);
     let before = std::fs::read(here.join("m.safetensors")).unwrap();
     let table = succeeds(here, "compress m.safetensors --codec rtn:bits=3 -o m.sdp");
-    for part in ["rtn:bits=3", "kept: scales of weights", "kept: no weights (I64)"] {
+    for part in
+        ["rtn:bits=3", "kept: scales of weights", "kept: no weights (I64)", "kept: a type that is not coded (F64)"]
+    {
         assert!(table.contains(part), "{table}");
     }
     assert!(std::fs::metadata(here.join("m.sdp")).unwrap().len() < before.len() as u64 * 6 / 10);

@@ -11,7 +11,7 @@ use crate::error::PressError;
 pub enum Kept {
     /// Few weights, or rank 0 or 1: see [`SmallTensors`].
     Small,
-    /// It holds no weights: integers, booleans, 64-bit floats.
+    /// It holds no weights, or none of a type that is coded: integers, booleans, 64-bit floats.
     NoWeights,
     /// The caller left it out.
     LeftOut,

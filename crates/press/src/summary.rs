@@ -75,6 +75,10 @@ impl Summary {
                 Outcome::Same(_) => (1, "same as another".to_owned()),
                 Outcome::Kept(kept) => {
                     let what = match kept {
+                        // `F64`, `C64` and what may come: they are numbers, but of a type that no codec is given.
+                        Kept::NoWeights if tensor.dtype.starts_with(['F', 'C']) => {
+                            format!("kept: a type that is not coded ({})", tensor.dtype)
+                        }
                         Kept::NoWeights => format!("kept: {} ({})", kept.reason(), tensor.dtype),
                         _ => format!("kept: {}", kept.reason()),
                     };

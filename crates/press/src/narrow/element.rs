@@ -1,4 +1,4 @@
-//! Floating-point types of 8 and 4 bits, element by element.
+//! Floating-point types of 8, 6 and 4 bits, element by element.
 //!
 //! | type | sign, exponent, mantissa | bias | infinities | NaN | source |
 //! | --- | --- | --- | --- | --- | --- |
@@ -6,9 +6,11 @@
 //! | `F8_E5M2` | 1, 5, 2 | 15 | 0x7C, 0xFC | the patterns after those | OCP 8-bit floating point |
 //! | `F8_E4M3FNUZ` | 1, 4, 3 | 8 | none | 0x80 | no negative zero |
 //! | `F8_E5M2FNUZ` | 1, 5, 2 | 16 | none | 0x80 | no negative zero |
+//! | `F6_E2M3` | 1, 2, 3 | 1 | none | none | OCP microscaling formats (MX) |
+//! | `F6_E3M2` | 1, 3, 2 | 3 | none | none | OCP microscaling formats (MX) |
 //! | `F4` | 1, 2, 1 | 1 | none | none | OCP microscaling formats (MX) |
 //!
-//! Elements of four bits lie two to a byte, the first in the low half.
+//! Elements of six and four bits follow each other from the low bit of the first byte on.
 
 /// A type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +23,10 @@ pub enum Element {
     E4M3Fnuz,
     /// `F8_E5M2FNUZ`.
     E5M2Fnuz,
+    /// `F6_E2M3`.
+    E2M3,
+    /// `F6_E3M2`.
+    E3M2,
     /// `F4`.
     E2M1,
 }
@@ -33,6 +39,8 @@ impl Element {
             "F8_E5M2" => Some(Self::E5M2),
             "F8_E4M3FNUZ" => Some(Self::E4M3Fnuz),
             "F8_E5M2FNUZ" => Some(Self::E5M2Fnuz),
+            "F6_E2M3" => Some(Self::E2M3),
+            "F6_E3M2" => Some(Self::E3M2),
             "F4" => Some(Self::E2M1),
             _ => None,
         }
@@ -40,7 +48,11 @@ impl Element {
 
     /// Bits of an element.
     pub fn bits(self) -> u32 {
-        if self == Self::E2M1 { 4 } else { 8 }
+        match self {
+            Self::E2M1 => 4,
+            Self::E2M3 | Self::E3M2 => 6,
+            _ => 8,
+        }
     }
 
     /// Mantissa bits and exponent bias.
@@ -50,6 +62,8 @@ impl Element {
             Self::E5M2 => (2, 15),
             Self::E4M3Fnuz => (3, 8),
             Self::E5M2Fnuz => (2, 16),
+            Self::E2M3 => (3, 1),
+            Self::E3M2 => (2, 3),
             Self::E2M1 => (1, 1),
         }
     }
@@ -82,6 +96,7 @@ impl Element {
             Self::E4M3 => 0x7F,
             Self::E5M2 => 0x7C,
             Self::E4M3Fnuz | Self::E5M2Fnuz => 0x80,
+            Self::E2M3 | Self::E3M2 => 32,
             Self::E2M1 => 8,
         }
     }
@@ -120,7 +135,7 @@ impl Encoder {
                 Element::E4M3 => sign | 0x7F,
                 Element::E5M2 => sign | 0x7C | ((value.to_bits() >> 21) as u8 & 3).max(1),
                 Element::E4M3Fnuz | Element::E5M2Fnuz => 0x80,
-                Element::E2M1 => sign,
+                Element::E2M3 | Element::E3M2 | Element::E2M1 => sign,
             };
         }
         if value.is_infinite() && self.element == Element::E5M2 {
@@ -147,7 +162,15 @@ impl Encoder {
 mod tests {
     use super::*;
 
-    const ALL: [Element; 5] = [Element::E4M3, Element::E5M2, Element::E4M3Fnuz, Element::E5M2Fnuz, Element::E2M1];
+    const ALL: [Element; 7] = [
+        Element::E4M3,
+        Element::E5M2,
+        Element::E4M3Fnuz,
+        Element::E5M2Fnuz,
+        Element::E2M3,
+        Element::E3M2,
+        Element::E2M1,
+    ];
 
     #[test]
     fn every_pattern_comes_back() {
@@ -163,9 +186,10 @@ mod tests {
     fn values_are_those_of_the_standards() {
         let largest =
             |element: Element| element.decoder().into_iter().filter(|value| value.is_finite()).fold(0.0, f32::max);
-        assert_eq!(ALL.map(largest), [448.0, 57344.0, 240.0, 57344.0, 6.0]);
+        assert_eq!(ALL.map(largest), [448.0, 57344.0, 240.0, 57344.0, 7.5, 28.0, 6.0]);
         assert_eq!(Element::E4M3.decoder()[1], 2f32.powi(-9));
         assert_eq!(Element::E5M2.decoder()[1], 2f32.powi(-16));
+        assert_eq!((Element::E2M3.decoder()[1], Element::E3M2.decoder()[1]), (0.125, 0.0625));
         let four = Element::E2M1.decoder();
         assert_eq!(four[..8], [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0]);
     }

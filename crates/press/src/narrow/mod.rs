@@ -1,4 +1,4 @@
-//! Weights that a source wrote in 8 or 4 bits: read as numbers, written back as they were.
+//! Weights that a source wrote in 8, 6 or 4 bits: read as numbers, written back as they were.
 //!
 //! A weight is an element times a scale of its block, where the checkpoint has scales: `NAME_scale_inv` (blocks of 128 by 128 as
 //! DeepSeek has them; it is multiplied by, whatever its name says), `NAME_scale` (one a tensor, a row or a block) or `NAME.scale`. Scales
@@ -9,6 +9,7 @@ pub mod element;
 pub mod scales;
 
 use seedpress_checkpoint::{Content, SourceForm, TensorInfo};
+use seedpress_codec::packing::{BitReader, pack_bits};
 use seedpress_codec::{DType, Tensor};
 
 use crate::error::PressError;
@@ -92,11 +93,15 @@ pub(crate) fn widen(
 ) -> Result<Tensor, String> {
     let element = Element::of(&form.dtype).ok_or_else(|| format!("unknown data type {}", form.dtype))?;
     let decoder = element.decoder();
-    let mut values = Vec::with_capacity(bytes.len() * (8 / element.bits() as usize));
-    match element.bits() {
-        4 => values
-            .extend(bytes.iter().flat_map(|&pair| [decoder[usize::from(pair & 15)], decoder[usize::from(pair >> 4)]])),
-        _ => values.extend(bytes.iter().map(|&code| decoder[usize::from(code)])),
+    let bits = element.bits() as u8;
+    let count = bytes.len() * 8 / usize::from(bits);
+    let mut values = Vec::with_capacity(count);
+    match bits {
+        8 => values.extend(bytes.iter().map(|&code| decoder[usize::from(code)])),
+        _ => {
+            let codes = BitReader::new(bytes, bits, count).map_err(|error| error.to_string())?;
+            values.extend((0..count).map(|index| decoder[codes.get(index) as usize]));
+        }
     }
     if let Some(scales) = scales {
         scales.apply(shape, &mut values, false);
@@ -118,10 +123,7 @@ pub(crate) fn narrow(
     }
     let encoder = element.encoder();
     Ok(match element.bits() {
-        4 => values
-            .chunks(2)
-            .map(|pair| encoder.code(pair[0]) | pair.get(1).map_or(0, |&second| encoder.code(second)) << 4)
-            .collect(),
-        _ => values.iter().map(|&value| encoder.code(value)).collect(),
+        8 => values.iter().map(|&value| encoder.code(value)).collect(),
+        bits => pack_bits(values.iter().map(|&value| u32::from(encoder.code(value))), bits as u8),
     })
 }
