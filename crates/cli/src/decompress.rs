@@ -81,6 +81,13 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let folder = is_folder(&arguments.output).then_some(arguments.output.as_path());
     let target = match folder {
         Some(folder) => {
+            let there = |name: &&&str| folder.join(name).exists();
+            if let Some(name) =
+                companions::names(&file.index().metadata).iter().find(there).filter(|_| !arguments.force)
+            {
+                let path = folder.join(name);
+                return Err(Failure::usage(format!("{}: it is there already: --force replaces it", path.display())));
+            }
             std::fs::create_dir_all(folder).map_err(|error| Failure::data(format!("{}: {error}", folder.display())))?;
             folder.join("model.safetensors")
         }
