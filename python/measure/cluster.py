@@ -55,8 +55,10 @@ def seconds(config: str, nodes: int) -> float:
 def main() -> None:
     config, pairs = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 3
     os.sched_setaffinity(0, {0})
-    found = [(seconds(config, 1), seconds(config, 2)) for _ in range(pairs)]
-    for one, two in found:
+    found = []
+    for _ in range(pairs):
+        found.append((seconds(config, 1), seconds(config, 2)))
+        one, two = found[-1]
         print(f"one node {one:.1f} s, two {two:.1f} s: {one / two:.2f}", flush=True)
     print(f"median {statistics.median(one / two for one, two in found):.2f}")
 

@@ -19,7 +19,7 @@ EXAMPLES = ROOT / "python/examples"
 def example(name: str, *arguments: str | Path) -> str:
     """What an example prints."""
     command = [sys.executable, EXAMPLES / name, *arguments]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     return done.stdout

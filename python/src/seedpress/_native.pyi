@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from os import PathLike
-from typing import Any, Protocol, TypedDict
+from typing import Any, Protocol, TypedDict, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ class Settings(TypedDict):
     max_memory: int | None
     overwrite: bool
 
+@final
 class Statistics:
     def __new__(
         cls,
@@ -51,6 +52,7 @@ class Statistics:
     @property
     def second_moment(self) -> NDArray[np.float32] | None: ...
 
+@final
 class Accumulator:
     def __new__(cls, columns: int, squares_only: bool, cap: float | None) -> Accumulator: ...
     @property
@@ -60,6 +62,7 @@ class Accumulator:
     def add(self, rows: NDArray[np.float32]) -> None: ...
     def finish(self) -> Statistics: ...
 
+@final
 class File:
     def __new__(cls, path: type_Path, max_bytes: int | None, max_memory: int | None) -> File: ...
     def inspect(self) -> str: ...
@@ -67,6 +70,7 @@ class File:
         self, places: list[int], layers: int | None, threads: int, progress: type_Progress | None
     ) -> list[tuple[NDArray[Any], str]]: ...
 
+@final
 class Joiner:
     def __new__(cls, source: type_Path, path: type_Path, settings: Settings) -> Joiner: ...
     def push(self, places: list[int], part: NDArray[np.uint8], memory: list[int]) -> None: ...
