@@ -49,7 +49,7 @@ async function filters() {
   await click(`#legend button[data-id="${id}"]`);
   assert.ok(!(await rows()).some((name) => name.split(/[:+ ]/)[0] === id), "legend");
   await click("#reset");
-  const models = await browser.run("document.querySelectorAll('#models button[data-m]').length");
+  const models = await browser.run("document.querySelectorAll('#chosen button[data-m]').length");
   const small = await browser.run("document.querySelectorAll('#each svg').length");
   assert.ok(models < 2 || small === models, "a chart a model");
 }
@@ -88,7 +88,7 @@ async function hovers() {
 }
 
 async function links() {
-  const model = await browser.run("document.querySelector('#models button[data-m]').textContent");
+  const model = await browser.run("document.querySelector('#chosen button[data-m]').textContent");
   const row = await browser.run("document.querySelector('#ranking tbody th a').dataset.open");
   await browser.go(`${url}#${new URLSearchParams({ models: model, size: 3.4, row })}`);
   assert.ok(await browser.run("document.querySelector('#row').open"), "a link opens its row");

@@ -27,7 +27,7 @@ function buildControls() {
   $("#sizes").addEventListener("click", ({ target }) => target.dataset.size && choose({ size: Number(target.dataset.size) }));
   $("#legend").addEventListener("click", (event) => toggle(event, "id", "off", ids));
   $("#modes").addEventListener("click", (event) => toggle(event, "mode", "without", modes));
-  $("#models").addEventListener("click", ({ target }) => {
+  $("#chosen").addEventListener("click", ({ target }) => {
     const button = target.closest("button");
     if (!button) return;
     if (button.dataset.all) return choose({ models: withMetric(behaving, state.metric) });
@@ -36,7 +36,7 @@ function buildControls() {
     const models = state.models.includes(m) ? rest : behaving.filter((other) => other === m || rest.includes(other));
     choose({ models: models.length ? models : [m] });
   });
-  $("#models").addEventListener("dblclick", ({ target }) => {
+  $("#chosen").addEventListener("dblclick", ({ target }) => {
     const button = target.closest("button[data-m]");
     if (button) choose({ models: [Number(button.dataset.m)] });
   });
@@ -61,8 +61,8 @@ function toggle(event, key, set, all) {
 function showControls() {
   const models = withMetric(behaving, state.metric);
   const focused = document.activeElement?.dataset?.m;
-  $("#models").innerHTML = models.map((m) => `<button type="button" data-m="${m}" aria-pressed="${state.models.includes(m)}" title="double click: this one alone">${escapeText(DATA.models[m].title)}</button>`).join("") + (models.length > 1 ? '<button type="button" data-all="1">all</button>' : "");
-  if (focused !== undefined) $(`#models [data-m="${focused}"]`)?.focus();
+  $("#chosen").innerHTML = models.map((m) => `<button type="button" data-m="${m}" aria-pressed="${state.models.includes(m)}" title="double click: this one alone">${escapeText(DATA.models[m].title)}</button>`).join("") + (models.length > 1 ? '<button type="button" data-all="1">all</button>' : "");
+  if (focused !== undefined) $(`#chosen [data-m="${focused}"]`)?.focus();
   $("#metric").value = state.metric;
   $("#against").value = state.reference;
   $("#against").closest("label").hidden = state.models.length < 2 || !DATA.models[state.models[0]].metrics[state.metric]?.distance;
