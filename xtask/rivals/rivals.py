@@ -109,7 +109,8 @@ class Hqq(Arrays):
         self.program = version("hqq")
 
     def group(self, count):
-        return next(size for size in (GROUP, 32, 16, 8, 4, 2, 1) if count % size == 0)
+        # Its 2-bit packing takes groups by fours and loses the rest.
+        return next(size for size in (GROUP, 32, 16, 8, 4, 2, 1) if count % (4 * size) == 0)
 
     def encode(self, tensor, _):
         group = self.group(tensor.size)
