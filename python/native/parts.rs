@@ -17,7 +17,7 @@ use seedpress_checkpoint::{
 use seedpress_press::{Compressed, NoGuide, PressError, Sink, Source, compress};
 use serde_json::json;
 
-use crate::save::{Settings, report};
+use crate::save::{Settings, beside, report};
 use crate::{REGISTRY, errors, work};
 
 fn open(py: Python<'_>, path: &std::path::Path) -> PyResult<Checkpoint> {
@@ -135,9 +135,11 @@ impl Joiner {
         let checkpoint = open(py, &source)?;
         let files: Vec<&std::path::Path> = checkpoint.files().iter().map(PathBuf::as_path).collect();
         let output = settings.output(py, &path, &[files.as_slice(), &[checkpoint.path()]].concat())?;
+        let mut metadata = checkpoint.metadata().clone();
+        metadata.extend(beside(py, &source)?);
         // Nothing that another run left is taken up: parts are kept elsewhere.
         let job = u128::from(std::process::id()) << 64 | output.path().as_os_str().len() as u128;
-        let writer = ContainerWriter::new(output, settings.order(), checkpoint.metadata().clone(), job);
+        let writer = ContainerWriter::new(output, settings.order(), metadata, job);
         let writer = Some(writer.map_err(|error| errors::checkpoint(py, &error))?);
         let names = checkpoint.tensors().iter().map(|info| info.name.clone()).collect();
         Ok(Self { writer, names, next: 0, early: BTreeMap::new() })

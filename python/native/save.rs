@@ -7,11 +7,11 @@ use std::sync::Arc;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use seedpress::codec::{AnyCodec, InputStatistics, Tensor};
-use seedpress_checkpoint::{Checkpoint, Content, Order, Output, Overwrite, TensorInfo};
+use seedpress_checkpoint::{Checkpoint, Content, Order, Output, Overwrite, TensorInfo, companions};
 use seedpress_press::summary::TensorSummary;
 use seedpress_press::{
-    Assign, Control, Guidance, Guide, Kept, Outcome, Patterns, PressError, SmallTensors, Source, Summary, Treatment,
-    compress_file,
+    Accompanied, Assign, Control, Guidance, Guide, Kept, Outcome, Patterns, PressError, SmallTensors, Source, Summary,
+    Treatment, compress_file,
 };
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_128;
@@ -213,7 +213,16 @@ pub fn save_checkpoint(
     let checkpoint = py.detach(|| Checkpoint::open(&source)).map_err(|error| errors::checkpoint(py, &error))?;
     let files: Vec<&Path> = checkpoint.files().iter().map(PathBuf::as_path).collect();
     let inputs = [files.as_slice(), &[checkpoint.path(), &source]].concat();
-    write(py, &checkpoint, &path, &inputs, &settings, &calibration, progress.as_ref())
+    let carried = beside(py, &source)?;
+    write(py, &Accompanied::new(&checkpoint, carried), &path, &inputs, &settings, &calibration, progress.as_ref())
+}
+
+/// The files beside the weights of a folder, as the command carries them.
+pub fn beside(py: Python<'_>, source: &Path) -> PyResult<BTreeMap<String, String>> {
+    if !source.is_dir() {
+        return Ok(BTreeMap::new());
+    }
+    companions::read(source).map_err(|error| errors::checkpoint(py, &error))
 }
 
 fn write(

@@ -1,9 +1,11 @@
 //! `seedpress codecs` and `seedpress models`.
 
 use clap::{Args, Subcommand};
+use seedpress::Registry;
 use seedpress_training::{TrainOptions, train};
 use seedpress_zoo::ZooError;
 use seedpress_zoo::fetch::{self, Fetched};
+use serde_json::{Value, json};
 
 use crate::failure::{Failure, Outcome};
 use crate::print::{line, note};
@@ -15,11 +17,18 @@ use crate::print::{line, note};
 pub struct CodecsArguments {
     /// Show the options of this codec: type, range, default, help
     id: Option<String>,
+    /// Print JSON: of one codec what it can do, its defaults and the schema of its options
+    #[arg(long)]
+    json: bool,
 }
 
 /// Lists codecs, or the options of one.
 pub fn codecs(arguments: &CodecsArguments) -> Outcome {
     let registry = seedpress::registry();
+    if arguments.json {
+        line!("{}", codecs_as_json(arguments, &registry)?);
+        return Ok(());
+    }
     let Some(id) = &arguments.id else {
         line!("codecs:");
         for entry in registry.codecs() {
@@ -56,8 +65,24 @@ pub fn codecs(arguments: &CodecsArguments) -> Outcome {
     Ok(())
 }
 
+fn codecs_as_json(arguments: &CodecsArguments, registry: &Registry) -> Result<Value, Failure> {
+    let Some(id) = &arguments.id else {
+        let codecs = registry.codecs().map(|entry| json!({ "id": entry.id, "summary": entry.summary }));
+        let stages = registry.stages().map(|stage| json!({ "id": stage.id(), "summary": stage.summary() }));
+        return Ok(json!({ "codecs": codecs.collect::<Vec<_>>(), "stages": stages.collect::<Vec<_>>() }));
+    };
+    let entry = registry.codec(id).map_err(Failure::usage)?;
+    let codec = registry.default_codec(id).map_err(Failure::usage)?;
+    let able = codec.capabilities();
+    Ok(json!({
+        "id": entry.id, "summary": entry.summary, "format": entry.format, "progressive": able.progressive,
+        "lossless": able.lossless, "targets_bits": able.targets_bits, "uses_calibration": able.uses_calibration,
+        "defaults": codec.options(), "schema": entry.schema(),
+    }))
+}
+
 /// The legal values of an option, from its JSON schema.
-fn legal_values(property: &serde_json::Value, schema: &serde_json::Value) -> String {
+fn legal_values(property: &Value, schema: &Value) -> String {
     if let Some(name) = property["$ref"].as_str().and_then(|path| path.strip_prefix("#/$defs/")) {
         return legal_values(&schema["$defs"][name], schema);
     }

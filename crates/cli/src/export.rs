@@ -15,6 +15,7 @@ use seedpress_exchange::gguf::{TypeInfo, by_name};
 use seedpress_exchange::packed::gptq::Version;
 use seedpress_exchange::{ExchangeError, FileSupply, ModelFiles, SdpSupply, Supply};
 use seedpress_plan::PlanFile;
+use serde_json::json;
 use wildmatch::WildMatch;
 
 use crate::bench::leave_nothing_when_stopped;
@@ -83,6 +84,9 @@ pub struct Arguments {
     /// Replace the output if it is there
     #[arg(long)]
     force: bool,
+    /// Print what was written as JSON
+    #[arg(long, conflicts_with_all = ["quiet", "verbose"])]
+    json: bool,
     /// Print nothing but errors
     #[arg(long, short)]
     quiet: bool,
@@ -127,6 +131,15 @@ pub fn run(arguments: &Arguments) -> Outcome {
         Format::Gguf => gguf(arguments, supply.as_ref(), &files.map_err(Failure::data)?, &registry)?,
         _ => packed(arguments, supply.as_ref(), files.ok().as_ref(), &registry)?,
     };
+    if arguments.json {
+        let tensors: Vec<_> = exported.tensors.iter().map(|(name, kind)| json!({"name": name, "type": kind})).collect();
+        let found = json!({
+            "output": arguments.output.display().to_string(), "bytes": exported.bytes, "weights": exported.weights,
+            "notes": exported.notes, "tensors": tensors,
+        });
+        line!("{found}");
+        return Ok(());
+    }
     if !arguments.quiet {
         for text in &exported.notes {
             note!("note: {}", printable(text));

@@ -73,6 +73,9 @@ pub struct Arguments {
     /// Replace the output if it is there
     #[arg(long)]
     force: bool,
+    /// Print the plan as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Makes a plan.
@@ -159,6 +162,10 @@ fn finish(arguments: &Arguments, mut file: Output, plan: &Plan, otherwise: &AnyC
     let text = seedpress_plan::file::to_toml(plan, &command.join(" "), arguments.keep_below, otherwise);
     file.write_all(text.as_bytes()).map_err(Failure::data)?;
     file.finish().map_err(Failure::data)?;
+    if arguments.json {
+        line!("{}", as_json(arguments, plan));
+        return Ok(());
+    }
     text!("{}", table(plan));
     line!(
         "{}: {} bytes of {} allowed, {:.3} bits per weight",
@@ -168,6 +175,21 @@ fn finish(arguments: &Arguments, mut file: Output, plan: &Plan, otherwise: &AnyC
         plan.bits()
     );
     Ok(())
+}
+
+/// The plan as programs read it.
+fn as_json(arguments: &Arguments, plan: &Plan) -> serde_json::Value {
+    let one = |assignment: &seedpress_plan::Assignment| {
+        serde_json::json!({
+            "tensor": assignment.tensor, "codec": assignment.codec.name(), "weights": assignment.weights,
+            "bytes": assignment.bytes, "divergence": assignment.cost,
+        })
+    };
+    serde_json::json!({
+        "output": arguments.output.display().to_string(), "model": plan.model, "target": plan.target,
+        "bytes": plan.bytes, "weights": plan.weights, "divergence": plan.joint, "divergence_at_one_rate": plan.uniform,
+        "assumptions": plan.assumptions, "tensors": plan.assignments.iter().map(one).collect::<Vec<_>>(),
+    })
 }
 
 /// The plan as people read it.

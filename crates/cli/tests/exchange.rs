@@ -126,6 +126,10 @@ fn gguf_and_back_is_the_same_model() {
     succeeds(here, "export model.gguf --to safetensors --config model -o back");
     assert_eq!(all(&here.join("back")), all(&here.join("model")));
     assert!(here.join("back/config.json").is_file());
+    let said = succeeds(here, "export model --to gguf --type f32 -o again.gguf --json");
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["bytes"], std::fs::metadata(here.join("again.gguf")).unwrap().len());
+    assert!(said["tensors"].as_array().unwrap().iter().all(|tensor| tensor["type"] == "f32"));
     let shown = succeeds(here, "export model --to gguf --tensor-type *ffn_down*=q6_k -o mixed.gguf");
     assert!(shown.contains("bits a weight of the whole file"), "{shown}");
     let shown = succeeds(here, "inspect mixed.gguf");

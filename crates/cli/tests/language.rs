@@ -55,6 +55,11 @@ fn a_plan_is_better_than_one_rate_of_the_same_size() {
         &format!("compress model --codec trellis:bits=3,hessian=full {text} --keep-below 600 -o one.sdp --quiet"),
     );
     let size = std::fs::metadata(here.join("one.sdp")).unwrap().len();
+    let said = succeeds(here, &format!("plan model {text} --size {size} --keep-below 600 -o other.toml --json"));
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let listed =
+        said["tensors"].as_array().unwrap().iter().map(|tensor| tensor["bytes"].as_u64().unwrap()).sum::<u64>();
+    assert!(said["target"] == size && listed < size && listed > size / 2, "{said}");
     let line = format!("plan model {text} --target-bytes {size} --keep-below 600 -o plan.toml");
     let said = succeeds(here, &line);
     assert!(said.contains("bits per weight"), "{said}");
@@ -109,6 +114,14 @@ fn files_beside_the_weights_travel_in_the_file() {
         let [was, is] = [here.join("model"), away.join("back")].map(|folder| std::fs::read(folder.join(name)).unwrap());
         assert_eq!(was, is, "{name}");
     }
+    // A configuration that is there is somebody's: it stays.
+    std::fs::create_dir(away.join("mine")).unwrap();
+    std::fs::write(away.join("mine/config.json"), "mine").unwrap();
+    fails(&away, "decompress model.sdp -o mine/", 2, "mine/config.json: it is there already");
+    assert_eq!(std::fs::read(away.join("mine/config.json")).unwrap(), b"mine");
+    assert!(!away.join("mine/model.safetensors").exists());
+    succeeds(&away, "decompress model.sdp -o mine --force --quiet");
+    assert!(std::fs::read(away.join("mine/config.json")).unwrap().starts_with(b"{"));
     let back = succeeds(&away, "evaluate back --text held.jsonl --context 32 --json --quiet");
     let result = |said: &str| serde_json::from_str::<serde_json::Value>(said).unwrap()["result"].clone();
     assert_eq!(result(&own), result(&back));

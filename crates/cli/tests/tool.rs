@@ -302,3 +302,20 @@ fn models_of_the_zoo_are_compressed_with_their_calibration_data() {
     };
     assert_eq!(names("back.safetensors"), names(file));
 }
+
+#[test]
+fn codecs_are_listed_for_programs_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |line: &str| serde_json::from_str::<serde_json::Value>(&succeeds(folder.path(), line)).unwrap();
+    let all = said("codecs --json");
+    let ids: Vec<&str> = all["codecs"].as_array().unwrap().iter().map(|codec| codec["id"].as_str().unwrap()).collect();
+    assert!(ids.contains(&"trellis") && ids.contains(&"vptq"), "{ids:?}");
+    for id in ids {
+        let one = said(&format!("codecs {id} --json"));
+        assert_eq!(one["id"], id);
+        let (schema, defaults) = (&one["schema"]["properties"], &one["defaults"]);
+        for (option, _) in schema.as_object().into_iter().flatten() {
+            assert!(defaults.get(option).is_some(), "{id}: {option} has no default");
+        }
+    }
+}
