@@ -129,7 +129,7 @@ fn gguf_and_back_is_the_same_model() {
     let said = succeeds(here, "export model --to gguf --type f32 -o again.gguf --json");
     let said: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!(said["bytes"], std::fs::metadata(here.join("again.gguf")).unwrap().len());
-    assert!(said["tensors"].as_array().unwrap().iter().all(|tensor| tensor["type"] == "f32"));
+    assert!(said["tensors"].as_array().unwrap().iter().all(|tensor| tensor["type"] == "F32"), "{said}");
     let shown = succeeds(here, "export model --to gguf --tensor-type *ffn_down*=q6_k -o mixed.gguf");
     assert!(shown.contains("bits a weight of the whole file"), "{shown}");
     let shown = succeeds(here, "inspect mixed.gguf");
