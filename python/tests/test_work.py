@@ -40,10 +40,15 @@ def test_progress_is_told_and_may_stop_the_work(long: np.ndarray) -> None:
 
 
 def test_ctrl_c_ends_a_compression(long: np.ndarray) -> None:
+    # A shell that runs the tests in the background has signals of the keyboard ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt):
-        for _ in range(1000):
-            seedpress.compress(long, "trellis:bits=3,effort=best")
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            for _ in range(1000):
+                seedpress.compress(long, "trellis:bits=3,effort=best")
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_other_threads_run_meanwhile(long: np.ndarray) -> None:
