@@ -40,14 +40,7 @@ fn blank(records: &Records<'_>, model: &Source, codec: &CodecRow, info: &TensorI
         options: codec.options(),
         mode: Some(codec.mode()),
         code: records.matrix.tensor_code(codec, info),
-        model: model.name.clone(),
-        synthetic: model.synthetic,
-        tensor: info.name.clone(),
-        layer_type: info.layer_type.clone(),
-        shape: info.shape.clone(),
-        dtype: info.dtype.name().to_owned(),
-        weights: info.weights as u64,
-        ..TensorRow::default()
+        ..model.row(info)
     }
 }
 

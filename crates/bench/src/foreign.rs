@@ -138,20 +138,13 @@ fn file_rows(
             options: facts.options.clone(),
             mode: Some(mode),
             foreign: Some(facts.program.clone()),
-            model: model.name.clone(),
-            synthetic: model.synthetic,
-            tensor: info.name.clone(),
-            layer_type: info.layer_type.clone(),
-            shape: info.shape.clone(),
-            dtype: info.dtype.name().to_owned(),
-            weights: info.weights as u64,
             bytes: told.bytes,
             encode_seconds: vec![told.encode],
             decode_seconds: told.decode.clone(),
             calibrated: facts.calibrated,
             stored_by: kept(info).then(|| "raw".to_owned()),
             status: Status::Ok,
-            ..TensorRow::default()
+            ..model.row(info)
         };
         row.parts.insert("file".to_owned(), told.bytes);
         judge(&info.name, &model.load(info)?, decoded, &mut row).map_err(|error| error.to_string())?;

@@ -6,6 +6,7 @@ use std::sync::{Mutex, OnceLock};
 use seedpress_checkpoint::{Checkpoint, Container, Content, Entry, Order};
 use seedpress_codec::{DType, InputStatistics, Record, Tensor};
 use seedpress_model::{Metric, Mode, Model, Statistics, Walk, guess_layer_type};
+use seedpress_results::TensorRow;
 use seedpress_transformer::{LanguageModel, Texts};
 use seedpress_zoo::ZooError;
 use wildmatch::WildMatch;
@@ -212,6 +213,20 @@ impl Source {
             (Weights::One(tensor), _) => Ok(tensor.clone()),
             (_, Some(model)) => model.load(place).map_err(|error| error.to_string()),
             _ => Err(format!("`{}` has no tensor {place}", self.name)),
+        }
+    }
+
+    /// What a row says of a tensor whatever codec it is of.
+    pub(crate) fn row(&self, info: &TensorInfo) -> TensorRow {
+        TensorRow {
+            model: self.name.clone(),
+            synthetic: self.synthetic,
+            tensor: info.name.clone(),
+            layer_type: info.layer_type.clone(),
+            shape: info.shape.clone(),
+            dtype: info.dtype.name().to_owned(),
+            weights: info.weights as u64,
+            ..TensorRow::default()
         }
     }
 

@@ -3,6 +3,7 @@
 //! A container carries them in its metadata, whose keys are `file:` and the file's name; what is no text is in base64 behind
 //! `file;base64:`. Only files of the names below are carried and written, whatever a container says.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
@@ -59,15 +60,16 @@ pub fn read(folder: &Path) -> Result<BTreeMap<String, String>, CheckpointError> 
 
 /// The names of the files in some metadata.
 pub fn names(metadata: &BTreeMap<String, String>) -> Vec<&'static str> {
-    NAMES.iter().copied().filter(|name| content(metadata, name).is_some()).collect()
+    files(metadata).map(|(name, _)| name).collect()
 }
 
-/// The content of a file in some metadata.
-pub fn content(metadata: &BTreeMap<String, String>, name: &str) -> Option<Vec<u8>> {
-    match metadata.get(&format!("{TEXT}{name}")) {
-        Some(text) => Some(text.clone().into_bytes()),
-        None => STANDARD.decode(metadata.get(&format!("{BINARY}{name}"))?).ok(),
-    }
+/// The files in some metadata.
+fn files(metadata: &BTreeMap<String, String>) -> impl Iterator<Item = (&'static str, Cow<'_, [u8]>)> {
+    let content = |name: &str| match metadata.get(&format!("{TEXT}{name}")) {
+        Some(text) => Some(Cow::Borrowed(text.as_bytes())),
+        None => STANDARD.decode(metadata.get(&format!("{BINARY}{name}"))?).ok().map(Cow::Owned),
+    };
+    NAMES.iter().filter_map(move |&name| Some((name, content(name)?)))
 }
 
 /// Writes the files in some metadata into a folder, and returns their names.
@@ -75,13 +77,10 @@ pub fn content(metadata: &BTreeMap<String, String>, name: &str) -> Option<Vec<u8
 /// # Errors
 /// The operating system's.
 pub fn write(metadata: &BTreeMap<String, String>, folder: &Path) -> Result<Vec<&'static str>, CheckpointError> {
-    let names = names(metadata);
-    for name in &names {
-        let path = folder.join(name);
-        let bytes = content(metadata, name).unwrap_or_default();
-        write_atomic(&path, |output| output.write_all(&bytes))?;
-    }
-    Ok(names)
+    let one = |(name, bytes): (&'static str, Cow<'_, [u8]>)| {
+        write_atomic(&folder.join(name), |output| output.write_all(&bytes)).map(|()| name)
+    };
+    files(metadata).map(one).collect()
 }
 
 /// About the bytes that files take in a container: those of one zstd frame.

@@ -78,13 +78,13 @@ pub fn run(arguments: &Arguments) -> Outcome {
         patterns: Patterns::new(&arguments.include, &arguments.exclude),
         memory: arguments.trust.memory(),
     };
+    let metadata = &file.index().metadata;
+    let carried = companions::names(metadata);
     let folder = is_folder(&arguments.output).then_some(arguments.output.as_path());
     let target = match folder {
         Some(folder) => {
             let there = |name: &&&str| folder.join(name).exists();
-            if let Some(name) =
-                companions::names(&file.index().metadata).iter().find(there).filter(|_| !arguments.force)
-            {
+            if let Some(name) = carried.iter().find(there).filter(|_| !arguments.force) {
                 let path = folder.join(name);
                 return Err(Failure::usage(format!("{}: it is there already: --force replaces it", path.display())));
             }
@@ -99,7 +99,6 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let restored = arguments.common.run(total, arguments.work.max_memory, "cleaning up", |control| {
         decompress(&file, &registry, &restore, &control, output)
     })?;
-    let metadata = &file.index().metadata;
     let files = match folder {
         Some(folder) => companions::write(metadata, folder).map_err(Failure::data)?,
         None => Vec::new(),
@@ -107,8 +106,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
     if arguments.common.quiet {
         return Ok(());
     }
-    if folder.is_none() && !companions::names(metadata).is_empty() && arguments.output != Path::new("-") {
-        let names = companions::names(metadata).join(", ");
+    if folder.is_none() && !carried.is_empty() && arguments.output != Path::new("-") {
+        let names = carried.join(", ");
         note!("note: the file also carries {names}: name a folder (-o out/) to have them");
     }
     let path = arguments.output.display();

@@ -34,24 +34,33 @@ impl Language {
             return Ok(Self { model, _decoded: None });
         }
         let decoded = tempfile::tempdir().map_err(Failure::data)?;
-        if is_container(&path) && config.is_none() && carries_config(&path)? {
-            restore_carried(&path, decoded.path())?;
-            let model = Transformer::open(decoded.path()).map_err(Failure::data)?;
-            return Ok(Self { model, _decoded: Some(decoded) });
-        }
-        let own = if path.is_dir() { Some(path.as_path()) } else { path.parent() };
-        let own = own.filter(|folder| folder.join("config.json").is_file());
-        let config = config.or(own).ok_or_else(|| {
-            Failure::usage(format!(
-                "{}: --config names the folder of its config.json and tokenizer.json",
-                path.display()
-            ))
-        })?;
-        if is_container(&path) {
-            restore(&path, config, decoded.path())?;
+        let container = match is_container(&path) {
+            true => Some(ContainerFile::open(&path, None).map_err(Failure::data)?),
+            false => None,
+        };
+        let carried = |file: &&ContainerFile| companions::names(&file.index().metadata).contains(&companions::CONFIG);
+        if let Some(file) = container.as_ref().filter(carried).filter(|_| config.is_none()) {
+            companions::write(&file.index().metadata, decoded.path()).map_err(Failure::data)?;
+            restore(file, decoded.path())?;
         } else {
+            let own = if path.is_dir() { Some(path.as_path()) } else { path.parent() };
+            let own = own.filter(|folder| folder.join("config.json").is_file());
+            let config = config.or(own).ok_or_else(|| {
+                Failure::usage(format!(
+                    "{}: --config names the folder of its config.json and tokenizer.json",
+                    path.display()
+                ))
+            })?;
             let files = ModelFiles::beside(config).map_err(Failure::data)?;
-            decode(&path, Some(&files), decoded.path())?;
+            match &container {
+                Some(file) => {
+                    files.copy_companions(decoded.path()).map_err(Failure::data)?;
+                    std::fs::write(decoded.path().join("config.json"), files.config().to_string())
+                        .map_err(Failure::data)?;
+                    restore(file, decoded.path())?;
+                }
+                None => decode(&path, Some(&files), decoded.path())?,
+            }
         }
         let model = Transformer::open(decoded.path()).map_err(Failure::data)?;
         Ok(Self { model, _decoded: Some(decoded) })
@@ -106,28 +115,10 @@ fn is_plain(folder: &Path) -> Result<bool, Failure> {
     Ok(plain && Layout::of_folder(folder).map_err(Failure::data)?.is_none())
 }
 
-fn carries_config(path: &Path) -> Result<bool, Failure> {
-    let file = ContainerFile::open(path, None).map_err(Failure::data)?;
-    Ok(companions::names(&file.index().metadata).contains(&companions::CONFIG))
-}
-
-/// A container with the files that it carries.
-fn restore_carried(path: &Path, to: &Path) -> Outcome {
-    let file = ContainerFile::open(path, None).map_err(Failure::data)?;
-    companions::write(&file.index().metadata, to).map_err(Failure::data)?;
-    restore_weights(path, &file, to)
-}
-
-fn restore(path: &Path, config: &Path, to: &Path) -> Outcome {
-    let file = ContainerFile::open(path, None).map_err(Failure::data)?;
-    let files = ModelFiles::beside(config).map_err(Failure::data)?;
-    files.copy_companions(to).map_err(Failure::data)?;
-    std::fs::write(to.join("config.json"), files.config().to_string()).map_err(Failure::data)?;
-    restore_weights(path, &file, to)
-}
-
-fn restore_weights(path: &Path, file: &ContainerFile, to: &Path) -> Outcome {
-    let output = Output::create(&to.join("model.safetensors"), Overwrite::Refuse, &[path]).map_err(Failure::data)?;
+/// The weights of a container.
+fn restore(file: &ContainerFile, to: &Path) -> Outcome {
+    let output = Output::create(&to.join("model.safetensors"), Overwrite::Refuse, &[file.path()]);
+    let output = output.map_err(Failure::data)?;
     decompress(file, &seedpress::registry(), &Restore::default(), &Control::default(), output)?;
     Ok(())
 }

@@ -240,7 +240,7 @@ fn counted_states(subject: Subject<'_>, windows: &[Window], round: bool) -> Resu
 }
 
 /// `KL(original || given)` in nats, of scores with the logarithms of their sums.
-fn divergence(original: &[f32], total: f64, given: &[f32], given_total: f64) -> f32 {
+pub(crate) fn divergence(original: &[f32], total: f64, given: &[f32], given_total: f64) -> f32 {
     let shift = given_total - total;
     let mut sum = 0f64;
     for (&p, &q) in original.iter().zip(given) {
@@ -251,7 +251,8 @@ fn divergence(original: &[f32], total: f64, given: &[f32], given_total: f64) -> 
     if sum < 0.0 { 0.0 } else { sum as f32 }
 }
 
-fn top(scores: &[f32]) -> usize {
+/// The first of the highest scores.
+pub(crate) fn top(scores: &[f32]) -> usize {
     (1..scores.len()).fold(0, |best, at| if scores[at] > scores[best] { at } else { best })
 }
 

@@ -11,8 +11,9 @@ use seedpress_model::{
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::TransformerError;
-use crate::evaluate::ENOUGH;
+use crate::evaluate::{ENOUGH, divergence, top};
 use crate::guide::{CAP, identity, samples};
+use crate::math::log_sum_exp;
 use crate::model::Transformer;
 use crate::network::TransformerNetwork;
 use crate::overlap::{Overlap, overlap};
@@ -58,9 +59,7 @@ impl LanguageModel {
     /// A folder that is no language model, text that cannot be read, evaluation text that calibrates.
     pub fn open(name: &str, folder: &Path, texts: &Texts<'_>) -> Result<Self, TransformerError> {
         let transformer = Transformer::open(folder)?;
-        let index = folder.join("model.safetensors.index.json");
-        let path = if index.is_file() { index } else { folder.join("model.safetensors") };
-        let open = || Checkpoint::open(&path).map_err(|error| TransformerError::file(&path, error));
+        let open = || Checkpoint::open(folder).map_err(|error| TransformerError::file(folder, error));
         let context = texts.context.min(transformer.description().context).max(2);
         let [calibration, evaluation] = [texts.calibration, texts.evaluation].map(|path| read(folder, path));
         let (calibration, evaluation) = (calibration?, evaluation?);
@@ -202,8 +201,10 @@ impl Scorer for TextScorer<'_> {
         let rows = values.par_chunks_exact(*width).zip(others.par_chunks_exact(*width)).zip(&tokens[*first..]);
         let sums: Vec<Sums> = rows
             .map(|((original, given), &token)| {
-                let (target, divergence) = nats(original, given, token as usize);
-                let alike = f64::from(u8::from(best(original) == best(given)));
+                let (own, other) = (log_sum_exp(original), log_sum_exp(given));
+                let target = given.get(token as usize).map_or(f64::INFINITY, |&score| other - f64::from(score));
+                let divergence = f64::from(divergence(original, own, given, other));
+                let alike = f64::from(u8::from(top(original) == top(given)));
                 Sums { bits: target / std::f64::consts::LN_2, divergence, alike, tokens: 1.0 }
             })
             .collect();
@@ -255,25 +256,4 @@ fn add(a: Sums, b: Sums) -> Sums {
         alike: a.alike + b.alike,
         tokens: a.tokens + b.tokens,
     }
-}
-
-/// The first of the highest scores.
-fn best(scores: &[f32]) -> usize {
-    let most = scores.iter().fold(f32::NEG_INFINITY, |most, &score| most.max(score));
-    scores.iter().position(|&score| score == most).unwrap_or(0)
-}
-
-/// Nats of a token under the given scores, and `KL(original || given)` of the two softmaxes.
-fn nats(original: &[f32], given: &[f32], token: usize) -> (f64, f64) {
-    let normaliser = |scores: &[f32]| {
-        let most = scores.iter().fold(f32::NEG_INFINITY, |most, &score| most.max(score));
-        f64::from(most) + scores.iter().map(|&score| f64::from(score - most).exp()).sum::<f64>().ln()
-    };
-    let (own, other) = (normaliser(original), normaliser(given));
-    let divergence = original.iter().zip(given).map(|(&a, &b)| {
-        let (p, q) = (f64::from(a) - own, f64::from(b) - other);
-        p.exp() * (p - q)
-    });
-    let target = given.get(token).map_or(f64::INFINITY, |&score| other - f64::from(score));
-    (target, divergence.sum::<f64>().max(0.0))
 }

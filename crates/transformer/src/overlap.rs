@@ -27,25 +27,43 @@ impl Overlap {
     }
 }
 
+/// The passages of a text: every [`GRAM`] tokens in a row, of a shorter document all.
+#[derive(Debug, Clone)]
+pub struct Passages(HashSet<u64>);
+
+impl Passages {
+    /// Of all documents; memory follows their length.
+    pub fn of(documents: &[Tokens]) -> Self {
+        Self(documents.iter().flat_map(|document| passages(&document.ids)).map(hash).collect())
+    }
+
+    /// Where those passages of a document begin that this text has too.
+    pub fn shared<'a>(&'a self, ids: &'a [u32]) -> impl Iterator<Item = usize> + 'a {
+        passages(ids).enumerate().filter(|(_, passage)| self.0.contains(&hash(passage))).map(|(start, _)| start)
+    }
+}
+
+fn passages(ids: &[u32]) -> impl Iterator<Item = &[u32]> {
+    // A document without tokens has none.
+    ids.windows(GRAM.min(ids.len()).max(1))
+}
+
+fn hash(passage: &[u32]) -> u64 {
+    xxh3_64(&passage.iter().flat_map(|token| token.to_le_bytes()).collect::<Vec<u8>>())
+}
+
 /// How much of `evaluation` stands in `calibration`, in passages of [`GRAM`] tokens or more. A document shorter than that is compared as a
 /// whole.
 pub fn overlap(calibration: &[Tokens], evaluation: &[Tokens]) -> Overlap {
-    let hash = |gram: &[u32]| xxh3_64(&gram.iter().flat_map(|token| token.to_le_bytes()).collect::<Vec<u8>>());
-    let grams = |ids: &[u32]| -> Vec<u64> {
-        let length = GRAM.min(ids.len());
-        if length == 0 { Vec::new() } else { ids.windows(length).map(hash).collect() }
-    };
-    let known: HashSet<u64> = calibration.iter().flat_map(|document| grams(&document.ids)).collect();
+    let known = Passages::of(calibration);
     let mut found = Overlap { shared: 0, tokens: 0, document: None };
     for (document, tokens) in evaluation.iter().enumerate() {
         let length = GRAM.min(tokens.ids.len());
         // The first token that no passage found so far reaches.
         let (mut end, before) = (0, found.shared);
-        for (start, gram) in grams(&tokens.ids).iter().enumerate() {
-            if known.contains(gram) {
-                found.shared += (start + length - end.max(start)) as u64;
-                end = start + length;
-            }
+        for start in known.shared(&tokens.ids) {
+            found.shared += (start + length - end.max(start)) as u64;
+            end = start + length;
         }
         found.tokens += tokens.ids.len() as u64;
         if found.shared > before {

@@ -179,7 +179,7 @@ pub(super) fn read(
         let origin = match &text {
             Some(text) => Origin::Language(Folder::Path(path), text.clone()),
             // A folder without text is its weights.
-            None => Origin::File(weights_of(path)),
+            None => Origin::File(path),
         };
         origins.push((name, origin));
     }
@@ -269,16 +269,6 @@ pub(super) fn read(
             exclude: fields.exclude.clone(),
             at: problems.locate(table.span().start),
         });
-    }
-}
-
-/// The file of a folder's weights; any other path is a file itself.
-fn weights_of(path: PathBuf) -> PathBuf {
-    let index = path.join("model.safetensors.index.json");
-    match path.is_dir() {
-        true if index.is_file() => index,
-        true => path.join("model.safetensors"),
-        false => path,
     }
 }
 

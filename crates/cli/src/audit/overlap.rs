@@ -1,14 +1,12 @@
-//! How much of the text was seen in calibration: runs of [`RUN`] tokens that both hold, as language models are checked for contamination
+//! How much of the text was seen in calibration: runs of tokens that both hold, as language models are checked for contamination
 //! (T. Brown et al., NeurIPS 2020, arXiv 2005.14165, appendix C).
 
-use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
-
+use seedpress_transformer::overlap::Passages;
 use seedpress_transformer::text::Tokens;
 use serde::Serialize;
 
 /// Tokens of a run.
-pub const RUN: usize = 13;
+pub const RUN: usize = seedpress_transformer::overlap::GRAM;
 
 /// What two texts share.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -26,11 +24,12 @@ pub struct Overlap {
 impl Overlap {
     /// Compares two texts. Memory follows the calibration text.
     pub fn of(text: &[Tokens], calibration: &[Tokens]) -> Self {
-        let seen: HashSet<u64> = calibration.iter().flat_map(|tokens| tokens.ids.windows(RUN).map(digest)).collect();
+        let seen = Passages::of(calibration);
         let mut overlap = Self { runs: 0, shared: 0, documents: text.len(), touched: 0 };
         for tokens in text {
-            let shared = tokens.ids.windows(RUN).filter(|run| seen.contains(&digest(run))).count() as u64;
-            overlap.runs += tokens.ids.windows(RUN).count() as u64;
+            let runs = tokens.ids.windows(RUN).count();
+            let shared = if runs == 0 { 0 } else { seen.shared(&tokens.ids).count() as u64 };
+            overlap.runs += runs as u64;
             overlap.shared += shared;
             overlap.touched += usize::from(shared > 0);
         }
@@ -41,12 +40,6 @@ impl Overlap {
     pub fn share(&self) -> f64 {
         self.shared as f64 / self.runs.max(1) as f64
     }
-}
-
-fn digest(run: &[u32]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    run.hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]
