@@ -125,7 +125,7 @@ impl Known {
 
 impl Guide for Known {
     fn guide(&mut self, tensor: usize) -> Result<Guidance, PressError> {
-        Ok(Guidance { statistics: self.0[tensor].clone(), corrected: None })
+        Ok(Guidance { statistics: self.0[tensor].clone(), ..Guidance::default() })
     }
 }
 

@@ -59,6 +59,7 @@ fn measured(
     let prepared = records.prepared(model, codec, stored, info)?;
     row.sequential = codec.sequential.then_some(prepared.corrected.is_some());
     row.calibrated = prepared.calibration.is_some();
+    row.scarce = prepared.scarce;
     let bench = Bench {
         registry: records.registry,
         encode_pool: &records.pool,

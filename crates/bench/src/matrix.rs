@@ -1,6 +1,6 @@
 //! The matrix of a run: models x codecs x tensors, each cell with its key.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use seedpress_codec::{AnyCodec, Registry};
 use seedpress_plan::Options;
@@ -28,6 +28,8 @@ pub struct Matrix {
     pub models: Vec<Source>,
     /// Models whose weights are not on this machine, each with what to do about it: their cells fail, the others run.
     pub absent: Vec<(String, String)>,
+    /// Models whose layers' inputs cannot be followed while others can: sequential rows leave them out, and a note says so.
+    unfollowed: HashSet<String>,
     /// The code that makes the bytes of each row, apart from the small-tensor policy's, by name.
     codes: HashMap<String, Code>,
     /// What stores the tensors that the small-tensor policy keeps; absent where no such codec is registered.
@@ -80,7 +82,26 @@ impl Matrix {
         }
         let raw = registry.default_codec("raw").ok();
         let codes = config.codecs.iter().map(|row| (row.name(), code(row, registry))).collect();
-        Ok(Self { run: config.run, text: config.text, codecs: config.codecs, models, absent, codes, raw })
+        let sequential = config.codecs.iter().any(|row| row.sequential);
+        let unfollowed = if sequential { unfollowed(&models) } else { HashSet::new() };
+        Ok(Self { run: config.run, text: config.text, codecs: config.codecs, models, absent, unfollowed, codes, raw })
+    }
+
+    /// Whether a row is measured on a model.
+    pub fn applies(&self, row: &CodecRow, model: &Source) -> bool {
+        !row.sequential || !self.unfollowed.contains(&model.name)
+    }
+
+    /// What sequential rows leave out, in a line.
+    pub fn note(&self) -> Option<String> {
+        let names: Vec<&str> = self
+            .models
+            .iter()
+            .map(|model| model.name.as_str())
+            .filter(|name| self.unfollowed.contains(*name))
+            .collect();
+        let what = "the inputs of their layers cannot be followed";
+        (!names.is_empty()).then(|| format!("note: sequential rows leave out {}: {what}", names.join(", ")))
     }
 
     /// The codec that really stores a tensor: the row's own, or `raw` by the small-tensor policy.
@@ -169,8 +190,11 @@ impl Matrix {
 
     /// Rows of the whole matrix: one per tensor and one per model, for every codec.
     pub fn cells(&self) -> u64 {
-        let per_codec: usize = self.models.iter().map(|model| model.tensors.len() + 1).sum();
-        ((per_codec + self.absent.len()) * self.codecs.len()) as u64
+        let of_row = |row: &CodecRow| -> usize {
+            let models = self.models.iter().filter(|model| self.applies(row, model));
+            models.map(|model| model.tensors.len() + 1).sum::<usize>() + self.absent.len()
+        };
+        self.codecs.iter().map(of_row).sum::<usize>() as u64
     }
 
     /// The codecs a filter admits.
@@ -179,6 +203,11 @@ impl Matrix {
             let label = row.label.as_deref().unwrap_or_default();
             filter.codec(&[&row.name(), row.codec.id(), label])
         })
+    }
+
+    /// Those of them that are measured on a model.
+    pub fn codecs_of<'m>(&'m self, model: &'m Source, filter: &'m Filter) -> impl Iterator<Item = &'m CodecRow> {
+        self.codecs(filter).filter(|row| self.applies(row, model))
     }
 
     /// The models a filter admits.
@@ -199,7 +228,7 @@ impl Matrix {
             let tensors: Vec<_> = self.tensors(model, filter).collect();
             let count: usize = tensors.iter().map(|info| info.weights).sum();
             text.push_str(&format!("model {}: {} tensors, {count} weights\n", model.name, tensors.len()));
-            for row in self.codecs(filter) {
+            for row in self.codecs_of(model, filter) {
                 let kept = tensors.iter().filter(|info| self.stored_by(row, info).1.is_some()).count();
                 let label = row.label.as_ref().map(|label| format!(" \"{label}\"")).unwrap_or_default();
                 text.push_str(&format!("  {}{label}", row.name()));
@@ -212,6 +241,7 @@ impl Matrix {
                 weights += count;
             }
         }
+        self.note().iter().for_each(|note| text.push_str(&format!("{note}\n")));
         for (_, message) in &self.absent {
             text.push_str(&format!("not measured: {message}\n"));
         }
@@ -221,6 +251,14 @@ impl Matrix {
         ));
         text
     }
+}
+
+/// Models whose inputs cannot be followed, unless that is all of them: then the rows themselves say so. Data that cannot be read is said when
+/// it is used.
+fn unfollowed(models: &[Source]) -> HashSet<String> {
+    let (followed, unfollowed): (Vec<_>, Vec<_>) =
+        models.iter().partition(|model| model.can_be_followed().unwrap_or(true));
+    if followed.is_empty() { HashSet::new() } else { unfollowed.iter().map(|model| model.name.clone()).collect() }
 }
 
 /// The code that makes the bytes of a row: codec and stage, or a plan's search and all its codecs, and what tells them of inputs.

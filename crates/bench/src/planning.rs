@@ -3,12 +3,17 @@
 //! A plan is made per model when its first cell is measured, from sensitivities kept in the cache, and leaves behind what it was made
 //! of: `plans.jsonl` for the report, and `plans/<model>-<row>.toml` to edit and to follow.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use seedpress_codec::{AnyCodec, ConfigError, InputStatistics, Registry, Tensor};
-use seedpress_plan::{Context, Ladder, Options, Part, Plan, Sensitivity, Subject};
+use seedpress_plan::gradient::{ASSUMPTION, Priced, TENSOR_BYTES, share};
+use seedpress_plan::options::Costs;
+use seedpress_plan::{Context, Ladder, Options, Part, Plan, Sensitivity, Subject, Target};
 use seedpress_results::{AssignmentRow, Code, PlanRow, SensitivityRow};
+use seedpress_transformer::CalibrationText;
+use seedpress_transformer::calibration_text::Step;
 
 use crate::cache::write_atomically;
 use crate::config::CodecRow;
@@ -103,29 +108,103 @@ pub(crate) fn make(
     context: &Context<'_>,
     out: &Path,
 ) -> Result<HashMap<String, AnyCodec>, String> {
+    let command = format!("row {} of run {}", row.name(), matrix.run.name);
+    if let Some(text) = model.weighted_text().filter(|_| by_gradients(options, context.registry)) {
+        let plan = shared(model, text, options, matrix, context).map_err(|error| format!("no plan: {error}"))?;
+        let otherwise = context.registry.parse(&options.ladder).map_err(|error| error.to_string())?;
+        return write(plan, row, (&command, &otherwise), matrix, Vec::new(), out);
+    }
     let planned = Planned::new(model, |info| matrix.run.keeps(&info.shape, info.weights))?;
     let ladder = options.ladder(context.registry).map_err(|error| error.to_string())?;
     let target = options.target(context.registry).map_err(|error| error.to_string())?;
     let (profile, rounds) = (options.costs.profile(), options.rounds.size());
     let (plan, sensitivity) = seedpress_plan::plan(&planned, &ladder, &target, profile, rounds, context)
         .map_err(|error| format!("no plan: {error}"))?;
+    let otherwise = &ladder.rungs[ladder.rungs.len() - 1].codec;
+    let sensitivities = sensitivities(&planned, &ladder, &plan, &sensitivity);
+    write(plan, row, (&command, otherwise), matrix, sensitivities, out)
+}
+
+/// Whether a plan is made of the gradients of a language model: its costs are measured ones, and its one codec minimises them.
+fn by_gradients(options: &Options, registry: &Registry) -> bool {
+    let fits = |codec: AnyCodec| codec.capabilities().targets_bits && codec.capabilities().uses_calibration;
+    let one = !options.ladder.contains(char::is_whitespace);
+    options.costs == Costs::Measured && one && registry.parse(&options.ladder).is_ok_and(fits)
+}
+
+/// A plan by what errors cost, without encoding anything, as `seedpress plan --calibration` makes it.
+fn shared(
+    model: &Source,
+    text: &CalibrationText,
+    options: &Options,
+    matrix: &Matrix,
+    context: &Context<'_>,
+) -> Result<Plan, String> {
+    let free: Vec<&TensorInfo> =
+        model.tensors.iter().filter(|info| !matrix.run.keeps(&info.shape, info.weights)).collect();
+    let names: HashSet<&str> = free.iter().map(|info| info.name.as_str()).collect();
+    let mut watch = |step: Step<'_>| {
+        match step {
+            Step::Weighed(done, count) => (context.progress)(done, count, "weighed sequences"),
+            Step::Priced(done, name) => (context.progress)(done, names.len(), name),
+        }
+        !context.stop.load(Ordering::Relaxed)
+    };
+    let spectra = text.spectra(&|name| names.contains(name), context.store, &mut watch);
+    let spectra = spectra.map_err(|error| error.to_string())?;
+    let weights = model.weight_count();
+    let target = match options.target(context.registry).map_err(|error| error.to_string())? {
+        Target::Bits(bits) => (bits * weights as f64 / 8.0) as u64,
+        _ => return Err("`like` needs sizes that were encoded: name `bits` for a plan by gradients".to_owned()),
+    };
+    let priced: Vec<Priced<'_>> = free
+        .iter()
+        .filter_map(|info| {
+            let spectrum = spectra.get(&info.name)?;
+            Some(Priced { tensor: &info.name, weights: info.weights as u64, spectrum })
+        })
+        .collect();
+    let kept = model.source_bytes() - free.iter().map(|info| (info.weights * info.dtype.size()) as u64).sum::<u64>();
+    let fixed = kept + TENSOR_BYTES * model.tensors.len() as u64;
+    let shared = share(&priced, &options.ladder, fixed, target, context.registry);
+    let (assignments, bytes) = shared.map_err(|error| error.to_string())?;
+    Ok(Plan {
+        model: model.name.clone(),
+        assignments,
+        target,
+        bytes,
+        weights,
+        profile: None,
+        joint: None,
+        uniform: None,
+        assumptions: vec![ASSUMPTION.to_owned()],
+    })
+}
+
+/// Writes down a plan and what it was made of; the codec of each tensor it decided about.
+fn write(
+    plan: Plan,
+    row: &CodecRow,
+    (command, otherwise): (&str, &AnyCodec),
+    matrix: &Matrix,
+    mut rows: Vec<PlanRow>,
+    out: &Path,
+) -> Result<HashMap<String, AnyCodec>, String> {
     let name = row.name();
-    seedpress_results::append_plans(out, &rows(&planned, &name, &ladder, &plan, &sensitivity))
-        .map_err(|error| error.to_string())?;
-    let slug: String = format!("{}-{name}", model.name)
+    rows.extend(assignments(&plan, &name));
+    seedpress_results::append_plans(out, &rows).map_err(|error| error.to_string())?;
+    let slug: String = format!("{}-{name}", plan.model)
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
         .collect();
-    let otherwise = &ladder.rungs[ladder.rungs.len() - 1].codec;
-    let command = format!("row {name} of run {}", matrix.run.name);
-    let text = seedpress_plan::file::to_toml(&plan, &command, matrix.run.keep_below.size(), otherwise);
+    let text = seedpress_plan::file::to_toml(&plan, command, matrix.run.keep_below.size(), otherwise);
     let folder = out.join("plans");
     write_atomically(&folder, &folder.join(format!("{slug}.toml")), text.as_bytes())
         .map_err(|error| format!("{}: {error}", folder.display()))?;
     Ok(plan.assignments.into_iter().map(|assignment| (assignment.tensor, assignment.codec)).collect())
 }
 
-fn rows(model: &Planned<'_>, name: &str, ladder: &Ladder, plan: &Plan, sensitivity: &Sensitivity) -> Vec<PlanRow> {
+fn sensitivities(model: &Planned<'_>, ladder: &Ladder, plan: &Plan, sensitivity: &Sensitivity) -> Vec<PlanRow> {
     let mut rows = Vec::new();
     for (&part, points) in sensitivity.free.iter().zip(&sensitivity.points) {
         let part = &model.parts[part];
@@ -143,8 +222,12 @@ fn rows(model: &Planned<'_>, name: &str, ladder: &Ladder, plan: &Plan, sensitivi
             }));
         }
     }
-    for assignment in &plan.assignments {
-        rows.push(PlanRow::Assignment(AssignmentRow {
+    rows
+}
+
+fn assignments<'a>(plan: &'a Plan, name: &'a str) -> impl Iterator<Item = PlanRow> + 'a {
+    plan.assignments.iter().map(move |assignment| {
+        PlanRow::Assignment(AssignmentRow {
             model: plan.model.clone(),
             plan: name.to_owned(),
             tensor: assignment.tensor.clone(),
@@ -156,7 +239,6 @@ fn rows(model: &Planned<'_>, name: &str, ladder: &Ladder, plan: &Plan, sensitivi
             profile: plan.profile.map_or_else(String::new, |profile| profile.name().to_owned()),
             joint: plan.joint,
             uniform: plan.uniform,
-        }));
-    }
-    rows
+        })
+    })
 }

@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::ThreadPool;
 use seedpress_codec::{AnyCodec, EncodeContext, InputStatistics, Record, Registry, Tensor};
+use seedpress_transformer::calibration_text::Step;
 
 use crate::cache::Cache;
 use crate::config::CodecRow;
 use crate::matrix::Matrix;
 use crate::planning;
 use crate::progress::Progress;
-use crate::source::{Source, TensorInfo};
+use crate::source::{Hashed, Source, TensorInfo};
 
 /// A sequential row of such a model would be a copy of the plain one.
 pub(crate) const NOT_FOLLOWED: &str =
@@ -24,10 +25,12 @@ pub(crate) struct Prepared<'m> {
     /// What the tensor should be behind the compressed ones before it.
     pub(crate) corrected: Option<Tensor>,
     pub(crate) calibration: Option<Cow<'m, InputStatistics>>,
+    /// Rows that reached the tensor itself, where others stood in for them.
+    pub(crate) scarce: Option<u64>,
 }
 
 /// Tensors by model and row, as a sequential row decodes them.
-type Decoded = ((String, String), Vec<Tensor>);
+type Decoded = ((String, String), Vec<Hashed>);
 
 pub(crate) struct Records<'a> {
     pub(crate) matrix: &'a Matrix,
@@ -107,7 +110,7 @@ impl<'a> Records<'a> {
             return Ok(record);
         }
         let (stored, _) = self.matrix.stored_by(&chosen, info);
-        let Prepared { corrected, calibration } = self.prepared(model, codec, stored, info)?;
+        let Prepared { corrected, calibration, .. } = self.prepared(model, codec, stored, info)?;
         let tensor = corrected.map_or_else(|| model.load(info), Ok)?;
         let context = EncodeContext { calibration: calibration.as_deref(), ..EncodeContext::default() };
         let record = self.pool.install(|| stored.encode(&tensor.view(&info.name), &context));
@@ -124,10 +127,15 @@ impl<'a> Records<'a> {
         stored: &AnyCodec,
         info: &TensorInfo,
     ) -> Result<Prepared<'m>, String> {
+        let told = stored.capabilities().uses_calibration;
+        if told || row.sequential {
+            self.weigh(model)?;
+        }
         let once = || {
-            let told = stored.capabilities().uses_calibration;
-            let calibration = if told { model.calibration(info)? } else { None };
-            Ok(Prepared { corrected: None, calibration: calibration.map(Cow::Borrowed) })
+            let statistics = if told { model.statistics(info)? } else { None };
+            let calibration = statistics.map(|statistics| Cow::Borrowed(statistics.inputs()));
+            let scarce = statistics.and_then(seedpress_model::Statistics::scarce);
+            Ok(Prepared { corrected: None, calibration, scarce })
         };
         if !row.sequential || self.matrix.run.keeps(&info.shape, info.weights) {
             return once();
@@ -138,7 +146,21 @@ impl<'a> Records<'a> {
         self.decode_before(model, row, info)?;
         let Some(behind) = self.pool.install(|| model.behind(info, &self.decoded.1))? else { return once() };
         let corrected = behind.corrected(&model.load(info)?).map_err(|error| error.to_string())?;
-        Ok(Prepared { corrected, calibration: Some(Cow::Owned(behind.inputs().clone())) })
+        let scarce = behind.scarce();
+        Ok(Prepared { corrected, calibration: Some(Cow::Owned(behind.inputs().clone())), scarce })
+    }
+
+    /// Finds out how much each token of a language model's calibration text counts, or reads what is known of it: once a model.
+    fn weigh(&self, model: &Source) -> Result<(), String> {
+        let Some(text) = model.weighted_text() else { return Ok(()) };
+        let mut watch = |step: Step<'_>| {
+            if let Step::Weighed(done, count) = step {
+                self.progress.working_on(&format!("{}: weighed {done} of {count} sequences", model.name));
+            }
+            !self.stopped()
+        };
+        let found = self.pool.install(|| text.importances(self.cache, &mut watch));
+        found.map(|_| ()).map_err(|error| error.to_string())
     }
 
     /// Decodes all tensors before one in a sequential row, in order, from their records.
@@ -152,7 +174,7 @@ impl<'a> Records<'a> {
             // A record needs only those before it, which are in place by now.
             let record = self.record(model, row, &model.tensors[self.decoded.1.len()])?;
             let decoded = self.registry.decode_bytes(&record.to_bytes()).map_err(|error| error.to_string())?;
-            self.decoded.1.push(decoded.tensor);
+            self.decoded.1.push(decoded.tensor.into());
         }
         Ok(())
     }

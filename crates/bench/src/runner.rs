@@ -124,10 +124,13 @@ impl<'a> Runner<'a> {
         let stored = Stored::open(&options.out, &asked(matrix), options.fresh, progress)?;
         let record = record(matrix, options, &stored, progress);
         let filter = &options.filter;
-        let tensors = matrix.models(filter).flat_map(|model| matrix.tensors(model, filter));
-        let weights = tensors.map(|info| info.weights).sum::<usize>() * matrix.codecs(filter).count();
+        let weights = matrix.models(filter).map(|model| {
+            let own = matrix.tensors(model, filter).map(|info| info.weights).sum::<usize>();
+            own * matrix.codecs_of(model, filter).count()
+        });
+        let weights: usize = weights.sum();
         progress.start(weights as u64);
-        matrix.models(filter).filter_map(Source::note).for_each(|note| progress.note(&note));
+        matrix.models(filter).filter_map(Source::note).chain(matrix.note()).for_each(|note| progress.note(&note));
         let pool = ThreadPoolBuilder::new().num_threads(matrix.run.thread_count()).build()?;
         Ok(Self {
             matrix,
@@ -147,7 +150,7 @@ impl<'a> Runner<'a> {
         seedpress_results::write_run(&self.options.out, &self.record)?;
         let (matrix, options) = (self.matrix, self.options);
         'matrix: for model in matrix.models(&options.filter) {
-            for codec in matrix.codecs(&options.filter) {
+            for codec in matrix.codecs_of(model, &options.filter) {
                 for info in matrix.tensors(model, &options.filter) {
                     if self.stopped() {
                         break 'matrix;
@@ -245,7 +248,8 @@ fn asked(matrix: &Matrix) -> HashMap<String, Shown> {
     let mut asked = HashMap::new();
     for row in &matrix.codecs {
         let absent = matrix.absent.iter().map(|(model, _)| matrix.absent_key(row, model));
-        let cells = matrix.models.iter().flat_map(|model| {
+        let models = matrix.models.iter().filter(|model| matrix.applies(row, model));
+        let cells = models.flat_map(|model| {
             let tensors = model.tensors.iter().map(|info| matrix.tensor_key(row, model, info));
             tensors.chain([matrix.model_key(row, model)])
         });

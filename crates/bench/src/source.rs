@@ -7,7 +7,7 @@ use seedpress_checkpoint::{Checkpoint, Container, Content, Entry, Order};
 use seedpress_codec::{DType, InputStatistics, Record, Tensor};
 use seedpress_model::{Metric, Mode, Model, Statistics, Walk, guess_layer_type};
 use seedpress_results::TensorRow;
-use seedpress_transformer::{LanguageModel, Texts};
+use seedpress_transformer::{CalibrationText, LanguageModel, Texts};
 use seedpress_zoo::ZooError;
 use wildmatch::WildMatch;
 
@@ -49,6 +49,21 @@ pub struct Source {
     calibrations: OnceLock<Result<Vec<Option<Statistics>>, String>>,
     /// The walk of the sequential row at work.
     following: Mutex<Option<Following>>,
+}
+
+/// A decoded tensor with its hash.
+#[derive(Debug, Clone)]
+pub struct Hashed {
+    /// The tensor.
+    pub tensor: Tensor,
+    /// Of type, shape and values.
+    hash: String,
+}
+
+impl From<Tensor> for Hashed {
+    fn from(tensor: Tensor) -> Self {
+        Self { hash: key::content(&tensor), tensor }
+    }
 }
 
 /// A walk through a model behind compressed tensors.
@@ -244,6 +259,14 @@ impl Source {
     /// # Errors
     /// Calibration data that cannot be read.
     pub fn calibration(&self, info: &TensorInfo) -> Result<Option<&InputStatistics>, String> {
+        Ok(self.statistics(info)?.map(Statistics::inputs))
+    }
+
+    /// The same with how they came about.
+    ///
+    /// # Errors
+    /// As [`calibration`](Self::calibration).
+    pub(crate) fn statistics(&self, info: &TensorInfo) -> Result<Option<&Statistics>, String> {
         let Some(model) = self.model() else { return Ok(None) };
         let collect = || -> Result<Vec<Option<Statistics>>, String> {
             if !model.can_be_calibrated().map_err(|error| error.to_string())? {
@@ -252,7 +275,7 @@ impl Source {
             model.statistics().map_err(|error| error.to_string())
         };
         let collected = self.calibrations.get_or_init(collect).as_ref().map_err(String::clone)?;
-        Ok(collected.get(info.place).and_then(Option::as_ref).map(Statistics::inputs))
+        Ok(collected.get(info.place).and_then(Option::as_ref))
     }
 
     /// What the calibration data is known by; a model of a name has one data set.
@@ -263,6 +286,14 @@ impl Source {
     /// What the held-out data is known by.
     pub fn evaluation_data(&self) -> &str {
         if let Weights::Language(language, _) = &self.weights { &language.evaluation } else { "" }
+    }
+
+    /// The text that calibrates a language model, where its tokens count by the answers that depend on them.
+    pub(crate) fn weighted_text(&self) -> Option<&CalibrationText> {
+        match &self.weights {
+            Weights::Language(language, _) if language.weighted => language.text.as_deref(),
+            _ => None,
+        }
     }
 
     /// What should be known of the data of a model, in a line.
@@ -288,26 +319,28 @@ impl Source {
     ///
     /// # Errors
     /// Calibration data that cannot be read.
-    pub fn behind(&self, info: &TensorInfo, before: &[Tensor]) -> Result<Option<Statistics>, String> {
+    pub fn behind(&self, info: &TensorInfo, before: &[Hashed]) -> Result<Option<Statistics>, String> {
         let Some(model) = self.model() else { return Ok(None) };
         if !self.can_be_followed()? {
             return Ok(None);
         }
         let said = |error: seedpress_model::ModelError| error.to_string();
-        let hashes: Vec<String> = before.iter().map(key::content).collect();
         let mut following = self.following.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         // Another row, or an earlier tensor of this one: from the start.
-        let fits = |known: &Following| hashes.starts_with(&known.taken);
+        let fits = |known: &Following| {
+            known.taken.len() <= before.len()
+                && known.taken.iter().zip(before).all(|(taken, tensor)| *taken == tensor.hash)
+        };
         let mut known = match following.take().filter(fits) {
             Some(known) => known,
             None => Following { walk: model.walk(Mode::Sequential).map_err(said)?, taken: Vec::new() },
         };
-        for (tensor, info) in before.iter().zip(&self.tensors).skip(known.taken.len()) {
+        for (Hashed { tensor, hash }, info) in before.iter().zip(&self.tensors).skip(known.taken.len()) {
             if self.in_file(info.place).is_none() {
                 known.walk.compressed(info.place, tensor).map_err(said)?;
             }
+            known.taken.push(hash.clone());
         }
-        known.taken = hashes;
         let found = match self.in_file(info.place) {
             Some(_) => None,
             None => known.walk.statistics(info.place).map_err(said)?,
@@ -419,6 +452,7 @@ fn language(name: &str, folder: &Folder, text: &Text) -> Result<Weights, OpenErr
         evaluation: text.evaluation.as_deref(),
         context: text.context,
         sequences: text.sequences,
+        weighted: text.weighted,
     };
     let language = LanguageModel::open(name, &path, &texts).map_err(|error| error.to_string())?;
     let used: HashSet<&str> = language.model.tensors().iter().map(|info| info.name.as_str()).collect();

@@ -11,7 +11,7 @@ use seedpress_bench::filter::Filter;
 use seedpress_bench::matrix::Matrix;
 use seedpress_bench::progress::Silent;
 use seedpress_bench::runner::{Options, Outcome, run};
-use seedpress_results::{ModelRow, Row, TensorRow, read_rows};
+use seedpress_results::{ModelRow, PlanRow, Row, TensorRow, read_rows};
 
 /// A letter a token: the tiny checkpoint knows 64.
 fn tokenizer() -> String {
@@ -56,7 +56,9 @@ fn matrix(root: &Path, model: &str) -> Result<Matrix, Problems> {
     let text = format!(
         "[run]\nname = \"t\"\nencode_runs = 1\ndecode_runs = 1\nkeep_below = 512\n\
          [[codec]]\ncodec = \"raw\"\n[[codec]]\ncodec = \"rtn\"\nbits = 3\n\
-         [[codec]]\ncodec = \"trellis\"\nbits = 2\nhessian = \"full\"\nsequential = [false, true]\n[[model]]\n{model}\n"
+         [[codec]]\ncodec = \"trellis\"\nbits = 2\nhessian = \"full\"\nsequential = [false, true]\n\
+         [[codec]]\ncodec = \"plan\"\nbits = 2.2\nladder = \"trellis:hessian=full\"\nsequential = [false, true]\n\
+         [[model]]\n{model}\n"
     );
     Matrix::new(Config::parse(&root.join("t.toml"), &text, &registry, &[])?, &registry)
 }
@@ -102,15 +104,28 @@ fn a_folder_has_every_kind_of_row() {
     assert!(divergence(sequential) > 0.0 && divergence(plain) > 0.0);
     assert_eq!(find("raw", "top-1 agreement").compressed, Some(1.0));
 
+    // Planned by gradients: no tensor was encoded to find the plan, and its size is as asked for.
+    let plans = seedpress_results::read_plans(&root.path().join("out")).unwrap();
+    assert!(plans.iter().all(|row| matches!(row, PlanRow::Assignment(_))) && !plans.is_empty());
+    let planned = find("plan:bits=2.2,ladder=trellis:hessian=full", "KL divergence");
+    let file = (2.2 * planned.weights as f64 / 8.0) as u64;
+    // Sizes are expected ones: tensors of a thousand weights have headers and tables of their own to add.
+    assert!(planned.bytes.abs_diff(file) < file / 20, "{} {file}", planned.bytes);
+    assert!(planned.compressed.unwrap() > 0.0);
+
+    // Tokens that all count alike are other statistics, for those rows that use any.
+    let cells = first.measured / 6;
+    let (alike, ..) = go(root.path(), &matrix(root.path(), &format!("{MODEL}\nweighted = false")).unwrap());
+    assert_eq!((alike.measured, alike.resumed), (4 * cells, 2 * cells));
+
     // Other calibration text: what it told is told anew, and nothing else.
     std::fs::write(root.path().join("a.jsonl"), text(3, 20)).unwrap();
     let (second, ..) = go(root.path(), &matrix(root.path(), MODEL).unwrap());
-    let cells = first.measured / 4;
-    assert_eq!((second.measured, second.resumed), (2 * cells, 2 * cells));
+    assert_eq!((second.measured, second.resumed), (4 * cells, 2 * cells));
     // Other evaluation text: the models are evaluated anew.
     std::fs::write(root.path().join("b.jsonl"), text(4, 8)).unwrap();
     let (third, ..) = go(root.path(), &matrix(root.path(), MODEL).unwrap());
-    assert_eq!(third.measured, 4);
+    assert_eq!(third.measured, 6);
 }
 
 #[test]

@@ -62,7 +62,8 @@ impl<const FINE: bool> Codec for Steps<FINE> {
 fn measured(only: &[&str]) -> (Vec<TensorRow>, Vec<ModelRow>) {
     let registry = Registry::default().with::<Steps<false>>().with::<Steps<true>>();
     let text = "[run]\nname = \"t\"\nencode_runs = 1\ndecode_runs = 1\n[[codec]]\ncodec = \"steps\"\n\
-                sequential = [false, true]\n[[model]]\nmodel = \"fashion-mlp\"\n";
+                sequential = [false, true]\n[[model]]\nmodel = \"fashion-mlp\"\n\
+                [[model]]\nsynthetic = \"gaussian\"\nshape = [40, 30]\n";
     let config = Config::parse(Path::new("t.toml"), text, &registry, &["fashion-mlp"]).unwrap();
     let matrix = Matrix::new(config, &registry).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -75,6 +76,7 @@ fn measured(only: &[&str]) -> (Vec<TensorRow>, Vec<ModelRow>) {
     };
     let outcome = run(&matrix, &registry, &options, &Silent, &AtomicBool::new(false)).unwrap();
     assert_eq!(outcome.failed, 0);
+    assert!(outcome.complete || !only.is_empty());
     let (mut tensors, mut models) = (Vec::new(), Vec::new());
     for row in read_rows(&options.out).unwrap() {
         match row {
@@ -100,6 +102,14 @@ fn a_layer_repairs_what_those_before_it_did() {
         row.unwrap().compressed.unwrap()
     };
     assert!(divergence("steps sequential") < 0.8 * divergence("steps"), "{models:?}");
+}
+
+#[test]
+fn a_model_without_data_has_no_sequential_rows() {
+    let (tensors, models) = measured(&["model=synthetic-*"]);
+    let rows: Vec<&str> = tensors.iter().map(|row| row.codec.as_str()).collect();
+    assert_eq!(rows, ["steps"]);
+    assert!(!models.is_empty() && models.iter().all(|row| row.codec == "steps"));
 }
 
 #[test]

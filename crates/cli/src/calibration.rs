@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use seedpress_bench::cache::Cache;
-use seedpress_checkpoint::Checkpoint;
-use seedpress_model::{CheckpointWeights, Hidden, Weights};
-use seedpress_press::Source;
+use seedpress_model::Hidden;
+use seedpress_transformer::calibration_text::Step;
+use seedpress_transformer::spectra::Spectra;
 use seedpress_transformer::weighing::Importances;
-use seedpress_transformer::{TransformerNetwork, guide};
+use seedpress_transformer::{CalibrationText, guide};
 
 use crate::bench::{repository_root, stop_flag};
 use crate::failure::Failure;
@@ -37,16 +37,12 @@ pub struct Text {
 
 /// A language model with the sequences that calibrate it.
 pub struct Calibration {
+    /// What is found out from the text.
+    pub text: CalibrationText,
     language: Language,
-    /// The same as blocks.
-    pub network: Arc<TransformerNetwork>,
-    /// The sequences.
-    pub samples: Vec<Hidden>,
 }
 
-/// What importances are kept as; changes with how they are made.
-const IMPORTANCES: &str = "importances-2";
-/// Between two lines about how far the backward pass is.
+/// Between two lines about how far the work is.
 const EVERY: Duration = Duration::from_secs(5);
 
 fn cache() -> Cache {
@@ -65,8 +61,8 @@ impl Calibration {
             let rows: usize = samples.iter().map(Hidden::rows).sum();
             note!("calibrating with {} sequences, {rows} tokens", samples.len());
         }
-        let network = Arc::new(TransformerNetwork::new(model.description().clone(), model.shapes()));
-        Ok(Self { language, network, samples })
+        let text = CalibrationText::new(model.folder(), samples)?;
+        Ok(Self { text, language })
     }
 
     /// Where its weights lie as safetensors.
@@ -74,53 +70,35 @@ impl Calibration {
         self.language.model.folder()
     }
 
-    /// Its weights, read tensor by tensor.
-    pub fn weights(&self) -> Result<Arc<dyn Weights>, Failure> {
-        let checkpoint = Checkpoint::open(self.folder()).map_err(Failure::data)?;
-        Ok(Arc::new(CheckpointWeights::new(checkpoint, self.network.as_ref())))
-    }
-
-    /// How much each token counts for each tensor: the backward pass over the text, or what is kept of an earlier one.
+    /// How much each token counts for each tensor.
     pub fn weigh(&self, quiet: bool) -> Result<Arc<Importances>, Failure> {
-        if let Some(kept) = self.kept(IMPORTANCES).and_then(|kept| Importances::from_bytes(&kept)) {
-            return Ok(Arc::new(kept));
-        }
-        let found = self.derive(quiet)?;
-        self.keep(IMPORTANCES, &found.to_bytes());
-        Ok(Arc::new(found))
+        let mut watch = watch(quiet)?;
+        Ok(self.text.importances(&cache(), &mut watch)?)
     }
 
-    /// What was kept under a name for this model and text.
-    pub fn kept(&self, what: &str) -> Option<Vec<u8>> {
-        cache().get(&self.key(what)?)
+    /// What errors of each tensor cost, of those that `wanted` takes.
+    pub fn spectra(&self, wanted: &dyn Fn(&str) -> bool) -> Result<Spectra, Failure> {
+        let mut watch = watch(false)?;
+        Ok(self.text.spectra(wanted, &cache(), &mut watch)?)
     }
+}
 
-    /// Keeps something for the next command on this model and text.
-    pub fn keep(&self, what: &str, bytes: &[u8]) {
-        if let Some(key) = self.key(what) {
-            cache().put(&key, bytes);
-        }
-    }
-
-    fn key(&self, what: &str) -> Option<String> {
-        let checkpoint = Checkpoint::open(self.folder()).ok()?;
-        let source: &dyn Source = &checkpoint;
-        let (model, text) = (source.identity()?, guide::identity(&self.samples).replace(' ', "-"));
-        Some(format!("{what}-{model:032x}-{text}"))
-    }
-
-    fn derive(&self, quiet: bool) -> Result<Importances, Failure> {
-        let stop = stop_flag("the sequence at work")?;
-        let (start, mut told) = (Instant::now(), Instant::now());
-        let count = self.samples.len();
-        let mut progress = |done: usize| {
-            if !quiet && (told.elapsed() >= EVERY || done == count) {
-                told = Instant::now();
-                let left = start.elapsed().as_secs_f64() / done as f64 * (count - done) as f64;
-                note!("weighed {done} of {count} sequences, {left:.0} s left");
+/// Says every few seconds how far a search is, and stops it on Ctrl-C.
+fn watch(quiet: bool) -> Result<impl FnMut(Step<'_>) -> bool, Failure> {
+    let stop = stop_flag("the step at work")?;
+    let (start, mut told) = (Instant::now(), Instant::now());
+    Ok(move |step: Step<'_>| {
+        let last = matches!(step, Step::Weighed(done, count) if done == count);
+        if !quiet && (told.elapsed() >= EVERY || last) {
+            told = Instant::now();
+            match step {
+                Step::Weighed(done, count) => {
+                    let left = start.elapsed().as_secs_f64() / done as f64 * (count - done) as f64;
+                    note!("weighed {done} of {count} sequences, {left:.0} s left");
+                }
+                Step::Priced(done, name) => note!("looked at {done} tensors, {name}"),
             }
-            !stop.load(Ordering::Relaxed)
-        };
-        Ok(Importances::new(&self.network, self.language.model.weights(), &self.samples, &mut progress)?)
-    }
+        }
+        !stop.load(Ordering::Relaxed)
+    })
 }

@@ -123,13 +123,13 @@ fn calibrated(arguments: &Arguments, text: &Path, registry: &Registry, choice: &
     let quiet = arguments.common.quiet;
     let calibration = Calibration::open(&arguments.input, &arguments.text, text, quiet)?;
     let checkpoint = Checkpoint::open(calibration.folder()).map_err(Failure::data)?;
-    let source = guide::InOrder::new(&checkpoint, &calibration.network);
+    let source = guide::InOrder::new(&checkpoint, calibration.text.network());
     let importances = match arguments.text.unweighted {
         true => None,
         false => Some(calibration.weigh(quiet)?),
     };
-    let (network, weights) = (calibration.network.clone(), calibration.weights()?);
-    let (samples, sequential) = (&calibration.samples, !arguments.not_sequential);
+    let (network, weights) = (calibration.text.network().clone(), calibration.text.weights()?);
+    let (samples, sequential) = (calibration.text.samples(), !arguments.not_sequential);
     let identity = guide::identity(samples);
     let mut guide = CalibrationGuide::new(network, weights, &source, samples, sequential, importances, &identity)?;
     press(arguments, registry, choice, &source, &mut guide, Some(checkpoint.path()))

@@ -19,6 +19,9 @@ pub fn print(path: &Path, summary: &Summary, made_with: &str, common: &Common) {
         false => to_text(path, summary, made_with, common.verbose),
     };
     warn(summary);
+    if !common.quiet {
+        tell_scarce(summary);
+    }
     if common.quiet {
         return;
     }
@@ -40,8 +43,13 @@ fn to_text(path: &Path, summary: &Summary, made_with: &str, verbose: bool) -> St
                 Outcome::Same(other) => format!("same as {}", printable(&summary.tensors[*other].name)),
             };
             let error = tensor.errors.map_or_else(String::new, |errors| format!(", error {:.6}", errors.relative));
+            let rows = match (tensor.rows, tensor.scarce) {
+                (Some(rows), Some(own)) => format!(", calibrated with {rows} rows of which {own} its own"),
+                (Some(rows), None) => format!(", calibrated with {rows} rows"),
+                (None, _) => String::new(),
+            };
             let (name, from, to) = (printable(&tensor.name), tensor.source_bytes, tensor.stored_bytes);
-            text += &format!("{name}: {what}, {from} -> {to} bytes{error}\n");
+            text += &format!("{name}: {what}, {from} -> {to} bytes{error}{rows}\n");
         }
     }
     text += &format!("{}: {source} -> {written} bytes, {ratio:.2} times smaller, {made_with}\n", path.display());
@@ -84,6 +92,7 @@ fn to_json(path: &Path, summary: &Summary, made_with: &str) -> serde_json::Value
                 "relative_error": tensor.errors.map(|errors| errors.relative),
                 "median_row_error": tensor.errors.map(|errors| errors.median_row),
                 "rows_no_better_than_zeros": tensor.errors.map(|errors| errors.no_better_than_zeros),
+                "calibration_rows": tensor.rows, "own_calibration_rows": tensor.scarce.or(tensor.rows),
             })
         })
         .collect();
@@ -91,6 +100,18 @@ fn to_json(path: &Path, summary: &Summary, made_with: &str) -> serde_json::Value
         "output": path.display().to_string(), "made_with": made_with, "source_bytes": summary.source_bytes,
         "file_bytes": summary.file_bytes, "tensors_reused": summary.reused, "tensors": tensors,
     })
+}
+
+/// Experts that the calibration text hardly reached.
+fn tell_scarce(summary: &Summary) {
+    let scarce = summary.tensors.iter().filter_map(|tensor| Some((tensor.scarce?, &tensor.name)));
+    let count = scarce.clone().count();
+    if let Some((rows, name)) = scarce.min_by_key(|(rows, _)| *rows) {
+        let name = printable(name);
+        note!(
+            "note: {count} tensors of experts saw few tokens ({rows} reached `{name}`): they were calibrated with all tokens of their block"
+        );
+    }
 }
 
 /// Tensors whose rows were lost behind a few large values.

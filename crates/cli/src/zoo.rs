@@ -56,7 +56,7 @@ impl Guide for Calibrated<'_> {
     /// Statistics are collected when they are first asked for, which takes a while.
     fn guide(&mut self, tensor: usize) -> Result<Guidance, PressError> {
         let statistics = self.0.model.calibration(&self.0.model.tensors[tensor]).map_err(PressError::Guide)?;
-        Ok(Guidance { statistics: statistics.cloned().map(Arc::new), corrected: None })
+        Ok(Guidance { statistics: statistics.cloned().map(Arc::new), ..Guidance::default() })
     }
 
     fn identity(&self) -> Option<Cow<'_, str>> {

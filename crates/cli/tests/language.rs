@@ -89,7 +89,7 @@ fn calibration_text_pays_and_mistakes_are_told() {
     }
     fails(here, &format!("{codec} --calibration none.txt --context 32 -o x.sdp"), 1, "none.txt");
     fails(here, &format!("{codec} --calibration calibration.txt --context 100 -o x.sdp"), 2, "made for 64 tokens");
-    fails(here, &format!("plan model {text} --bits 0.01 -o x.toml"), 1, "too few");
+    fails(here, &format!("plan model {text} --bits 0.01 -o x.toml"), 1, "cannot be reached");
     fails(here, &format!("plan model {text} --bits 3 --codec q8_0 -o x.toml"), 2, "any rate");
 }
 

@@ -11,7 +11,7 @@ use crate::network::Network;
 use crate::outputs::Outputs;
 use crate::run::run;
 use crate::tensor::TensorInfo;
-use crate::walk::{Mode, Statistics, Walk};
+use crate::walk::{Mode, RowWeights, Statistics, Walk};
 use crate::weights::{Replaced, Weights};
 
 /// The data of a model: read when it is first asked for.
@@ -37,6 +37,14 @@ pub trait DataSets: Send + Sync {
     /// data with outliers that would be all that calibration sees, as the first position of a language model.
     fn loudest(&self) -> Option<f32> {
         None
+    }
+
+    /// How much each row of the calibration data's inputs counts; `None` where all count alike.
+    ///
+    /// # Errors
+    /// Data that cannot be read.
+    fn row_weights(&self) -> Result<Option<Arc<dyn RowWeights>>, ModelError> {
+        Ok(None)
     }
 
     /// Held-out data; `None` where there is no task.
@@ -157,8 +165,12 @@ impl Model {
     pub fn walk(&self, mode: Mode) -> Result<Walk, ModelError> {
         let samples = self.calibration()?.ok_or_else(|| self.lacks("calibration data"))?;
         let walk = Walk::new(self.network.clone(), self.weights.clone(), samples, mode)?;
-        Ok(match self.data.loudest() {
+        let walk = match self.data.loudest() {
             Some(times) => walk.capped(times),
+            None => walk,
+        };
+        Ok(match self.data.row_weights()? {
+            Some(weights) => walk.weighted(weights),
             None => walk,
         })
     }

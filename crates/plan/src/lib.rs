@@ -22,7 +22,7 @@
 //! | [`curve`] | between the measured rates |
 //! | `search`, `fit`, `refine` | the plan for a size: exact files, joint divergence, refinement |
 //! | [`options`] | a plan as a row of an experiment |
-//! | [`waterfill`] | the same where costs are known as quadratic forms: no encoding at all |
+//! | [`waterfill`], [`gradient`] | the same where costs are known as quadratic forms: no encoding at all |
 //! | [`file`] | a plan as TOML that people edit |
 
 pub mod allocate;
@@ -30,6 +30,7 @@ pub mod curve;
 pub mod error;
 pub mod file;
 mod fit;
+pub mod gradient;
 pub mod ladder;
 pub mod options;
 mod plan;

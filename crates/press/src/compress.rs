@@ -247,6 +247,8 @@ impl Ends for Both<'_> {
             outcome: done.outcome,
             errors: done.errors,
             unguided: done.unguided,
+            rows: done.rows,
+            scarce: done.scarce,
         });
         Ok(())
     }

@@ -18,6 +18,8 @@ pub struct Guidance {
     pub statistics: Option<Arc<InputStatistics>>,
     /// What is encoded in its place. Errors are still measured against the tensor itself.
     pub corrected: Option<Tensor>,
+    /// Rows of inputs that reached the tensor itself, where statistics are of others that stand in for them: an expert that few tokens chose.
+    pub scarce: Option<u64>,
 }
 
 /// Knows a model's inputs.

@@ -35,6 +35,10 @@ pub struct TensorSummary {
     pub errors: Option<RowErrors>,
     /// Whether its codec would have used statistics of inputs, and had none.
     pub unguided: bool,
+    /// Rows of inputs its statistics are of, where it was calibrated.
+    pub rows: Option<u64>,
+    /// Rows that reached the tensor itself, where others stood in for them.
+    pub scarce: Option<u64>,
 }
 
 /// A compressed checkpoint.

@@ -42,6 +42,8 @@ pub(crate) struct Done {
     pub(crate) errors: Option<RowErrors>,
     pub(crate) decoded: Option<Tensor>,
     pub(crate) unguided: bool,
+    pub(crate) rows: Option<u64>,
+    pub(crate) scarce: Option<u64>,
 }
 
 pub(crate) fn elements(info: &TensorInfo) -> u64 {
@@ -69,6 +71,8 @@ impl Worker<'_> {
             errors: None,
             decoded: None,
             unguided: false,
+            rows: None,
+            scarce: None,
         };
         let done = match task {
             Task::Same(other) => Done { entry: Some(Entry::Alias(other)), ..blank(Outcome::Same(other)) },
@@ -148,6 +152,7 @@ impl Worker<'_> {
         let info = &self.source.tensors()[tensor];
         let (weights, form) = self.weights(tensor, form)?;
         let unguided = guidance.statistics.is_none() && codec.capabilities().uses_calibration;
+        let (rows, scarce) = (guidance.statistics.as_ref().map(|inputs| inputs.samples()), guidance.scarce);
         let record = self.record(info, &weights, codec, &guidance)?;
         drop(guidance);
         let mut done = Done {
@@ -159,6 +164,8 @@ impl Worker<'_> {
             errors: None,
             decoded: None,
             unguided,
+            rows,
+            scarce,
         };
         if self.control.verify || self.keeps_decoded {
             let (decoded, memory) = self.decode(info, &record)?;

@@ -61,7 +61,7 @@ impl Guide for Halving<'_> {
     fn guide(&mut self, tensor: usize) -> Result<Guidance, PressError> {
         assert_eq!(tensor, self.heard);
         let values = self.source.tensors[tensor].values().iter().map(|value| value / 2.0).collect();
-        Ok(Guidance { statistics: None, corrected: Some(Tensor::new(vec![32, 64], values, DType::F32).unwrap()) })
+        Ok(Guidance { corrected: Some(Tensor::new(vec![32, 64], values, DType::F32).unwrap()), ..Guidance::default() })
     }
 
     fn follows(&self) -> bool {
@@ -96,7 +96,7 @@ impl Guide for Statistics {
     fn guide(&mut self, _: usize) -> Result<Guidance, PressError> {
         let mean_square: Vec<f32> = (0..64).map(|column| if column % 2 == 0 { 100.0 } else { 0.01 }).collect();
         let statistics = InputStatistics::from_mean_square(10, mean_square).unwrap();
-        Ok(Guidance { statistics: Some(Arc::new(statistics)), corrected: None })
+        Ok(Guidance { statistics: Some(Arc::new(statistics)), ..Guidance::default() })
     }
 }
 
@@ -126,7 +126,7 @@ impl Guide for Pairs {
     fn guide(&mut self, tensor: usize) -> Result<Guidance, PressError> {
         let mean_square = (0..64).map(|column| if column < 32 { 1.0 } else { (1 + tensor / 2) as f32 }).collect();
         let statistics = InputStatistics::from_mean_square(10, mean_square).unwrap();
-        Ok(Guidance { statistics: Some(Arc::new(statistics)), corrected: None })
+        Ok(Guidance { statistics: Some(Arc::new(statistics)), ..Guidance::default() })
     }
 }
 

@@ -182,9 +182,26 @@ impl Contender {
         known.map_or_else(|| literal(&Value::String(text.to_owned())), literal)
     }
 
-    /// The command that makes its file, with `MODEL` for the model.
-    pub fn command(&self) -> String {
+    fn language_command(&self, text: &str) -> String {
+        let sequential = self.mode() == Mode::Sequential || self.told == Some(seedpress_results::Mode::SequentialPlan);
+        let alone = if sequential { "" } else { " --not-sequential" };
+        let option = |key: &str| self.options.get(key).map(short);
+        match option("ladder") {
+            Some(ladder) => format!(
+                "seedpress plan MODEL --bits {} --codec {ladder} {text} -o plan.toml && seedpress compress MODEL --plan plan.toml {text}{alone} -o MODEL.sdp",
+                option("bits").unwrap_or_default()
+            ),
+            None => format!("seedpress compress MODEL --codec '{}' {text}{alone} -o MODEL.sdp", self.plain_name()),
+        }
+    }
+
+    /// The command that makes its file, with `MODEL` for the model. `text` are the options that calibrate language models, where the models of
+    /// the run are such.
+    pub fn command(&self, text: Option<&str>) -> String {
         let option = |key: &str| self.options.get(key).and_then(Value::as_str);
+        if let Some(text) = text.filter(|_| !matches!(self.mode(), Mode::Foreign | Mode::Plain)) {
+            return self.language_command(text);
+        }
         match self.mode() {
             Mode::Foreign => "cargo xtask rivals".to_owned(),
             Mode::Sequential => {
@@ -253,7 +270,12 @@ mod tests {
         let options = json!({"bits": 2.0, "hessian": "full", "slope": 0.0, "effort": "default"});
         let row = contender("trellis:bits=2.0,hessian=full", "trellis", options);
         assert_eq!(row.toml(), "[[codec]]\ncodec = \"trellis\"\nbits = 2.0\nhessian = \"full\"\n");
-        assert_eq!(row.command(), "seedpress compress MODEL --codec 'trellis:bits=2.0,hessian=full' -o MODEL.sdp");
+        assert_eq!(row.command(None), "seedpress compress MODEL --codec 'trellis:bits=2.0,hessian=full' -o MODEL.sdp");
+        let command = row.command(Some("--calibration a.jsonl"));
+        assert_eq!(
+            command,
+            "seedpress compress MODEL --codec 'trellis:bits=2.0,hessian=full' --calibration a.jsonl --not-sequential -o MODEL.sdp"
+        );
         assert_eq!((row.mode(), row.rate()), (Mode::Calibrated, "2".into()));
         let staged = contender("rtn:bits=2+ans", "rtn", json!({"bits": 2, "group": 64}));
         assert_eq!(staged.toml(), "[[codec]]\ncodec = \"rtn\"\nbits = 2\nthen = \"ans\"\n");
@@ -261,7 +283,8 @@ mod tests {
         let plan = contender("plan:like=trellis:bits=1.07", "plan", options);
         assert_eq!((plan.mode(), plan.rate(), plan.colour_id()), (Mode::Planned, "1.07".into(), "trellis"));
         assert!(
-            plan.command().starts_with("seedpress plan MODEL --like trellis:bits=1.07 --codec trellis -o plan.toml")
+            plan.command(None)
+                .starts_with("seedpress plan MODEL --like trellis:bits=1.07 --codec trellis -o plan.toml")
         );
         let sequential = contender("rtn:bits=3 sequential", "rtn", json!({"bits": 3, "sequential": true}));
         assert!(sequential.toml().ends_with("bits = 3\nsequential = true\n"));

@@ -164,6 +164,25 @@ impl Study {
         }
         points
     }
+
+    /// The options that calibrate as the run's language models were, where all its models are such and one text serves them.
+    pub fn calibration_options(&self) -> Option<String> {
+        let config: toml::Table = self.run.config.parse().ok()?;
+        let tables = config.get("model")?.as_array()?;
+        let [table] = tables.as_slice() else { return None };
+        let text = table.get("calibration")?.as_str()?;
+        // Paths of a config begin at its folder.
+        let mut options = format!("--calibration {}", text.trim_start_matches("../"));
+        for (key, option) in [("sequences", "samples"), ("context", "context")] {
+            if let Some(number) = table.get(key).and_then(toml::Value::as_integer) {
+                options += &format!(" --{option} {number}");
+            }
+        }
+        if table.get("weighted").and_then(toml::Value::as_bool) == Some(false) {
+            options += " --unweighted";
+        }
+        Some(options + " --weights-only")
+    }
 }
 
 /// The points no other point beats in both bits and error, from few bits to many.

@@ -159,6 +159,9 @@ pub struct TensorRow {
     pub stored_by: Option<String>,
     /// Whether the encoder was given statistics of the tensor's inputs.
     pub calibrated: bool,
+    /// Rows of inputs that reached the tensor itself, where so few did that others stood in for them: experts of a mixture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scarce: Option<u64>,
     /// For a sequential row: whether the tensor was compressed behind those before it; `false` for a tensor whose inputs cannot be
     /// followed, and for one that the small-tensor policy keeps. `None` in other rows and in those of older runs.
     pub sequential: Option<bool>,

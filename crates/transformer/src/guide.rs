@@ -138,7 +138,8 @@ impl Guide for CalibrationGuide<'_> {
             Content::Float(original) => statistics.corrected(&original).map_err(fault)?,
             Content::Opaque(_) => None,
         };
-        Ok(Guidance { statistics: Some(Arc::new(statistics.inputs().clone())), corrected })
+        let scarce = statistics.scarce();
+        Ok(Guidance { statistics: Some(Arc::new(statistics.inputs().clone())), corrected, scarce })
     }
 
     fn follows(&self) -> bool {

@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 use seedpress_checkpoint::Checkpoint;
 use seedpress_model::{
-    CheckpointWeights, DataSets, Evaluation, Hidden, Metric, Model, ModelError, Outputs, Samples, Scorer,
+    CheckpointWeights, DataSets, Evaluation, Hidden, Metric, Model, ModelError, Outputs, RowWeights, Samples, Scorer,
 };
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::calibration_text::CalibrationText;
 use crate::error::TransformerError;
 use crate::evaluate::{ENOUGH, divergence, top};
 use crate::guide::{CAP, identity, samples};
@@ -18,6 +20,7 @@ use crate::model::Transformer;
 use crate::network::TransformerNetwork;
 use crate::overlap::{Overlap, overlap};
 use crate::text::{Tokens, Window, read_documents, tokenise, tokenizer, windows};
+use crate::weighing;
 
 /// Evaluation text of which more than this share was calibrated with measures memory: it is refused.
 pub const MOST_SHARED: f64 = 0.01;
@@ -35,6 +38,8 @@ pub struct Texts<'a> {
     pub context: usize,
     /// Sequences of calibration text, spread over it.
     pub sequences: usize,
+    /// Whether tokens of it count by how much the model's answers depend on them.
+    pub weighted: bool,
 }
 
 /// A model of a folder, with its checkpoint.
@@ -44,8 +49,12 @@ pub struct LanguageModel {
     pub model: Model,
     /// The checkpoint: it may hold tensors that the network does not use.
     pub checkpoint: Checkpoint,
-    /// What the calibration text is known by: its tokens, and how they are cut.
+    /// What the calibration text is known by: its tokens, how they are cut, how they count.
     pub calibration: String,
+    /// The text itself, where there is any.
+    pub text: Option<Arc<CalibrationText>>,
+    /// Whether its tokens count by how much the model's answers depend on them.
+    pub weighted: bool,
     /// What the evaluation text is known by.
     pub evaluation: String,
     /// How much of the evaluation text stands in the calibration text.
@@ -73,20 +82,35 @@ impl LanguageModel {
                 ),
             ));
         }
+        let sequences = samples(&calibration, context, texts.sequences);
+        let text = match sequences.is_empty() {
+            true => None,
+            false => Some(Arc::new(CalibrationText::new(folder, sequences)?)),
+        };
         let data = TextData {
-            samples: samples(&calibration, context, texts.sequences),
+            text: text.clone(),
+            weighted: texts.weighted,
             probe: samples(&calibration, context.min(PROBE.1), PROBE.0),
             bytes: evaluation.iter().map(|document| document.predicted_bytes as f64).collect(),
             // One token of context more than the last window ended with, so that every token but a document's first is predicted.
             windows: windows(&evaluation, context, (context - 1).max(1)),
         };
         let known = |present: bool, text: String| if present { text } else { String::new() };
-        let calibrated = known(!data.samples.is_empty(), identity(&data.samples));
+        let way = if texts.weighted { format!(", {}", weighing::KEPT) } else { String::new() };
+        let calibrated = text.as_ref().map_or_else(String::new, |text| identity(text.samples()) + &way);
         let measured = known(!data.windows.is_empty(), window_identity(&data.windows));
         let network = TransformerNetwork::new(transformer.description().clone(), transformer.shapes());
         let weights = CheckpointWeights::new(open()?, &network);
         let model = Model::new(name, Box::new(network), Box::new(weights), Box::new(data));
-        Ok(Self { model, checkpoint: open()?, calibration: calibrated, evaluation: measured, overlap })
+        Ok(Self {
+            model,
+            checkpoint: open()?,
+            calibration: calibrated,
+            text,
+            weighted: texts.weighted,
+            evaluation: measured,
+            overlap,
+        })
     }
 }
 
@@ -109,7 +133,8 @@ fn window_identity(windows: &[Window]) -> String {
 /// Tokenised once.
 #[derive(Debug)]
 struct TextData {
-    samples: Vec<Hidden>,
+    text: Option<Arc<CalibrationText>>,
+    weighted: bool,
     probe: Vec<Hidden>,
     windows: Vec<Window>,
     /// Predicted bytes of each document of the evaluation text.
@@ -118,7 +143,7 @@ struct TextData {
 
 impl DataSets for TextData {
     fn calibration(&self) -> Result<Option<Box<dyn Samples>>, ModelError> {
-        Ok((!self.samples.is_empty()).then(|| Box::new(self.samples.clone()) as Box<dyn Samples>))
+        Ok(self.text.as_ref().map(|text| Box::new(text.samples().clone()) as Box<dyn Samples>))
     }
 
     fn probe(&self) -> Result<Option<Box<dyn Samples>>, ModelError> {
@@ -132,6 +157,10 @@ impl DataSets for TextData {
 
     fn loudest(&self) -> Option<f32> {
         Some(CAP)
+    }
+
+    fn row_weights(&self) -> Result<Option<Arc<dyn RowWeights>>, ModelError> {
+        self.text.as_ref().filter(|_| self.weighted).map(|text| text.row_weights()).transpose()
     }
 }
 

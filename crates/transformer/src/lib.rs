@@ -17,12 +17,14 @@
 //! | [`text`] | documents, tokenised and cut into windows |
 //! | [`evaluate`] | how well a model predicts text, and how far it is from another |
 //! | [`gradient`] | the backward pass: how much the answers depend on each product's outputs |
-//! | [`weighing`] | how much each token of calibration text counts |
+//! | [`weighing`], [`spectra`] | how much each token of calibration text counts; what errors of each tensor cost |
+//! | [`calibration_text`] | the text that calibrates, and what is kept of it |
 //! | [`language`] | a model with text of one's own as every other model; [`overlap`]: whether texts are apart |
 //! | [`network`], [`guide`] | a model as others walk through it; compression with calibration text |
 //! | [`error`] | what keeps a model from being read or run |
 
 mod attention;
+pub mod calibration_text;
 pub mod config;
 pub mod description;
 pub mod error;
@@ -38,10 +40,12 @@ pub mod model;
 pub mod network;
 pub mod overlap;
 mod rotary;
+pub mod spectra;
 pub mod text;
 pub mod weighing;
 pub mod weights;
 
+pub use calibration_text::CalibrationText;
 pub use description::{Description, Linear};
 pub use error::TransformerError;
 pub use language::{LanguageModel, Texts};

@@ -11,7 +11,7 @@ use seedpress_codec::DType;
 use seedpress_model::{BlockWeights, Hidden, ModelError, Network, Outputs, TensorInfo};
 
 use crate::config::Shapes;
-use crate::description::{Block, Description, FeedForward, Linear, Norm, Residual};
+use crate::description::{Block, Description, Experts, FeedForward, Linear, Norm, Residual};
 use crate::error::TransformerError;
 use crate::forward::{self, Half};
 use crate::layers::Inputs;
@@ -36,6 +36,8 @@ pub struct TransformerNetwork {
     of_step: Vec<Vec<usize>>,
     /// Those that share inputs.
     groups: Vec<Vec<Vec<usize>>>,
+    /// For tensors of experts: those that see what all experts see.
+    stand_ins: HashMap<usize, Vec<usize>>,
 }
 
 impl TransformerNetwork {
@@ -53,7 +55,8 @@ impl TransformerNetwork {
         }
         let (tensors, places) = (Vec::new(), HashMap::new());
         let (of_step, groups) = (Vec::new(), Vec::new());
-        let mut network = Self { description, steps, tensors, places, of_step, groups };
+        let stand_ins = HashMap::new();
+        let mut network = Self { description, steps, tensors, places, of_step, groups, stand_ins };
         for step in network.steps.clone() {
             let parts = network.parts(step);
             let mut own: Vec<usize> = Vec::new();
@@ -73,6 +76,11 @@ impl TransformerNetwork {
             }
             network.of_step.push(own);
             network.groups.push(groups);
+            for (names, stand_ins) in parts.stand_ins {
+                let stand_ins: Vec<usize> = stand_ins.iter().map(|name| network.places[name]).collect();
+                let names = names.iter().map(|name| network.places[name]);
+                network.stand_ins.extend(names.map(|name| (name, stand_ins.clone())).collect::<Vec<_>>());
+            }
         }
         network
     }
@@ -129,6 +137,8 @@ impl TransformerNetwork {
 struct Parts {
     tensors: Vec<(String, &'static str)>,
     groups: Vec<Vec<String>>,
+    /// Tensors of experts, with those that see what all experts see.
+    stand_ins: Vec<(Vec<String>, Vec<String>)>,
 }
 
 impl Parts {
@@ -174,6 +184,22 @@ impl Parts {
         self.products(&[&network.down]);
     }
 
+    /// The router sees all tokens; what goes into an expert's second product stands in for any other's.
+    fn stand_ins(&mut self, experts: &Experts) {
+        let alone = |linear: &&Linear| linear.expert.is_none() && !linear.transposed;
+        let name = |linear: &Linear| linear.weight.clone();
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        for expert in &experts.experts {
+            let mut products = expert.linears();
+            second.extend(products.pop().filter(alone).map(name));
+            first.extend(products.into_iter().filter(alone).map(name));
+        }
+        if !experts.router.transposed {
+            self.stand_ins.push((first, vec![name(&experts.router)]));
+        }
+        self.stand_ins.push((second.clone(), second));
+    }
+
     fn feed_forward(&mut self, block: &Block) {
         self.norm(block.feed_forward_input.as_ref());
         match &block.feed_forward {
@@ -184,6 +210,7 @@ impl Parts {
                 self.products(&first);
                 experts.shared.iter().for_each(|shared| self.network(&shared.network));
                 experts.experts.iter().for_each(|expert| self.network(expert));
+                self.stand_ins(experts);
             }
         }
         self.norm(block.feed_forward_output.as_ref());
@@ -220,6 +247,10 @@ impl Network for TransformerNetwork {
 
     fn groups(&self, block: usize) -> Vec<Vec<usize>> {
         self.groups[block].clone()
+    }
+
+    fn stand_ins(&self, tensor: usize) -> Vec<usize> {
+        self.stand_ins.get(&tensor).cloned().unwrap_or_default()
     }
 
     fn step(

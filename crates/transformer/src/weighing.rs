@@ -10,6 +10,9 @@ use crate::gradient::importance;
 use crate::network::TransformerNetwork;
 use crate::weights::Weights;
 
+/// What is kept of importances is called so; changes with how they are made.
+pub const KEPT: &str = "importances-2";
+
 /// By how much the answers depend on what each tensor makes of each token, see [`gradient`](crate::gradient).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Importances {

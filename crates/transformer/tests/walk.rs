@@ -69,14 +69,53 @@ fn every_product_gets_statistics_of_its_inputs() {
             }
             let description = model.description();
             for linear in description.blocks.iter().flat_map(|block| block.linears()).chain(&description.head.product) {
-                let idle = linear.weight.contains(".experts.");
                 assert!(
-                    linear.transposed || idle || found.contains(&linear.weight),
+                    linear.transposed || found.contains(&linear.weight),
                     "{} of {}",
                     linear.weight,
                     folder.display()
                 );
             }
+        }
+    }
+}
+
+/// An expert that few tokens reach learns of its inputs from all tokens of its block, and says how few they were.
+#[test]
+fn all_tokens_stand_in_for_the_few_of_an_expert() {
+    for family in ["mixtral", "qwen2-moe", "qwen3-moe"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/families").join(family);
+        let (_, network, weights) = open(&folder);
+        let columns = |tensor: usize| network.tensors()[tensor].columns() as u64;
+        for mode in [Mode::Plain, Mode::Sequential] {
+            // Few enough tokens that some expert is idle, many enough that others are not.
+            let tokens: Vec<u32> = (0..24).map(|at| 2 + at * 2).collect();
+            let samples = vec![Hidden::tokens(&[&tokens])];
+            let mut walk = Walk::new(network.clone(), weights.clone(), &samples, mode).unwrap();
+            let (mut all, mut scarce) = (None, 0);
+            for tensor in Walk::order(&*network) {
+                let info = &network.tensors()[tensor];
+                let Some(statistics) = walk.statistics(tensor).unwrap() else { continue };
+                let (inputs, name) = (statistics.inputs(), info.name.as_str());
+                if name.ends_with(".gate.weight") {
+                    all = inputs.second_moment().map(<[f32]>::to_vec);
+                }
+                if !name.contains(".experts.") {
+                    assert_eq!(statistics.scarce(), None, "{name}");
+                    continue;
+                }
+                match statistics.scarce() {
+                    None => assert!(4 * inputs.samples() >= columns(tensor), "{name}"),
+                    Some(own) => {
+                        assert!(4 * own < columns(tensor) && inputs.samples() > own, "{name}");
+                        scarce += 1;
+                        if !network.stand_ins(tensor).contains(&tensor) {
+                            assert_eq!((inputs.samples(), inputs.second_moment()), (24, all.as_deref()), "{name}");
+                        }
+                    }
+                }
+            }
+            assert!(scarce > 0, "{family}");
         }
     }
 }

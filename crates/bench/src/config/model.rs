@@ -52,6 +52,8 @@ pub struct Text {
     pub context: usize,
     /// Sequences of calibration text, spread over it.
     pub sequences: usize,
+    /// Whether tokens of calibration text count by how much the model's answers depend on them.
+    pub weighted: bool,
 }
 
 /// Tokens of a sequence, unless the table says otherwise.
@@ -105,19 +107,21 @@ struct ModelTable {
     evaluation: Option<PathBuf>,
     context: Option<Int<2, 1_048_576>>,
     sequences: Option<Int<1, 1_000_000>>,
+    weighted: Option<bool>,
 }
 
 impl ModelTable {
     /// The text, where any of its keys is given.
     fn text(&self, problems: &Collector<'_>) -> Option<Text> {
-        let given =
-            [self.calibration.is_some(), self.evaluation.is_some(), self.context.is_some(), self.sequences.is_some()];
+        let texts = [self.calibration.is_some(), self.evaluation.is_some()];
+        let given = [texts[0], texts[1], self.context.is_some(), self.sequences.is_some(), self.weighted.is_some()];
         let beside = |path: &Option<PathBuf>| path.as_ref().map(|path| problems.beside(path));
         given.contains(&true).then(|| Text {
             calibration: beside(&self.calibration),
             evaluation: beside(&self.evaluation),
             context: self.context.map_or(CONTEXT, |context| context.size()),
             sequences: self.sequences.map_or(SEQUENCES, |sequences| sequences.size()),
+            weighted: self.weighted.unwrap_or(true),
         })
     }
 }
@@ -142,7 +146,10 @@ pub(super) fn read(
     }
     let text = fields.text(problems);
     if text.as_ref().is_some_and(|text| text.calibration.is_none() && text.evaluation.is_none()) {
-        problems.add(&table.span(), "`context` and `sequences` in [[model]] go with `calibration` or `evaluation`");
+        problems.add(
+            &table.span(),
+            "`context`, `sequences` and `weighted` in [[model]] go with `calibration` or `evaluation`",
+        );
         return;
     }
     let mut origins = Vec::new();

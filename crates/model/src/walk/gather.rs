@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use seedpress_calibration::{Accumulator, AsymmetricAccumulator, StatisticsError};
+use seedpress_calibration::{Accumulator, AsymmetricAccumulator, InputStatistics, StatisticsError};
 
-use super::{Mode, Statistics, Walk};
+use super::{Mode, SCARCE, Statistics, Walk};
 use crate::error::ModelError;
 use crate::network::{Hidden, Network, Tap};
 use crate::weights::BlockWeights;
@@ -141,6 +141,48 @@ impl Walk {
         Ok(self.shared(group, self.finished(sums)?))
     }
 
+    /// Puts statistics of more rows in place of those of tensors that too few rows reached.
+    pub(super) fn stand_in(
+        &mut self,
+        tensors: &[usize],
+        found: &mut HashMap<usize, Statistics>,
+    ) -> Result<(), ModelError> {
+        for &tensor in tensors {
+            let stand_ins = self.network.stand_ins(tensor);
+            let own = found.get(&tensor).map_or(0, |statistics| statistics.inputs().samples());
+            if stand_ins.is_empty() || own as f64 >= SCARCE * self.columns(tensor) as f64 {
+                continue;
+            }
+            let inputs = match self.pooled.get(&stand_ins) {
+                Some(known) => known.clone(),
+                None => {
+                    let inputs = self.pool(&stand_ins)?;
+                    self.pooled.entry(stand_ins).or_insert(inputs).clone()
+                }
+            };
+            if let Some(inputs) = inputs.filter(|inputs| inputs.samples() > own) {
+                found.insert(tensor, Statistics::Pooled { inputs, own });
+            }
+        }
+        Ok(())
+    }
+
+    /// Statistics of the inputs of some tensors of the block at work together, in the compressed model so far. All rows count alike:
+    /// weights are those of other tensors.
+    fn pool(&self, tensors: &[usize]) -> Result<Option<Arc<InputStatistics>>, ModelError> {
+        let weights = BlockWeights::load(self.network.as_ref(), self.block, self.weights.as_ref())?;
+        let given = self.given(&weights);
+        let given = given.as_ref().unwrap_or(&weights);
+        let states = self.compressed.as_ref().unwrap_or(&self.original);
+        let mut sums = self.accumulator(tensors[0]);
+        for states in states.chunks(together()) {
+            let gather = |state: &Hidden| gather(self.network.as_ref(), self.block, given, state, tensors);
+            let found = states.par_iter().map(gather).collect::<Result<Vec<_>, _>>()?;
+            found.iter().flatten().for_each(|(_, rows)| sums.add(rows));
+        }
+        Ok(self.sound(tensors[0], sums.finish())?.map(Arc::new))
+    }
+
     /// Statistics of tensors that are read again by a later block, in the original model.
     pub(super) fn gather_tied(&self) -> Result<HashMap<usize, Statistics>, ModelError> {
         let is_tied = |tensor: &usize| self.spans[*tensor].is_some_and(|(first, last)| first < last);
@@ -173,6 +215,7 @@ impl Walk {
             compressed: None,
             decoded: HashMap::new(),
             known: HashMap::new(),
+            pooled: HashMap::new(),
             tied: None,
             cap: self.cap,
             row_weights: self.row_weights.clone(),

@@ -45,15 +45,31 @@ pub enum Statistics {
     Plain(Arc<InputStatistics>),
     /// Of the compressed model so far, and how they go with those of the original.
     Asymmetric(Arc<AsymmetricStatistics>),
+    /// Of all rows that [stand in](Network::stand_ins) for the few that reach the tensor, of the compressed model so far.
+    Pooled {
+        /// The sums over all of them.
+        inputs: Arc<InputStatistics>,
+        /// Rows that reach the tensor itself.
+        own: u64,
+    },
 }
+
+/// A tensor that fewer rows reach than this share of its columns is calibrated with those that stand in for them: a second moment of
+/// fewer rows than columns leaves directions unseen, and damping alone decides about most of them below a quarter.
+const SCARCE: f64 = 0.25;
 
 impl Statistics {
     /// What a codec is calibrated with.
     pub fn inputs(&self) -> &InputStatistics {
         match self {
-            Self::Plain(inputs) => inputs,
+            Self::Plain(inputs) | Self::Pooled { inputs, .. } => inputs,
             Self::Asymmetric(both) => both.inputs(),
         }
+    }
+
+    /// Rows of inputs that reached the tensor itself, where others stand in for them.
+    pub fn scarce(&self) -> Option<u64> {
+        if let Self::Pooled { own, .. } = self { Some(*own) } else { None }
     }
 
     /// What the tensor should be to bring the original outputs back; `None` where the original is.
@@ -92,6 +108,8 @@ pub struct Walk {
     decoded: HashMap<usize, Tensor>,
     /// Of tensors of the block at work.
     known: HashMap<usize, Option<Statistics>>,
+    /// Of rows that stand in for those of others in the block at work, by the tensors they are the inputs of.
+    pooled: HashMap<Vec<usize>, Option<Arc<InputStatistics>>>,
     /// Of tensors that several blocks read.
     tied: Option<HashMap<usize, Statistics>>,
     /// Rows louder than this many times the median are turned down to that.
@@ -119,9 +137,23 @@ impl Walk {
             }
         }
         let (block, tied) = (0, None);
-        let (compressed, decoded, known) = (None, HashMap::new(), HashMap::new());
+        let (compressed, decoded, known, pooled) = (None, HashMap::new(), HashMap::new(), HashMap::new());
         let (cap, row_weights) = (None, None);
-        Ok(Self { network, weights, mode, spans, block, original, compressed, decoded, known, tied, cap, row_weights })
+        Ok(Self {
+            network,
+            weights,
+            mode,
+            spans,
+            block,
+            original,
+            compressed,
+            decoded,
+            known,
+            pooled,
+            tied,
+            cap,
+            row_weights,
+        })
     }
 
     /// Counts rows of inputs by these weights, in place of all alike.
@@ -171,10 +203,11 @@ impl Walk {
         }
         let groups = self.network.groups(self.block);
         let Some(group) = groups.iter().find(|group| group.contains(&tensor)) else { return Ok(None) };
-        let (gathered, found) = match self.mode {
+        let (gathered, mut found) = match self.mode {
             Mode::Plain => (groups.concat(), self.plain(&groups)?),
             Mode::Sequential => (group.clone(), self.asymmetric(group)?),
         };
+        self.stand_in(&gathered, &mut found)?;
         self.known.extend(gathered.into_iter().map(|tensor| (tensor, found.get(&tensor).cloned())));
         Ok(self.known.get(&tensor).cloned().flatten())
     }
@@ -223,6 +256,7 @@ impl Walk {
         self.compressed = compressed;
         step_all(network.as_ref(), block, &weights, &mut self.original)?;
         self.known.clear();
+        self.pooled.clear();
         self.decoded.retain(|&tensor, _| self.spans[tensor].is_some_and(|(_, last)| last > block));
         self.block += 1;
         Ok(())

@@ -65,7 +65,7 @@ fn table(html: &mut String, table: &Table) {
     }
     *html += "</tbody></table></div>\n";
     if !table.note.is_empty() {
-        let _ = writeln!(html, "<p class=\"note\">{}</p>", escape(&table.note));
+        let _ = writeln!(html, "<p class=\"note\">{}</p>", breakable(&table.note));
     }
 }
 

@@ -44,6 +44,7 @@ fn metrics(study: &Study) -> Vec<&str> {
 }
 
 fn codec(study: &Study, contender: &Contender) -> Value {
+    let text = study.calibration_options();
     let (light, dark) = palette::colour(contender.colour_id());
     let lossless = study
         .tensors
@@ -60,7 +61,7 @@ fn codec(study: &Study, contender: &Contender) -> Value {
         "curve": contender.curve(),
         "rate": contender.rate(),
         "toml": contender.toml(),
-        "command": contender.command(),
+        "command": contender.command(text.as_deref()),
         "code": contender.code.iter().map(String::as_str).collect::<Vec<_>>().join("; "),
         "light": format!("#{light:06x}"),
         "dark": format!("#{dark:06x}"),
