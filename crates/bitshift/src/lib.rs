@@ -6,10 +6,15 @@
 //! Sources: A. Tseng, Q. Sun, D. Hou, C. De Sa, "QTIP: Quantization with Trellises and Incoherence Processing", NeurIPS 2024 (bit-shift
 //! trellis, computed codes, tail-biting in two searches); M. Marcellin, T. Fischer, IEEE Trans. Comm. 38 (1), 1990.
 //!
+//! With calibration data blocks run down the columns instead of along the rows ([`columns`]), so that each column can make up for the
+//! errors of those before it.
+//!
 //! Beside the entropy-coded codec `trellis` it gives up rate flexibility and, on weights that are not normal, distortion; it gains
 //! random access and a decoder without state from block to block.
 
 pub mod code;
+mod columns;
+mod header;
 pub mod search;
 pub mod stream;
 #[cfg(target_arch = "x86_64")]
@@ -22,6 +27,8 @@ use seedpress_codec::{
     TensorView,
 };
 use serde::{Deserialize, Serialize};
+
+pub use crate::header::Settings;
 
 /// How long the register is. The time to encode doubles with every bit, that to decode stays.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -38,6 +45,17 @@ pub enum Effort {
     Best,
 }
 
+/// What of the inputs' second moment an encoder minimises the output error by. Without calibration data there is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Hessian {
+    /// Nothing: the path nearest to the weights.
+    #[default]
+    None,
+    /// All of it: blocks run down the columns, which make up for the errors of those before them.
+    Full,
+}
+
 /// Options of [`BitShift`].
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -50,11 +68,13 @@ pub struct Config {
     pub rotate: bool,
     /// Seed of the signs.
     pub seed: Int<0, 4_294_967_295>,
+    /// `full` feeds errors forward by the second moment of the inputs, with calibration data: blocks down the columns, as many bits.
+    pub hessian: Hessian,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { bits: Int::of(2), effort: Effort::Default, rotate: true, seed: Int::of(0) }
+        Self { bits: Int::of(2), effort: Effort::Default, rotate: true, seed: Int::of(0), hessian: Hessian::None }
     }
 }
 
@@ -80,7 +100,7 @@ impl Codec for BitShift {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::default()
+        Capabilities { uses_calibration: self.config.hessian != Hessian::None, ..Capabilities::default() }
     }
 
     fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
@@ -91,7 +111,13 @@ impl Codec for BitShift {
             Effort::Best => 16,
         };
         let seed = self.config.rotate.then(|| self.config.seed.get() as u32);
-        let settings = stream::Settings { bits: self.config.bits.get() as u32, state_bits, seed };
+        let settings = Settings { bits: self.config.bits.get() as u32, state_bits, seed };
+        let calibration = context.calibration.filter(|_| self.config.hessian == Hessian::Full);
+        if let Some(statistics) = calibration
+            && let Some(encoded) = columns::encode(tensor, context, settings, statistics)?
+        {
+            return Ok(encoded);
+        }
         stream::encode(tensor, context, settings)
     }
 

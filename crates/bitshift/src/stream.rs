@@ -2,7 +2,8 @@
 //!
 //! | params | size | |
 //! | --- | --- | --- |
-//! | kind | u8 | bits 0-1: `k - 1`; bits 2-4: `L - 9`; bit 5: rotated; bit 6: block scales; bit 7: power |
+//! | kind | u8 | bits 0-1: `k - 1`; bits 2-4: `L - 9`, or 0; bit 5: rotated; bit 6: block scales; bit 7: power |
+//! | columns | u8 | where bits 2-4 of kind are 0: blocks run down the columns, see [`columns`] |
 //! | step | f32 | 0 where every weight is 0 (nothing follows); else positive |
 //! | power | i16 | with bit 7: weights are multiplied by this power of two at the end, in binary64, and what would overflow becomes the largest finite number |
 //! | seed | u32 | with bit 5 |
@@ -23,7 +24,6 @@
 
 use rayon::prelude::*;
 use seedpress_codec::power::PowerOfTwo;
-use seedpress_codec::wire::{Put, Reader};
 use seedpress_codec::{
     DecodeError, EncodeContext, EncodeError, Encoded, EncodedView, Limits, Role, Segment, Symbols, TensorView,
 };
@@ -32,78 +32,16 @@ use seedpress_entropy::binary::log2;
 use seedpress_rotation::{SIDE, hadamard, sign, signs};
 
 use crate::code::{DEVIATION, value};
+use crate::columns;
+use crate::header::{Header, Layout, Settings};
 use crate::search::Search;
 
 /// `2^(i / 8)`.
 pub const EIGHTHS: [f32; 8] =
     [1.0, 1.090_507_7, 1.189_207_1, 1.296_839_6, std::f32::consts::SQRT_2, 1.542_210_8, 1.681_792_9, 1.834_008_1];
 
-/// How to encode.
-#[derive(Debug, Clone, Copy)]
-pub struct Settings {
-    /// Bits of a weight.
-    pub bits: u32,
-    /// Bits of a state.
-    pub state_bits: u32,
-    /// Seed of the rotation's signs.
-    pub seed: Option<u32>,
-}
-
-/// What the parameter bytes say.
-struct Header {
-    settings: Settings,
-    step: f32,
-    scaled: bool,
-    power: PowerOfTwo,
-}
-
-impl Header {
-    fn to_bytes(&self) -> Vec<u8> {
-        let Settings { bits, state_bits, seed } = self.settings;
-        let powered = self.power != PowerOfTwo::ONE;
-        let kind = (bits - 1) as u8 | ((state_bits - 9) as u8) << 2;
-        let mut bytes =
-            vec![kind | u8::from(seed.is_some()) << 5 | u8::from(self.scaled) << 6 | u8::from(powered) << 7];
-        bytes.put_f32(self.step);
-        if self.step == 0.0 {
-            return bytes;
-        }
-        if powered {
-            bytes.extend(self.power.to_bytes());
-        }
-        if let Some(seed) = seed {
-            bytes.extend(seed.to_le_bytes());
-        }
-        bytes
-    }
-
-    fn parse(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(bytes);
-        let kind = reader.u8()?;
-        let (bits, state_bits) = (u32::from(kind & 3) + 1, u32::from(kind >> 2 & 7) + 9);
-        if state_bits < 10 {
-            return Err(DecodeError::corrupt("unknown state length").at_offset(0));
-        }
-        let step = reader.finite_f32()?;
-        if step < 0.0 {
-            return Err(DecodeError::corrupt("the step is negative"));
-        }
-        let (mut power, mut seed) = (PowerOfTwo::ONE, None);
-        if step > 0.0 {
-            if kind & 128 != 0 {
-                power = PowerOfTwo::read(&mut reader)?;
-            }
-            if kind & 32 != 0 {
-                seed = Some(reader.u32()?);
-            }
-        }
-        reader.finish()?;
-        Ok(Self { settings: Settings { bits, state_bits, seed }, step, scaled: kind & 64 != 0, power })
-    }
-}
-
 /// Weights the last block is coded as, from those it has.
-fn padded(count: usize, settings: Settings) -> usize {
+pub(crate) fn padded(count: usize, settings: Settings) -> usize {
     count.max(settings.state_bits.div_ceil(settings.bits) as usize).next_multiple_of(8)
 }
 
@@ -116,7 +54,7 @@ fn stream_length(count: usize, settings: Settings) -> usize {
 
 /// The factor of a block.
 #[inline]
-fn factor(byte: u8) -> f32 {
+pub(crate) fn factor(byte: u8) -> f32 {
     if byte == 0 {
         return 0.0;
     }
@@ -126,7 +64,7 @@ fn factor(byte: u8) -> f32 {
 }
 
 /// The smallest byte whose factor is not below `ratio`; 0 where even the smallest would make the block larger than it is by half.
-fn scale_byte(ratio: f64) -> u8 {
+pub(crate) fn scale_byte(ratio: f64) -> u8 {
     if 1.5 * ratio < f64::from(factor(1)) {
         return 0;
     }
@@ -135,7 +73,7 @@ fn scale_byte(ratio: f64) -> u8 {
 }
 
 /// The deviation that values are best given for normal weights of deviation 1, by bits: measured with 12 bits of state.
-const SPREAD: [f64; 4] = [0.9, 1.03, 1.06, 1.13];
+pub(crate) const SPREAD: [f64; 4] = [0.9, 1.03, 1.06, 1.13];
 
 /// Compresses a tensor.
 ///
@@ -148,7 +86,7 @@ pub fn encode(
 ) -> Result<Encoded, EncodeError> {
     let values = tensor.values();
     let largest = values.iter().fold(0f32, |largest, v| largest.max(v.abs()));
-    let mut header = Header { settings, step: 0.0, scaled: false, power: PowerOfTwo::ONE };
+    let mut header = Header::of_zeros(settings);
     if largest == 0.0 {
         return Ok(Encoded::single(header.to_bytes(), Vec::new()));
     }
@@ -233,7 +171,7 @@ fn rotated(weights: &[f32], index: usize, seed: Option<u32>) -> Vec<f32> {
 }
 
 /// The low bits of every state, one after another.
-fn pack(states: &[u16], bits: u32) -> Vec<u8> {
+pub(crate) fn pack(states: &[u16], bits: u32) -> Vec<u8> {
     let mut bytes = vec![0u8; states.len() * bits as usize / 8];
     for (at, &state) in states.iter().enumerate() {
         let place = at * bits as usize;
@@ -251,13 +189,16 @@ fn pack(states: &[u16], bits: u32) -> Vec<u8> {
 ///
 /// # Errors
 /// Truncated or corrupt.
-pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], _: &mut Limits) -> Result<(), DecodeError> {
+pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {
     let header = Header::parse(encoded.params)?;
     if header.step == 0.0 {
         // A tensor of zeros.
         let [] = encoded.single([])?;
         out.fill(0.0);
         return Ok(());
+    }
+    if let Layout::Columns { scaled } = header.layout {
+        return columns::decode(&header, scaled, encoded, out, limits);
     }
     let mut segments = encoded.segments(0)?;
     let scales = if header.scaled { segments.exact(Role::Scales, out.len().div_ceil(SIDE))? } else { &[] };
@@ -279,16 +220,17 @@ pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], _: &mut Limits) -> Res
 
 /// One block on its way out.
 #[derive(Clone, Copy)]
-struct Block<'a> {
-    bytes: &'a [u8],
-    state_bits: u32,
-    scale: f32,
-    seed: Option<u32>,
-    index: usize,
+pub(crate) struct Block<'a> {
+    pub bytes: &'a [u8],
+    pub state_bits: u32,
+    pub scale: f32,
+    /// Of the rotation, and which block this is.
+    pub seed: Option<u32>,
+    pub index: usize,
 }
 
 impl Block<'_> {
-    fn decode(self, bits: u32, out: &mut [f32]) {
+    pub fn decode(self, bits: u32, out: &mut [f32]) {
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("avx2") {
             wide::decode(self, bits, out);
@@ -338,7 +280,7 @@ impl Block<'_> {
 }
 
 #[inline(always)]
-fn bounded(weight: f32) -> f32 {
+pub(crate) fn bounded(weight: f32) -> f32 {
     weight.clamp(-f32::MAX, f32::MAX)
 }
 

@@ -4,10 +4,12 @@
 
 use std::path::PathBuf;
 
-use seedpress_codec::{DType, EncodeContext, EncodedView, LayerView, Limits, Registry, Role, SegmentView, TensorView};
+use seedpress_codec::{
+    DType, EncodeContext, EncodedView, InputStatistics, LayerView, Limits, Registry, Role, SegmentView, TensorView,
+};
 
 /// Name, codec, shape, and what every block of 256 weights is multiplied by, in turn.
-const CASES: [(&str, &str, &[usize], [f32; 3]); 8] = [
+const CASES: [(&str, &str, &[usize], [f32; 3]); 10] = [
     ("bits-1", "bitshift:bits=1,effort=fast,rotate=false", &[300], [1.0; 3]),
     ("bits-2", "bitshift:bits=2,effort=default,rotate=false", &[5, 107], [1.0; 3]),
     ("bits-3-rotated", "bitshift:bits=3,effort=fast,rotate=true,seed=3000000000", &[7, 110], [1.0; 3]),
@@ -16,6 +18,8 @@ const CASES: [(&str, &str, &[usize], [f32; 3]); 8] = [
     ("scales-rotated", "bitshift:bits=2,effort=best,rotate=true", &[9, 100], [1.0, 0.01, 1e30]),
     ("short", "bitshift:bits=1,effort=best,rotate=true", &[3], [1.0; 3]),
     ("zeros", "bitshift:bits=3", &[300], [0.0; 3]),
+    ("columns", "bitshift:bits=2,effort=fast,hessian=full,seed=9", &[20, 30], [1.0; 3]),
+    ("columns-scaled", "bitshift:bits=3,effort=fast,hessian=full,rotate=false", &[40, 140], [1.0, 0.02, 1e-3]),
 ];
 const ROLES: [(&str, Role); 2] = [("scales", Role::Scales), ("indices", Role::Indices)];
 
@@ -27,6 +31,14 @@ fn input(count: usize, scales: [f32; 3]) -> Vec<f32> {
         (state >> 40) as i32 % 1000
     };
     (0..count).map(|i| (die() - die() + die() - die()) as f32 / 500.0 * scales[i / 256 % 3]).collect()
+}
+
+/// Inputs of which neighbours are alike, every fourth much louder.
+fn statistics(columns: usize) -> InputStatistics {
+    let loud = |i: usize| if i.is_multiple_of(4) { 9.0 } else { 1.0 };
+    let entry = |i: usize, j: usize| loud(i) * loud(j) / (1 + i.abs_diff(j)) as f32;
+    let moment = (0..columns * columns).map(|at| entry(at / columns, at % columns)).collect();
+    InputStatistics::from_second_moment(100, columns, moment).unwrap()
 }
 
 fn path(name: &str) -> PathBuf {
@@ -86,7 +98,9 @@ fn write() {
     for (name, codec, shape, scales) in CASES.into_iter().filter(|case| !path(case.0).exists()) {
         let values = input(shape.iter().product(), scales);
         let tensor = TensorView::new("t", shape, &values, DType::F32).unwrap();
-        let encoded = registry.parse(codec).unwrap().encode_raw(&tensor, &EncodeContext::default()).unwrap();
+        let statistics = statistics(tensor.columns());
+        let context = EncodeContext { calibration: Some(&statistics), ..EncodeContext::default() };
+        let encoded = registry.parse(codec).unwrap().encode_raw(&tensor, &context).unwrap();
         let shape_text: Vec<String> = shape.iter().map(usize::to_string).collect();
         let mut text = format!("shape {}\nparams {}\n", shape_text.join(" "), hex(&encoded.params));
         for segment in &encoded.layers[0].segments {

@@ -28,3 +28,29 @@ pub const MORE: &[&str] = &[
     "vptq:bits=3.0,vector=3,groups=2,refits=0",
     "vptq:bits=4.0,residual=false",
 ];
+
+/// Settings that use statistics of inputs: golden encodings hold what they write with some.
+pub const CALIBRATED: &[&str] = &[
+    "awq",
+    "bitshift:bits=1,hessian=full,rotate=false",
+    "bitshift:hessian=full",
+    "gptq",
+    "choice",
+    "gptq:bits=3,group=16,symmetric=false",
+    "iq4_nl:hessian=full",
+    "nf4:hessian=full",
+    "q2_k:hessian=full",
+    "q3_k:hessian=full",
+    "q4_0:hessian=full",
+    "q4_0:importance=input",
+    "q4_k:hessian=full",
+    "q4_k:importance=input",
+    "rtn:bits=3,hessian=full,symmetric=false",
+    "seedlm-paper:weighted=true",
+    "seedlm-progressive:weighted=true",
+    "trellis:bits=2.0,hessian=full",
+    "trellis:hessian=diagonal",
+    "trellis:hessian=full,slope=4.0",
+    "vptq:bits=2.5",
+    "vptq:bits=3.0,hessian=diagonal",
+];

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use seedpress_codec::{AnyCodec, EncodeContext, Registry};
+use seedpress_codec::{AnyCodec, EncodeContext, InputStatistics, Registry};
 use seedpress_conformance::inputs;
-use seedpress_conformance::settings::MORE;
+use seedpress_conformance::settings::{CALIBRATED, MORE};
 
 /// Set to write the file anew.
 const UPDATE: &str = "SEEDPRESS_UPDATE_ENCODINGS";
@@ -20,8 +20,18 @@ fn path() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/encodings.txt")
 }
 
-/// FNV-1a of the records of all inputs.
-fn hash(codec: &AnyCodec) -> String {
+/// Inputs of which neighbours are alike, every fifth the loudest: the same numbers on any machine.
+fn statistics(columns: usize) -> InputStatistics {
+    let loud = |i: usize| (1 + i % 5) as f32;
+    let entry = |i: usize, j: usize| loud(i) * loud(j) / (1 + i.abs_diff(j)) as f32;
+    let moment = (0..columns * columns).map(|at| entry(at / columns, at % columns)).collect();
+    let mean_abs = (0..columns).map(|i| 0.75 * loud(i)).collect();
+    let statistics = InputStatistics::from_second_moment(1000, columns, moment).unwrap();
+    statistics.with_mean_abs(mean_abs).unwrap()
+}
+
+/// FNV-1a of the records of all inputs, with statistics of what they multiply where `calibrated`.
+fn hash(codec: &AnyCodec, calibrated: bool) -> String {
     let mut hash = 0xCBF2_9CE4_8422_2325u64;
     let odd = ["shape [17, 33]", "shape [64, 64]", "shape [8, 4, 3, 3]", "bf16 source"];
     let mut all = inputs::shapes();
@@ -30,7 +40,10 @@ fn hash(codec: &AnyCodec) -> String {
     all.extend(inputs::contents().into_iter().filter(|input| contents.contains(&input.name.as_str())));
     assert_eq!(all.len(), odd.len() + contents.len());
     for input in &all {
-        let record = codec.encode(&input.tensor.view("w"), &EncodeContext::default()).unwrap();
+        let tensor = input.tensor.view("w");
+        let statistics = statistics(tensor.columns());
+        let calibration = calibrated.then_some(&statistics);
+        let record = codec.encode(&tensor, &EncodeContext { calibration, ..EncodeContext::default() }).unwrap();
         for byte in record.to_bytes() {
             hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3);
         }
@@ -49,11 +62,15 @@ fn measured(registry: &Registry) -> BTreeMap<String, (String, String)> {
     for stage in registry.stages() {
         codecs.extend(BEFORE_STAGES.map(|name| registry.parse(&format!("{name}+{}", stage.id())).unwrap()));
     }
-    let line = |codec: &AnyCodec| {
+    let code = |codec: &AnyCodec| {
         let [format, revision, stage_format, stage_revision] = codec.code();
-        (codec.name(), (format!("{format}.{revision}+{stage_format}.{stage_revision}"), hash(codec)))
+        format!("{format}.{revision}+{stage_format}.{stage_revision}")
     };
-    codecs.iter().map(line).collect()
+    let plain = codecs.iter().map(|codec| (codec.name(), (code(codec), hash(codec, false))));
+    let calibrated = CALIBRATED.iter().map(|name| registry.parse(name).unwrap());
+    let calibrated =
+        calibrated.map(|codec| (format!("{} calibrated", codec.name()), (code(&codec), hash(&codec, true))));
+    plain.chain(calibrated).collect()
 }
 
 #[test]
