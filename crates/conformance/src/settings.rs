@@ -46,6 +46,8 @@ pub const CALIBRATED: &[&str] = &[
     "q4_k:hessian=full",
     "q4_k:importance=input",
     "rtn:bits=3,hessian=full,symmetric=false",
+    "seedlm-paper:block=12,coefficients=4,hessian=full,k=10",
+    "seedlm-paper:hessian=full,k=12",
     "seedlm-paper:weighted=true",
     "seedlm-progressive:weighted=true",
     "trellis:bits=2.0,hessian=full",

@@ -1,5 +1,7 @@
 //! One window as an orthonormal basis and a triangle, in `f64`.
 
+use crate::emphasis::Emphasis;
+
 /// `U = Q R` of one window; reusable, so that factoring many windows allocates once.
 #[derive(Debug, Clone, Default)]
 pub struct Factors {
@@ -12,9 +14,9 @@ pub struct Factors {
 }
 
 impl Factors {
-    /// Factors `centred`, each row scaled by `emphasis` where given; false where the columns are dependent.
+    /// Factors `centred`, mapped by the emphasis where given; false where the columns are dependent.
     /// Gram-Schmidt, each column twice: orthonormal to working precision whatever the condition.
-    pub(crate) fn factor(&mut self, rows: usize, columns: usize, emphasis: Option<&[f64]>) -> bool {
+    pub(crate) fn factor(&mut self, rows: usize, columns: usize, emphasis: Option<&Emphasis>) -> bool {
         let Self { q, r, centred } = self;
         q.clear();
         q.resize(rows * columns, 0.0);
@@ -24,7 +26,10 @@ impl Factors {
             let (done, rest) = q.split_at_mut(column * rows);
             let vector = &mut rest[..rows];
             for (row, value) in vector.iter_mut().enumerate() {
-                *value = centred[row * columns + column] * emphasis.map_or(1.0, |emphasis| emphasis[row]);
+                *value = centred[row * columns + column];
+            }
+            if let Some(emphasis) = emphasis {
+                emphasis.apply(vector);
             }
             let before = dot(vector, vector);
             for _ in 0..2 {

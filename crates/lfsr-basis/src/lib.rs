@@ -29,6 +29,7 @@
 //! ```
 
 pub mod cache;
+mod emphasis;
 pub mod expansion;
 pub mod factors;
 mod kernel;
@@ -37,6 +38,7 @@ pub mod register;
 pub mod sequence;
 pub mod subspace;
 
+pub use emphasis::Emphasis;
 pub use expansion::Expansion;
 pub use factors::{Factors, dot};
 pub use path::Path;

@@ -9,7 +9,7 @@
 //! # The margin
 //!
 //! Screening may use any instruction set because it only ever *discards*, and only by more than its own error. Let `u = 2^-24`, `v` a
-//! unit vector rounded to `f32`, `|x| <= 1` with the rows' emphasis of mean square 1. Then `|z| <= sqrt(C)`, and with roundings of
+//! unit vector rounded to `f32`, `|x_i| <= 1`, and the emphasis such that it makes no such `x` longer than `sqrt(C)` ([`Emphasis`]). Then `|z| <= sqrt(C)`, and with roundings of
 //! `x`, `v`, emphasis, `R^-T` and of sums in any order, fused or not, every product with the triangle is off by at most
 //! `(C + P + 4) u sqrt(C)` times the sum of its row's absolute values: `|error of Q^T v| <= sqrt(P) F (C + P + 4) u sqrt(C)` with `F`
 //! the Frobenius norm of the triangle, and the captured energy by twice that and `(P + 2) u`. Windows with `F` above
@@ -18,6 +18,9 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
+use crate::emphasis::Emphasis;
 use crate::factors::Factors;
 use crate::kernel::{self, LANES, Pass, QUAD};
 pub use crate::path::Path;
@@ -35,7 +38,7 @@ pub struct Subspaces {
     sequence: Arc<Sequence>,
     rows: usize,
     columns: usize,
-    emphasis: Option<Vec<f64>>,
+    emphasis: Option<Emphasis>,
     windows: usize,
     /// `R^-T`, `[group][entry][lane]`; zero where the window is among `steep`. Empty where the windows are not all of the sequence.
     whitening: Vec<[f32; LANES]>,
@@ -44,6 +47,17 @@ pub struct Subspaces {
     /// Their bases, `[group][column][row][lane]`.
     bases: Vec<[f32; LANES]>,
     /// A lower bound, for each window, of the norm of any combination of its columns with integers that are not all 0.
+    shortest: Vec<f32>,
+}
+
+/// Windows of one task of making tables, whole groups of lanes.
+const PART: usize = 1 << 11;
+
+/// The tables of some windows.
+struct Part {
+    whitening: Vec<[f32; LANES]>,
+    /// Windows with a basis of their own, column-major.
+    steep: Vec<(u32, Vec<f32>)>,
     shortest: Vec<f32>,
 }
 
@@ -98,21 +112,16 @@ impl Survivors {
 
 impl Subspaces {
     /// The windows of `rows x columns` (1 to 6 columns) at `candidates` evenly spread positions (0, or more than there are: all).
-    /// `emphasis` scales each row, so that errors count by its square; it is normalised to mean square 1.
+    /// `emphasis` says what errors count.
     pub fn new(
         sequence: Arc<Sequence>,
         rows: usize,
         columns: usize,
         candidates: usize,
-        emphasis: Option<Vec<f64>>,
+        emphasis: Option<Emphasis>,
     ) -> Self {
         assert!((1..=6).contains(&columns) && columns <= rows && rows <= 64, "no windows of {rows} x {columns}");
         let windows = if candidates == 0 { sequence.len() } else { candidates.min(sequence.len()) };
-        let emphasis = emphasis.map(|emphasis| {
-            let norm = (emphasis.iter().map(|e| e * e).sum::<f64>() / rows as f64).sqrt();
-            emphasis.iter().map(|e| e / norm).collect::<Vec<_>>()
-        });
-        let all = windows == sequence.len();
         let mut this = Self {
             sequence,
             rows,
@@ -124,45 +133,84 @@ impl Subspaces {
             bases: vec![],
             shortest: vec![],
         };
-        let entries = columns * (columns + 1) / 2;
-        let unit = f64::from((1u32 << (this.sequence.register().width() - 1)) - 1).max(1.0);
-        let mut whitening = vec![[0f32; LANES]; if all { windows.div_ceil(LANES) * entries } else { 0 }];
-        let (mut steep, mut bases): (Vec<u32>, Vec<[f32; LANES]>) = (Vec::new(), Vec::new());
-        let mut shortest = vec![f32::INFINITY; windows];
-        let mut factors = Factors::default();
-        for window in 0..windows {
-            // A window without full rank stays zero: it captures nothing and is never chosen.
-            if !this.factors_into(window, &mut factors) {
-                continue;
-            }
-            // Rounded down, by more than a rounding to f32 brings.
-            shortest[window] = (factors.shortest(columns) * (1.0 - 1e-6)) as f32;
-            let triangle = if all { factors.whitening(columns) } else { Vec::new() };
-            let norm = triangle.iter().map(|a| a * a).sum::<f64>().sqrt() * unit;
-            if all && norm <= STEEP {
-                let group = &mut whitening[window / LANES * entries..][..entries];
-                for (slot, a) in group.iter_mut().zip(triangle) {
-                    slot[window % LANES] = (a * unit) as f32;
-                }
-            } else {
-                let lane = steep.len() % LANES;
-                if lane == 0 {
-                    bases.resize(bases.len() + rows * columns, [0.0; LANES]);
-                }
-                steep.push(window as u32);
-                let group = bases.len() - rows * columns;
-                for (slot, &q) in bases[group..].iter_mut().zip(&factors.q) {
-                    slot[lane] = q as f32;
-                }
-            }
-        }
-        (this.whitening, this.steep, this.bases, this.shortest) = (whitening, steep, bases, shortest);
+        // One after another: whoever builds a table may hold a lock, and a thread that waits for others takes up their work.
+        let parts: Vec<Part> = this.firsts().map(|first| this.part(first)).collect();
+        this.put_together(parts);
         this
     }
 
-    /// The same windows with another emphasis.
-    pub fn emphasised(&self, emphasis: Vec<f64>) -> Self {
-        Self::new(Arc::clone(&self.sequence), self.rows, self.columns, self.windows, Some(emphasis))
+    /// First windows of parts.
+    fn firsts(&self) -> impl Iterator<Item = usize> + use<> {
+        (0..self.windows).step_by(PART)
+    }
+
+    fn put_together(&mut self, parts: Vec<Part>) {
+        let (rows, columns) = (self.rows, self.columns);
+        for part in parts {
+            self.whitening.extend(part.whitening);
+            self.shortest.extend(part.shortest);
+            for (window, basis) in part.steep {
+                let lane = self.steep.len() % LANES;
+                if lane == 0 {
+                    self.bases.resize(self.bases.len() + rows * columns, [0.0; LANES]);
+                }
+                self.steep.push(window);
+                let group = self.bases.len() - rows * columns;
+                for (slot, &q) in self.bases[group..].iter_mut().zip(&basis) {
+                    slot[lane] = q;
+                }
+            }
+        }
+    }
+
+    /// The tables of the windows from `first` on.
+    fn part(&self, first: usize) -> Part {
+        let all = self.windows == self.sequence.len();
+        let (count, columns) = (PART.min(self.windows - first), self.columns);
+        let entries = columns * (columns + 1) / 2;
+        let unit = f64::from((1u32 << (self.sequence.register().width() - 1)) - 1).max(1.0);
+        let mut part = Part {
+            whitening: vec![[0f32; LANES]; if all { count.div_ceil(LANES) * entries } else { 0 }],
+            steep: Vec::new(),
+            shortest: vec![f32::INFINITY; count],
+        };
+        let mut factors = Factors::default();
+        for at in 0..count {
+            // A window without full rank stays zero: it captures nothing and is never chosen.
+            if !self.factors_into(first + at, &mut factors) {
+                continue;
+            }
+            // Rounded down, by more than a rounding to f32 brings.
+            part.shortest[at] = (factors.shortest(columns) * (1.0 - 1e-6)) as f32;
+            let triangle = if all { factors.whitening(columns) } else { Vec::new() };
+            let norm = triangle.iter().map(|a| a * a).sum::<f64>().sqrt() * unit;
+            if all && norm <= STEEP {
+                let group = &mut part.whitening[at / LANES * entries..][..entries];
+                for (slot, a) in group.iter_mut().zip(triangle) {
+                    slot[at % LANES] = (a * unit) as f32;
+                }
+            } else {
+                part.steep.push(((first + at) as u32, factors.q.iter().map(|&q| q as f32).collect()));
+            }
+        }
+        part
+    }
+
+    /// The same windows with another emphasis; made on all threads.
+    pub fn emphasised(&self, emphasis: Emphasis) -> Self {
+        let mut this = Self {
+            sequence: Arc::clone(&self.sequence),
+            emphasis: Some(emphasis),
+            whitening: vec![],
+            steep: vec![],
+            bases: vec![],
+            shortest: vec![],
+            ..*self
+        };
+        let firsts: Vec<usize> = this.firsts().collect();
+        let parts = firsts.into_par_iter().map(|first| this.part(first)).collect();
+        this.put_together(parts);
+        this
     }
 
     /// Bytes of the table, nearly.
@@ -190,9 +238,9 @@ impl Subspaces {
         self.columns
     }
 
-    /// What each row is scaled by, where errors do not count alike.
-    pub fn emphasis(&self) -> Option<&[f64]> {
-        self.emphasis.as_deref()
+    /// What errors count, where they do not count alike.
+    pub fn emphasis(&self) -> Option<&Emphasis> {
+        self.emphasis.as_ref()
     }
 
     /// A lower bound of the norm of any combination of a window's columns (in units of the centred integers) with integers that are not
@@ -216,6 +264,14 @@ impl Subspaces {
         let (rows, columns) = (self.rows as f32, self.columns as f32);
         let relative = if self.whitening.is_empty() { 2.0 } else { 2.0 * rows.sqrt() * STEEP as f32 };
         (relative * columns.sqrt() * (rows + columns + 4.0) + columns + 2.0) * 1.1 * (f32::EPSILON / 2.0)
+    }
+
+    /// The numbers of a window without emphasis, row-major: `v - 2^(K-1)`.
+    pub fn centred(&self, window: usize) -> Vec<i32> {
+        let half = 1i32 << (self.sequence.register().width() - 1);
+        let states = self.sequence.states();
+        let first = (self.position(window) + 1) % states.len();
+        states.iter().cycle().skip(first).take(self.rows * self.columns).map(|&state| state as i32 - half).collect()
     }
 
     /// The factors of one window, or `None` where its columns are dependent.
@@ -245,21 +301,25 @@ impl Subspaces {
     pub fn screen_with(&self, path: Path, vectors: &[f32], survivors: &mut [Survivors]) {
         assert!(vectors.len() == survivors.len() * self.rows && survivors.len() <= BATCH);
         let quads = survivors.len().div_ceil(QUAD);
-        let mut weights = vec![[0f32; QUAD]; quads * self.rows];
-        for (vector, values) in vectors.chunks_exact(self.rows).enumerate() {
-            for (row, &value) in values.iter().enumerate() {
-                weights[vector / QUAD * self.rows + row][vector % QUAD] = value;
-            }
-        }
-        // The sequence knows nothing of the emphasis, the bases do.
-        let mut emphasised = weights.clone();
-        if let Some(emphasis) = &self.emphasis {
-            for quad in emphasised.chunks_exact_mut(self.rows) {
-                for (values, &scale) in quad.iter_mut().zip(emphasis) {
-                    values.iter_mut().for_each(|value| *value *= scale as f32);
+        let dealt = |vectors: &[f32]| {
+            let mut weights = vec![[0f32; QUAD]; quads * self.rows];
+            for (vector, values) in vectors.chunks_exact(self.rows).enumerate() {
+                for (row, &value) in values.iter().enumerate() {
+                    weights[vector / QUAD * self.rows + row][vector % QUAD] = value;
                 }
             }
-        }
+            weights
+        };
+        let weights = dealt(vectors);
+        // The sequence knows nothing of the emphasis, the bases do.
+        let emphasised = match &self.emphasis {
+            None => weights.clone(),
+            Some(emphasis) => {
+                let mut vectors = vectors.to_vec();
+                vectors.chunks_exact_mut(self.rows).for_each(|vector| emphasis.apply_transposed(vector));
+                dealt(&vectors)
+            }
+        };
         // Lanes without a vector never reach their threshold.
         let mut thresholds = vec![[f32::INFINITY; QUAD]; quads];
         for (vector, survivors) in survivors.iter().enumerate() {

@@ -8,10 +8,10 @@ use seedpress_codec::wire::Put;
 use seedpress_codec::{EncodeContext, EncodeError, Encoded, Role, Segment, Symbols, TensorView};
 use seedpress_lfsr_basis::cache::Cache;
 use seedpress_lfsr_basis::subspace::{BATCH, Path};
-use seedpress_lfsr_basis::{Sequence, Subspaces};
+use seedpress_lfsr_basis::{Emphasis, Sequence, Subspaces};
 
 use crate::search::{Choice, Grid, search};
-use crate::{Config, factors};
+use crate::{Config, Hessian, factors, fed};
 
 static TABLES: Cache<(u32, usize, usize, usize), Subspaces> = Cache::new(64 << 20);
 
@@ -52,9 +52,14 @@ pub fn encode(config: &Config, tensor: &TensorView<'_>, context: &EncodeContext<
     let reach = 2f32.powi(config.coefficient_bits.get() as i32 - 1);
     let top = (largest / reach * 4.0).min(f32::MAX).max(if largest > 0.0 { f32::from_bits(1) } else { 0.0 });
     let grid = grid(config, top);
-    let choices = match emphasis(config, tensor, context) {
-        Some(emphasis) => weighted(&table, &grid, tensor, &emphasis, context)?,
-        None => plain(&table, &grid, tensor.values(), context)?,
+    let fed = match config.hessian {
+        Hessian::None => None,
+        Hessian::Full => fed::choices(config, &table, top, tensor, context)?,
+    };
+    let choices = match (fed, emphasis(config, tensor, context)) {
+        (Some(choices), _) => choices,
+        (None, Some(emphasis)) => weighted(&table, &grid, tensor, &emphasis, context)?,
+        (None, None) => plain(&table, &grid, tensor.values(), context)?,
     };
     let (k, bits) = (config.k.get() as u8, config.coefficient_bits.get() as u8);
     let mut params = vec![rows as u8, columns as u8, k, bits, config.exponents_per_octave.get() as u8];
@@ -150,7 +155,7 @@ fn weighted(
     let across = emphasis.len() / rows;
     let stacks = emphasis.par_chunks_exact(rows).enumerate().map(|(stack, emphasis)| {
         context.check_cancelled()?;
-        let table = table.emphasised(emphasis.to_vec());
+        let table = table.emphasised(Emphasis::of_rows(emphasis.to_vec()));
         let mut choices = Vec::with_capacity(tensor.rows());
         for lines in tensor.values().chunks(emphasis.len() * across * BATCH) {
             context.check_cancelled()?;

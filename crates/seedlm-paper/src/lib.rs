@@ -22,6 +22,7 @@
 
 mod decode;
 pub mod encode;
+mod fed;
 mod kernel;
 pub mod search;
 
@@ -31,6 +32,17 @@ use seedpress_codec::{
     TensorView,
 };
 use serde::{Deserialize, Serialize};
+
+/// What of the inputs' second moment an encoder minimises the output error by. Without calibration data there is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Hessian {
+    /// Nothing, or its diagonal where errors are `weighted`.
+    #[default]
+    None,
+    /// All of it: blocks make up for the errors of those before them.
+    Full,
+}
 
 /// Options of [`SeedLm`]. The defaults are the paper's 4-bit setting; block 12, coefficients 4 is its 3-bit setting.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -50,6 +62,9 @@ pub struct Config {
     /// Weigh the error of a column by the mean square of its input, where calibration data is given and blocks do not cross rows:
     /// better outputs, larger plain error. Slower: every column of blocks has a table of its own.
     pub weighted: bool,
+    /// `full` minimises the error of the layer's output, with calibration data: seeds and coefficients of a block are chosen by the quadratic
+    /// form of its inputs, and errors are fed forward to later blocks. The bytes have the same layout; `weighted` then says nothing more.
+    pub hessian: Hessian,
     /// Seeds tried for every block, evenly spread over the cycle; 0 tries all of them.
     pub candidates: Int<0, 262_143>,
 }
@@ -63,6 +78,7 @@ impl Default for Config {
             coefficient_bits: Int::of(4),
             exponents_per_octave: Int::of(1),
             weighted: false,
+            hessian: Hessian::None,
             candidates: Int::of(0),
         }
     }
@@ -90,7 +106,10 @@ impl Codec for SeedLm {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { uses_calibration: self.config.weighted, ..Capabilities::default() }
+        Capabilities {
+            uses_calibration: self.config.weighted || self.config.hessian != Hessian::None,
+            ..Capabilities::default()
+        }
     }
 
     fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {

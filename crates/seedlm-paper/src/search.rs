@@ -5,10 +5,10 @@
 //! with a margin; only [`error`], one fixed scalar order in `f64`, decides. Ties go to the lowest window, then exponent code, then the
 //! lexicographically lowest coefficients.
 //!
-//! Where the table has an emphasis (a factor for every row of the block), errors are weighted by its square throughout.
+//! Where the table has an emphasis, errors are mapped by it throughout.
 
 use seedpress_lfsr_basis::subspace::{BATCH, Path};
-use seedpress_lfsr_basis::{Factors, Subspaces, Survivors, dot};
+use seedpress_lfsr_basis::{Emphasis, Factors, Subspaces, Survivors, dot};
 
 /// Most coefficients a block may have.
 pub const MAX_COLUMNS: usize = 6;
@@ -62,28 +62,34 @@ pub struct Grid {
     pub high: i16,
 }
 
-/// The squared error of a choice: *the* evaluation that decides. `emphasis` holds one factor a row, or nothing.
+/// Longest block.
+const MAX_ROWS: usize = 64;
+
+/// The squared error of a choice, mapped by the emphasis: *the* evaluation that decides.
 pub fn error(
     weights: &[f64],
-    emphasis: Option<&[f64]>,
+    emphasis: Option<&Emphasis>,
     centred: &[f64],
     columns: usize,
     factor: f64,
     coefficients: &[i16; MAX_COLUMNS],
 ) -> f64 {
-    let mut sum = 0.0;
-    for (index, (weight, row)) in weights.iter().zip(centred.chunks_exact(columns)).enumerate() {
+    let mut residuals = [0.0; MAX_ROWS];
+    let residuals = &mut residuals[..weights.len()];
+    for (residual, (weight, row)) in residuals.iter_mut().zip(weights.iter().zip(centred.chunks_exact(columns))) {
         // Integers below 2^53: exact.
         let product = row.iter().zip(coefficients).fold(0.0, |sum, (u, &q)| sum + u * f64::from(q));
-        let residual = (weight - factor * product) * emphasis.map_or(1.0, |emphasis| emphasis[index]);
-        sum += residual * residual;
+        *residual = weight - factor * product;
     }
-    sum
+    if let Some(emphasis) = emphasis {
+        emphasis.apply(residuals);
+    }
+    dot(residuals, residuals)
 }
 
 struct Lattice<'a> {
     weights: &'a [f64],
-    emphasis: Option<&'a [f64]>,
+    emphasis: Option<&'a Emphasis>,
     factors: &'a Factors,
     columns: usize,
     grid: &'a Grid,
@@ -132,7 +138,7 @@ impl Lattice<'_> {
     }
 }
 
-/// One block: its weights, and those scaled by the emphasis.
+/// One block: its weights, and those mapped by the emphasis.
 struct Block<'a> {
     weights: &'a [f64],
     scaled: Vec<f64>,
@@ -141,10 +147,10 @@ struct Block<'a> {
 
 impl<'a> Block<'a> {
     fn new(table: &Subspaces, weights: &'a [f64]) -> Self {
-        let scaled: Vec<f64> = match table.emphasis() {
-            Some(emphasis) => weights.iter().zip(emphasis).map(|(w, e)| w * e).collect(),
-            None => weights.to_vec(),
-        };
+        let mut scaled = weights.to_vec();
+        if let Some(emphasis) = table.emphasis() {
+            emphasis.apply(&mut scaled);
+        }
         let energy = dot(&scaled, &scaled);
         Self { weights, scaled, energy }
     }
