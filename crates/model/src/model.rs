@@ -2,17 +2,18 @@
 
 use std::sync::{Arc, OnceLock};
 
+use rayon::prelude::*;
 use seedpress_codec::Tensor;
 
-use crate::data::{Evaluation, Samples};
+use crate::data::{Evaluation, Samples, Scorer};
 use crate::error::ModelError;
 use crate::metric::Metric;
-use crate::network::Network;
+use crate::network::{Hidden, Network, NoTap};
 use crate::outputs::Outputs;
-use crate::run::run;
+use crate::run::{run, states};
 use crate::tensor::TensorInfo;
 use crate::walk::{Mode, RowWeights, Statistics, Walk};
-use crate::weights::{Replaced, Weights};
+use crate::weights::{BlockWeights, Replaced, Weights};
 
 /// The data of a model: read when it is first asked for.
 pub trait DataSets: Send + Sync {
@@ -81,9 +82,14 @@ pub struct Model {
     evaluation: Once<Box<dyn Evaluation>>,
     /// What the uncompressed model says of the held-out data, where its weights are resident.
     answers: OnceLock<Vec<Outputs>>,
+    /// Where they are not: its states before the last block.
+    states: OnceLock<Vec<Hidden>>,
     /// What it achieves.
     own: OnceLock<Vec<Metric>>,
 }
+
+/// Batches whose answers are held together at the most, where answers of all data are not: those of a language model are large.
+const TOGETHER: usize = 4;
 
 impl std::fmt::Debug for Model {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -113,6 +119,7 @@ impl Model {
             probe: OnceLock::new(),
             evaluation: OnceLock::new(),
             answers: OnceLock::new(),
+            states: OnceLock::new(),
             own: OnceLock::new(),
         }
     }
@@ -251,21 +258,46 @@ impl Model {
                 scorer.add(batch, &original[batch], &outputs)
             })?;
         } else {
-            // Both side by side, a batch at a time: their answers need not fit memory together.
-            for batch in 0..evaluation.samples().batches() {
-                let one = vec![evaluation.samples().batch(batch)?];
-                let mut said = Vec::with_capacity(2);
-                for weights in [self.weights(), &given] {
-                    run(self.network(), weights, &one, &mut |_, outputs| {
-                        said.push(evaluation.samples().counted(batch, outputs));
-                        Ok(())
-                    })?;
-                }
-                scorer.add(batch, &said[0], &said[1])?;
-            }
+            self.compare(&given, evaluation.samples(), scorer.as_mut())?;
         }
         let metrics = scorer.finish()?;
         Ok(if own { self.own.get_or_init(|| metrics).clone() } else { metrics })
+    }
+
+    /// Scores both models a few batches at a time: their answers need not fit memory together. States before the last block, which makes
+    /// answers of them, are held for all data; those of the model as it is are kept for the next comparison.
+    fn compare(
+        &self,
+        given: &dyn Weights,
+        samples: &dyn Samples,
+        scorer: &mut (dyn Scorer + '_),
+    ) -> Result<(), ModelError> {
+        let (network, last) = (self.network(), self.network.blocks().saturating_sub(1));
+        let batches: Vec<usize> = (0..samples.batches()).collect();
+        let original = match self.states.get() {
+            Some(states) => states,
+            None => {
+                let states = states(network, self.weights(), samples, &batches, last)?;
+                self.states.get_or_init(|| states)
+            }
+        };
+        let moved = states(network, given, samples, &batches, last)?;
+        let load = |weights| BlockWeights::load(network, last, weights);
+        let (own, other) = (load(self.weights())?, load(given)?);
+        let together = rayon::current_num_threads().clamp(1, TOGETHER);
+        for batches in batches.chunks(together) {
+            let answer = |weights: &BlockWeights<'_>, state: &Hidden, batch| -> Result<Outputs, ModelError> {
+                let state = network.step(last, weights, state, &mut NoTap)?;
+                Ok(samples.counted(batch, network.finish(state)?))
+            };
+            let both =
+                |&batch: &usize| Ok((answer(&own, &original[batch], batch)?, answer(&other, &moved[batch], batch)?));
+            let said = batches.par_iter().map(both).collect::<Result<Vec<_>, ModelError>>()?;
+            for (&batch, (own, other)) in batches.iter().zip(&said) {
+                scorer.add(batch, own, other)?;
+            }
+        }
+        Ok(())
     }
 
     /// What the model as it is says of held-out data, where its weights lie in memory and its answers therefore may, too.

@@ -23,19 +23,34 @@ pub fn run(
     let together = if weights.resident() { rayon::current_num_threads() } else { samples.batches() };
     let batches: Vec<usize> = (0..samples.batches()).collect();
     for batches in batches.chunks(together.max(1)) {
-        let start = |&batch: &usize| network.start(samples.batch(batch)?);
-        let mut states = batches.par_iter().map(start).collect::<Result<Vec<Hidden>, _>>()?;
-        for block in 0..network.blocks() {
-            let weights = BlockWeights::load(network, block, weights)?;
-            states.par_iter_mut().try_for_each(|state| {
-                *state = network.step(block, &weights, state, &mut NoTap)?;
-                Ok::<(), ModelError>(())
-            })?;
-        }
+        let states = states(network, weights, samples, batches, network.blocks())?;
         let outputs = states.into_par_iter().map(|state| network.finish(state)).collect::<Result<Vec<_>, _>>()?;
         for (&batch, outputs) in batches.iter().zip(outputs) {
             take(batch, samples.counted(batch, outputs))?;
         }
     }
     Ok(())
+}
+
+/// What comes out of the first `blocks` blocks for some batches: each block is loaded once, batches run side by side.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn states(
+    network: &dyn Network,
+    weights: &dyn Weights,
+    samples: &dyn Samples,
+    batches: &[usize],
+    blocks: usize,
+) -> Result<Vec<Hidden>, ModelError> {
+    let start = |&batch: &usize| network.start(samples.batch(batch)?);
+    let mut states = batches.par_iter().map(start).collect::<Result<Vec<Hidden>, _>>()?;
+    for block in 0..blocks {
+        let weights = BlockWeights::load(network, block, weights)?;
+        states.par_iter_mut().try_for_each(|state| {
+            *state = network.step(block, &weights, state, &mut NoTap)?;
+            Ok::<(), ModelError>(())
+        })?;
+    }
+    Ok(states)
 }
