@@ -138,7 +138,7 @@ impl Matrix {
 
     /// What one tensor's bytes depend on, whatever is measured of them.
     fn content(&self, row: &CodecRow, model: &Source, info: &TensorInfo) -> serde_json::Value {
-        let (recipe, code) = (row.recipe(), self.tensor_code(row, info));
+        let (recipe, code) = (key::recipe(row.recipe()), self.tensor_code(row, info));
         let (_, kept_by) = self.stored_by(row, info);
         // A plan's choice for a tensor depends on all of them, and so do inputs behind compressed ones.
         let alone = matches!(recipe.mode, Mode::Plain | Mode::Calibrated);
@@ -161,7 +161,7 @@ impl Matrix {
     /// model does where its inputs do.
     pub fn record_key(&self, row: &CodecRow, model: &Source, info: &TensorInfo) -> String {
         let (stored, _) = self.stored_by(row, info);
-        let recipe = CodecRow { codec: stored.clone(), sequential: false, ..row.clone() }.recipe();
+        let recipe = key::recipe(CodecRow { codec: stored.clone(), sequential: false, ..row.clone() }.recipe());
         let mut code = Code::default();
         key::add_code(&mut code, stored);
         let inputs = (recipe.mode != Mode::Plain).then_some((&model.name, model.calibration_data()));

@@ -24,7 +24,10 @@ pub const MORE: &[&str] = &[
     "trellis:bits=1.07,effort=best",
     "trellis:bits=4.0",
     "trellis:bits=2.0,rotation=hadamard",
+    "trellis:bits=2.0,transform=klt",
     "trellis:contexts=false,slope=16.0",
+    "trellis:transform=auto",
+    "trellis:transform=dct",
     "vptq:bits=3.0,vector=3,groups=2,refits=0",
     "vptq:bits=4.0,residual=false",
 ];
@@ -52,6 +55,7 @@ pub const CALIBRATED: &[&str] = &[
     "seedlm-progressive:weighted=true",
     "trellis:bits=2.0,hessian=full",
     "trellis:hessian=diagonal",
+    "trellis:hessian=full,transform=dct",
     "trellis:hessian=full,slope=4.0",
     "vptq:bits=2.5",
     "vptq:bits=3.0,hessian=diagonal",

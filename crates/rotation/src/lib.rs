@@ -1,3 +1,8 @@
+//! Transforms of rows. [`Cosine`] and a [`Basis`] of [`principal`] directions take out what neighbours or all columns have in common; the rest
+//! does the opposite and hides what weights have of their own.
+//!
+//! # Rotation
+//!
 //! Random signs and Hadamard transforms: what makes any weights look normal ("incoherence processing" of J. Chee et al., "QuIP",
 //! NeurIPS 2023; with Hadamard transforms A. Tseng et al., "QuIP#", ICML 2024).
 //!
@@ -12,6 +17,12 @@
 //! minus where bit `j mod 64` of word `w = floor(j / 64)` is set. A word is made of `z = 2^32 seed + (4 b + w + 1) 0x9E3779B97F4A7C15`
 //! by `z = (z xor floor(z / 2^30)) 0xBF58476D1CE4E5B9`, `z = (z xor floor(z / 2^27)) 0x94D049BB133111EB` and `z xor floor(z / 2^31)`, all
 //! modulo 2^64 (SplitMix64).
+
+mod basis;
+mod principal;
+
+pub use basis::{Basis, Cosine, PIECE};
+pub use principal::principal;
 
 use std::ops::{Add, Sub};
 

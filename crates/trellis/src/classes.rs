@@ -10,6 +10,8 @@ use seedpress_entropy::binary::{Bit, Decoder, Encoder, log2};
 /// Classes on either side, and of an element.
 pub const CLASSES: usize = 16;
 const WIDTH: usize = 4;
+/// Octaves of magnitude that spread classes reach at most: weights further below are zeros.
+const WIDEST: f64 = 6.0;
 
 /// Row and column classes; an empty side means none was sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,8 +32,9 @@ impl Classes {
         Self { rows: Vec::new(), columns: Vec::new(), base: 0, count: 1 }
     }
 
-    /// Finds the classes of a matrix of magnitudes worth sending.
-    pub fn choose(values: &[f32], offset: f32, rows: usize, columns: usize) -> Self {
+    /// Finds the classes of a matrix of magnitudes worth sending. Where scales are `spread` wide, as those of a transform's coefficients,
+    /// classes are as wide as it takes to tell the largest and the smallest apart.
+    pub fn choose(values: &[f32], offset: f32, rows: usize, columns: usize, spread: bool) -> Self {
         if values.len() < 256 || rows == 0 || columns == 0 {
             return Self::none();
         }
@@ -45,7 +48,7 @@ impl Classes {
         if mean <= 0.0 || !mean.is_finite() {
             return Self::none();
         }
-        let row_side = Self::side(&row_sums, columns, mean);
+        let row_side = Self::side(&row_sums, columns, mean, spread);
         let mut column_sums = vec![0f64; columns];
         for (index, row) in values.chunks(columns).enumerate() {
             let scale = match &row_side {
@@ -57,7 +60,7 @@ impl Classes {
             }
         }
         let column_mean = column_sums.iter().sum::<f64>() / values.len() as f64;
-        let column_side = Self::side(&column_sums, rows, column_mean);
+        let column_side = Self::side(&column_sums, rows, column_mean, spread);
         let (row_side, column_side) = (row_side.unwrap_or_default(), column_side.unwrap_or_default());
         if row_side.is_empty() && column_side.is_empty() {
             return Self::none();
@@ -74,13 +77,22 @@ impl Classes {
     }
 
     /// Classes of one side from sums of magnitudes over `length` elements, where they pay.
-    fn side(sums: &[f64], length: usize, mean: f64) -> Option<Vec<u8>> {
+    fn side(sums: &[f64], length: usize, mean: f64, spread: bool) -> Option<Vec<u8>> {
         if sums.len() < 2 || length < 8 {
             return None;
         }
-        let class = |sum: f64| {
-            let ratio = sum / (length as f64 * mean);
-            if ratio > 1e-9 { (log2(ratio) * 4.0 + 9.5).floor().clamp(0.0, (CLASSES - 1) as f64) as u8 } else { 0 }
+        let top = (CLASSES - 1) as f64;
+        let octaves = |sum: f64| log2((sum / (length as f64 * mean)).max(1e-9));
+        let highest = sums.iter().map(|&sum| octaves(sum)).fold(f64::NEG_INFINITY, f64::max);
+        let lowest = sums.iter().map(|&sum| octaves(sum)).fold(f64::INFINITY, f64::min).max(highest - WIDEST);
+        let class = |sum: f64| match spread {
+            true => {
+                ((octaves(sum) - lowest) * (top / (highest - lowest).max(1e-9)).min(4.0)).round().clamp(0.0, top) as u8
+            }
+            false if sum / (length as f64 * mean) > 1e-9 => {
+                (log2(sum / (length as f64 * mean)) * 4.0 + 9.5).floor().clamp(0.0, top) as u8
+            }
+            false => 0,
         };
         let classes: Vec<u8> = sums.iter().map(|&sum| class(sum)).collect();
         let (mut count, mut mass) = ([0u32; CLASSES], [0f64; CLASSES]);

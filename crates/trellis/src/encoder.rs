@@ -34,6 +34,8 @@ pub struct Search {
     /// The seed of the rotation that the rows have been through: written down, so that a decoder turns them back. They must then not all
     /// have one value, for which there is a stream without rotation.
     pub rotation: Option<u32>,
+    /// Whether columns are coefficients of a transform, whose scales differ by far.
+    pub spread: bool,
 }
 
 impl Search {
@@ -211,7 +213,7 @@ impl<'a> Source<'a> {
         let offset = if weighted { 0.0 } else { offset(values) };
         let params = Params { offset, weighted, memory: effort.memory, rotation: effort.rotation, ..Params::default() };
         let classes = || match effort.contexts {
-            true => Classes::choose(values, offset, rows, columns),
+            true => Classes::choose(values, offset, rows, columns, effort.spread),
             false => Classes::none(),
         };
         Self::new(values, columns, params, classes, effort)
@@ -495,7 +497,10 @@ impl Hunt<'_> {
         blank: Params,
     ) -> Result<Encoded, EncodeError> {
         let (rows, columns) = (tensor.rows(), tensor.columns());
-        let problem = Problem { values: tensor.values(), rows, columns, hessian };
+        let mut problem = Problem { values: tensor.values(), rows, columns, hessian, spread: Vec::new() };
+        if self.effort.spread {
+            problem.spread();
+        }
         let blank = Params { weighted: true, by_column: true, ..blank };
         let total = problem.output_power().max(f64::MIN_POSITIVE);
         let mut level = Level::new(aim);

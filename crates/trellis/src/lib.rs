@@ -15,6 +15,7 @@
 //! | [`classes`] | row and column scales as contexts |
 //! | [`weights`] | column weights from calibration |
 //! | [`rotated`] | rows and what is known of their inputs, rotated |
+//! | [`transformed`] | rows through a cosine transform or along their principal directions |
 //! | [`pass`], [`sweep`] | choosing all weights once: as they lie, or column by column with errors fed forward |
 //! | [`encoder`] | statistics, rate search |
 //! | [`layers`] | the progressive codec |
@@ -30,6 +31,7 @@ pub mod rotated;
 pub mod stream;
 pub mod sweep;
 pub mod symbols;
+mod transformed;
 pub mod viterbi;
 pub mod weights;
 
@@ -88,7 +90,7 @@ impl Effort {
             Effort::Default => (1 << 14, 0.005),
             Effort::High | Effort::Best => (1 << 16, 0.004),
         };
-        encoder::Search { memory, passes, sample, tolerance, contexts: true, rotation: None }
+        encoder::Search { memory, passes, sample, tolerance, contexts: true, rotation: None, spread: false }
     }
 }
 
@@ -115,6 +117,25 @@ pub struct Config {
     pub rotation: Rotation,
     /// Seed of the rotation's signs.
     pub seed: Int<0, 4_294_967_295>,
+    /// What takes out what the columns of a row have in common: `dct` a cosine transform, which takes no bytes, `klt` the principal
+    /// directions of the tensor, whose bytes count (of at most 1,024 columns), `auto` whichever of these and `none` comes out best in bytes
+    /// written and decoded.
+    pub transform: Transform,
+}
+
+/// What takes out what the columns of a row have in common.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Transform {
+    /// Nothing.
+    #[default]
+    None,
+    /// A cosine transform along the inputs.
+    Dct,
+    /// The principal directions of the tensor's rows.
+    Klt,
+    /// The best of these.
+    Auto,
 }
 
 /// What becomes of rows before the search.
@@ -151,6 +172,7 @@ impl Default for Config {
             contexts: true,
             rotation: Rotation::None,
             seed: Int::of(0),
+            transform: Transform::None,
         }
     }
 }
@@ -175,6 +197,9 @@ impl Codec for Trellis {
         if config.slope.get() > 0.0 && config.bits != Config::default().bits {
             return Err(ConfigError::new("`slope` decides the rate: leave `bits` out, or set `slope` to 0"));
         }
+        if config.transform != Transform::None && config.rotation != Rotation::None {
+            return Err(ConfigError::new("`rotation` hides what `transform` finds: set one of them to \"none\""));
+        }
         Ok(Self::new(config))
     }
 
@@ -191,18 +216,21 @@ impl Codec for Trellis {
     }
 
     fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
+        if self.config.transform != Transform::None {
+            return transformed::encode(self, tensor, context);
+        }
         let seed = self.config.seed.get() as u32;
         let rotated = match self.config.rotation {
             Rotation::None => None,
             Rotation::Hadamard => Rotated::new(tensor, context.calibration, seed),
         };
         match rotated {
-            None => self.encode_rows(tensor, tensor, context, None),
+            None => self.encode_rows(tensor, tensor, context, None, false),
             Some(rotated) => {
                 let turned = TensorView::new(tensor.name(), tensor.shape(), &rotated.values, tensor.dtype());
                 let turned = turned.map_err(|error| EncodeError::Internal(error.to_string()))?;
                 let context = EncodeContext { calibration: rotated.calibration.as_ref(), ..*context };
-                self.encode_rows(&turned, tensor, &context, Some(seed))
+                self.encode_rows(&turned, tensor, &context, Some(seed), false)
             }
         }
     }
@@ -213,20 +241,21 @@ impl Codec for Trellis {
 }
 
 impl Trellis {
-    /// Compresses a tensor that is `original`, or its rotation by a seed.
+    /// Compresses a tensor that is `original`, its rotation by a seed, or coefficients of it whose scales are `spread`.
     fn encode_rows(
         &self,
         tensor: &TensorView<'_>,
         original: &TensorView<'_>,
         context: &EncodeContext<'_>,
         rotation: Option<u32>,
+        spread: bool,
     ) -> Result<Encoded, EncodeError> {
         let rate = if self.config.slope.get() > 0.0 { 1.5 } else { self.config.bits.get() };
         let search = self.config.effort.search(rate, tensor.len());
         // Under a quadratic form a sample of columns stands for errors that reach all others: a small one is no gain there (a tenth more KL
         // divergence on a transformer at 0.93 bits).
         let sample = if self.config.hessian == Hessian::None { search.sample } else { search.sample.max(1 << 14) };
-        let search = encoder::Search { sample, contexts: self.config.contexts, rotation, ..search };
+        let search = encoder::Search { sample, contexts: self.config.contexts, rotation, spread, ..search };
         let (columns, values) = (tensor.columns(), tensor.values());
         let aim = match self.config.slope.get() {
             0.0 => Aim::Bits(self.config.bits.get()),

@@ -2,7 +2,7 @@
 //!
 //! | params | size | |
 //! | --- | --- | --- |
-//! | flags | u8 | bit 0: row classes, bit 1: column classes, bit 2: offset, bit 3: every weight equals the offset (nothing follows it), bit 4: column weights, bit 5 (since format 2): by column, bit 6: rotated |
+//! | flags | u8 | 128: see [`transformed`]; else bit 0: row classes, bit 1: column classes, bit 2: offset, bit 3: every weight equals the offset (nothing follows it), bit 4: column weights, bit 5 (since format 2): by column, bit 6: rotated |
 //! | offset | f32 | where flag 2 is set; added to every weight |
 //! | seed | varint | where flag 6 is set; of the rotation's signs, below 2^32 |
 //! | step | f32 | positive |
@@ -81,6 +81,7 @@ use crate::classes::{CLASSES, Classes};
 use crate::code::Code;
 use crate::math::exp2;
 use crate::symbols::{self, Context, Counts, MODELS, MOST_SHIFT};
+use crate::transformed;
 use crate::weights::Weights;
 
 /// Weights in a chunk: large enough to learn in, small enough to keep every core busy.
@@ -339,6 +340,9 @@ const TABLE: usize = 64;
 /// # Errors
 /// Truncated, corrupt, or the limit.
 pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {
+    if encoded.params.first() == Some(&transformed::FLAG) {
+        return transformed::decode(encoded, out, limits);
+    }
     let stream = Stream { params: encoded.params, segments: &encoded.layers[0].segments, shape: encoded.shape };
     decode_noting(stream, None, None, out, limits).map(|_| ())
 }

@@ -69,9 +69,32 @@ pub struct Problem<'a> {
     pub columns: usize,
     /// Row-major, damped.
     pub hessian: Vec<f64>,
+    /// Mean squares of the columns over that of all weights; empty where they are taken to be alike.
+    pub spread: Vec<f64>,
 }
 
+/// Columns whose mean square is less than this share of all are priced as if it were this.
+const LEAST_SPREAD: f64 = 1e-4;
+
 impl Problem<'_> {
+    /// Takes the columns' own mean squares into account.
+    pub fn spread(&mut self) {
+        let (mut sums, power) = (vec![0f64; self.columns], self.power());
+        for row in self.values.chunks_exact(self.columns) {
+            sums.iter_mut().zip(row).for_each(|(sum, &v)| *sum += f64::from(v) * f64::from(v));
+        }
+        let mean = self.rows as f64 * power;
+        self.spread = sums.iter().map(|sum| (sum / mean).max(LEAST_SPREAD)).collect();
+    }
+
+    /// The price of each column, where that of a column of mean square is `mu`.
+    fn prices(&self, mu: f64) -> Vec<f64> {
+        match self.spread.is_empty() {
+            true => vec![mu; self.columns],
+            false => self.spread.iter().map(|spread| mu / spread).collect(),
+        }
+    }
+
     /// The quadratic form of the weights themselves.
     pub fn output_power(&self) -> f64 {
         let form = |strip: &[f32]| {
@@ -109,18 +132,41 @@ impl Problem<'_> {
     }
 }
 
+/// The factor of the form with prices on its diagonal, and what weights (column-major) are worth aiming at under them:
+/// `w - w M (H + M)^-1`.
+fn filter(problem: &Problem<'_>, prices: &[f64], original: &[f32]) -> (Factor, Vec<f32>) {
+    let (rows, columns) = (problem.rows, problem.columns);
+    let least = prices.iter().copied().fold(f64::INFINITY, f64::min);
+    let order = (0..columns).collect();
+    let mut filtered = original.to_vec();
+    if problem.spread.is_empty() {
+        let factor = Factor::from_matrix(&problem.hessian, order, least);
+        factor.solve(&mut filtered, rows);
+        let price = least as f32;
+        filtered.iter_mut().zip(original).for_each(|(f, &w)| *f = w - price * *f);
+        return (factor, filtered);
+    }
+    let mut form = problem.hessian.clone();
+    form.iter_mut().step_by(columns + 1).zip(prices).for_each(|(entry, price)| *entry += price - least);
+    let factor = Factor::from_matrix(&form, order, least);
+    for (column, &price) in filtered.chunks_exact_mut(rows).zip(prices) {
+        column.iter_mut().for_each(|w| *w *= price as f32);
+    }
+    factor.solve(&mut filtered, rows);
+    filtered.iter_mut().zip(original).for_each(|(f, &w)| *f = w - *f);
+    (factor, filtered)
+}
+
 impl Sweep {
     /// Prepares a sweep with price `mu`.
     pub fn new(problem: &Problem<'_>, mu: f64, code: Code, effort: Search) -> Self {
         let (rows, columns) = (problem.rows, problem.columns);
-        let factor = Factor::from_matrix(&problem.hessian, (0..columns).collect(), mu);
+        let prices = problem.prices(mu);
         let original = transpose(problem.values, rows, columns);
-        let mut filtered = original.clone();
-        factor.solve(&mut filtered, rows);
-        let mu32 = mu as f32;
-        filtered.iter_mut().zip(&original).for_each(|(f, &w)| *f = w - mu32 * *f);
+        let (factor, filtered) = filter(problem, &prices, &original);
         // The price of the column itself is the entropy code's business.
-        let curvature: Vec<f64> = factor.diagonal().iter().map(|&d| (d - mu).max(1e-3 * d)).collect();
+        let curvature: Vec<f64> =
+            factor.diagonal().iter().zip(&prices).map(|(&d, price)| (d - price).max(1e-3 * d)).collect();
         let raise: Vec<f32> = factor.diagonal().iter().zip(&curvature).map(|(d, c)| (d / c) as f32).collect();
         let (weights, unit) = Weights::from_sensitivities(&curvature);
         let scales = weights.factors_of_columns();
@@ -133,7 +179,7 @@ impl Sweep {
             })
             .collect();
         let classes = match effort.contexts {
-            true => Classes::choose(&scaled, 0.0, columns, rows),
+            true => Classes::choose(&scaled, 0.0, columns, rows, effort.spread),
             false => Classes::none(),
         };
         let height = (effort.sample / columns).max(24);

@@ -1,4 +1,4 @@
-//! Streams of `trellis` (formats 1 and 2, without and with rotation) and `trellis-progressive`, frozen: written once by this encoder and
+//! Streams of `trellis` (formats 1 and 2, without and with rotation, or transformed) and `trellis-progressive`, frozen: written once by this encoder and
 //! read forever. `golden/README.md` says how they were made.
 
 #![allow(clippy::unwrap_used)]
@@ -10,7 +10,7 @@ use seedpress_codec::{
 };
 
 /// Name, codec, shape.
-const CASES: [(&str, &str, &[usize]); 14] = [
+const CASES: [(&str, &str, &[usize]); 16] = [
     ("plain", "trellis:bits=3", &[6, 8]),
     ("offset", "trellis:bits=9", &[120]),
     ("all-segments", "trellis:bits=0.2,effort=fast,hessian=diagonal", &[260, 256]),
@@ -18,6 +18,8 @@ const CASES: [(&str, &str, &[usize]); 14] = [
     ("rotated", "trellis:bits=3,rotation=hadamard,seed=3000000000", &[6, 43]),
     ("rotated-by-column", "trellis:bits=2,effort=fast,hessian=full,rotation=hadamard", &[7, 300]),
     ("rotated-axes", "trellis:bits=3,rotation=hadamard,seed=5", &[6, 4, 11]),
+    ("cosines", "trellis:bits=3,transform=dct", &[30, 21]),
+    ("directions", "trellis:bits=3,effort=fast,hessian=full,transform=klt", &[200, 12]),
     ("constant", "trellis:bits=3", &[5, 5]),
     ("low-bits-1", "trellis:bits=5.5", &[16, 20]),
     ("low-bits-2", "trellis:bits=6.7", &[16, 20]),
@@ -41,6 +43,10 @@ fn input(name: &str) -> Vec<f32> {
             (0..if name == "rotated" { 258 } else { 2100 }).map(|i| noise() * [1.0, 1.0, 9.0][i % 3]).collect()
         }
         "rotated-axes" => (0..264).map(|i| noise() * [1.0, 1.0, 9.0][i % 3]).collect(),
+        "cosines" | "directions" => {
+            let mut last = 0.0;
+            (0..if name == "cosines" { 630 } else { 2400 }).map(|_| (last = 0.9 * last + noise(), last).1).collect()
+        }
         "constant" => vec![-1.25; 25],
         "low-bits-1" | "low-bits-2" => (0..320).map(|_| noise() + noise() + noise() + noise()).collect(),
         // More scales than classes.

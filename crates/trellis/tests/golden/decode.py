@@ -233,7 +233,41 @@ def unrotated(row, seed):
         row[at:at + m] = block
 
 
+def times(row, matrix):
+    """A row times a matrix, terms in order, each sum rounded once (in binary64 the product is exact)."""
+    out = []
+    for j in range(len(matrix[0])):
+        total = 0.0
+        for x, line in zip(row, matrix):
+            total = single(total + x * line[j])
+        out.append(total)
+    return out
+
+
+def transformed(shape, params, layers):
+    rows = shape[0] if len(shape) > 1 else 1
+    columns = math.prod(shape) // max(1, rows)
+    p = Bytes(params)
+    assert p.byte() == 128
+    kind, segments, basis = p.byte(), layers[0], None
+    if kind == 2:
+        count = p.byte()
+        inner = p.take(p.varint())
+        flat = decode([columns, columns], inner, [segments[:count]])
+        basis, segments = [flat[at:at + columns] for at in range(0, columns * columns, columns)], segments[count:]
+    else:
+        assert kind == 1 and columns <= 1024
+        scale = lambda k: math.sqrt((2 if k else 1) / columns)
+        # The nearest binary32 of a cosine that is good to 1e-15.
+        basis = [[single(scale(k) * math.cos(math.pi * ((2 * j + 1) * k % (4 * columns)) / (2 * columns)))
+                  for j in range(columns)] for k in range(columns)]
+    values = decode(shape, params[p.at:], [segments])
+    return [v for at in range(0, rows * columns, columns) for v in times(values[at:at + columns], basis)]
+
+
 def decode(shape, params, layers):
+    if params[0] == 128:
+        return transformed(shape, params, layers)
     rows = shape[0] if len(shape) > 1 else 1
     columns = math.prod(shape) // max(1, rows)
     first = before = Stream(params, layers[0], rows, columns)
