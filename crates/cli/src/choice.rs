@@ -1,12 +1,13 @@
 //! Which codec each tensor gets, as the command line says.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use seedpress::Registry;
 use seedpress::codec::AnyCodec;
 use seedpress_checkpoint::TensorInfo;
-use seedpress_plan::PlanFile;
-use seedpress_press::{Assign, Kept, Patterns, PressError, SmallTensors, Treatment};
+use seedpress_plan::{PlanFile, ladder};
+use seedpress_press::{Assign, Bounded, Kept, Patterns, PressError, SmallTensors, Treatment};
 
 use crate::failure::Failure;
 
@@ -19,21 +20,14 @@ pub struct Choice {
 
 enum Rule {
     One(AnyCodec),
+    Within(Arc<Bounded>),
     Plan(PlanFile, PathBuf),
 }
 
 impl Choice {
     /// One codec for all.
     pub fn codec(given: &str, bits: Option<f64>, then: Option<&str>, registry: &Registry) -> Result<Self, Failure> {
-        let (mut name, stage) = match given.split_once('+') {
-            Some((name, stage)) => (name.to_owned(), Some(stage)),
-            None => (given.to_owned(), None),
-        };
-        if let (Some(stage), Some(then)) = (stage, then) {
-            return Err(Failure::usage(format!(
-                "--codec {given} names the stage `{stage}` and --then the stage `{then}`: a codec has one stage"
-            )));
-        }
+        let (mut name, stage) = parts(given, then)?;
         if let Some(bits) = bits {
             let id = name.split(':').next().unwrap_or_default();
             let entry = registry.codec(id).map_err(Failure::usage)?;
@@ -46,19 +40,38 @@ impl Choice {
             name.push(if name.contains(':') { ',' } else { ':' });
             name.push_str(&format!("bits={bits}"));
         }
-        if let Some(stage) = stage.or(then) {
-            name.push('+');
-            name.push_str(stage);
+        let codec = registry.parse(&with_stage(name, stage)).map_err(Failure::usage)?;
+        Ok(Self::of(Rule::One(codec)))
+    }
+
+    /// One codec for all, each tensor at the lowest rate at which its error is at most this.
+    pub fn within(given: &str, error: f64, then: Option<&str>, registry: &Registry) -> Result<Self, Failure> {
+        let (name, stage) = parts(given, then)?;
+        let name = with_stage(name, stage);
+        let rates = ladder::rates(&name, registry).map_err(|error| Failure::usage(format!("--max-error: {error}")))?;
+        if rates.is_empty() {
+            let capable: Vec<&str> = registry
+                .codecs()
+                .filter(|entry| ladder::rates(entry.id, registry).is_ok_and(|rates| !rates.is_empty()))
+                .map(|entry| entry.id)
+                .collect();
+            let capable = capable.join(", ");
+            return Err(Failure::usage(format!(
+                "--max-error chooses the rate of each tensor, and `{given}` has none to choose: codecs with a rate are {capable}"
+            )));
         }
-        let codec = registry.parse(&name).map_err(Failure::usage)?;
-        Ok(Self { rule: Rule::One(codec), small: SmallTensors::default(), patterns: Patterns::default() })
+        Ok(Self::of(Rule::Within(Arc::new(Bounded::new(&name, rates, error)))))
+    }
+
+    fn of(rule: Rule) -> Self {
+        Self { rule, small: SmallTensors::default(), patterns: Patterns::default() }
     }
 
     /// A plan.
     pub fn plan(path: &Path, registry: &Registry) -> Result<Self, Failure> {
         let plan = PlanFile::load(path, registry).map_err(Failure::usage)?;
         let small = SmallTensors { below: plan.keep_below };
-        Ok(Self { rule: Rule::Plan(plan, path.to_owned()), small, patterns: Patterns::default() })
+        Ok(Self { small, ..Self::of(Rule::Plan(plan, path.to_owned())) })
     }
 
     /// What a plan assumed where nothing was measured, a line each.
@@ -105,9 +118,25 @@ impl Choice {
     pub fn name(&self) -> String {
         match &self.rule {
             Rule::One(codec) => codec.name(),
+            Rule::Within(bounded) => bounded.name(),
             Rule::Plan(_, path) => format!("plan {}", path.display()),
         }
     }
+}
+
+/// A codec's name without its stage, and the stage that it or `--then` names.
+fn parts<'a>(given: &'a str, then: Option<&'a str>) -> Result<(String, Option<&'a str>), Failure> {
+    match (given.split_once('+'), then) {
+        (Some((_, stage)), Some(then)) => Err(Failure::usage(format!(
+            "--codec {given} names the stage `{stage}` and --then the stage `{then}`: a codec has one stage"
+        ))),
+        (Some((name, stage)), None) => Ok((name.to_owned(), Some(stage))),
+        (None, then) => Ok((given.to_owned(), then)),
+    }
+}
+
+fn with_stage(name: String, stage: Option<&str>) -> String {
+    stage.map_or(name.clone(), |stage| format!("{name}+{stage}"))
 }
 
 impl Assign for Choice {
@@ -120,6 +149,7 @@ impl Assign for Choice {
         }
         match &self.rule {
             Rule::One(codec) => Ok(Treatment::Code(codec)),
+            Rule::Within(bounded) => Ok(Treatment::Within(bounded)),
             Rule::Plan(plan, path) => plan.codec(&tensor.name).map(Treatment::Code).ok_or_else(|| {
                 let (path, name) = (path.display(), seedpress::codec::text::printable(&tensor.name));
                 PressError::Assignment(format!(

@@ -18,6 +18,7 @@ use crate::foreign::Foreign;
 use crate::language;
 use crate::print::note;
 use crate::summary;
+use crate::verify::error;
 use crate::zoo::{Calibrated, Zoo};
 
 /// What to compress and how.
@@ -25,11 +26,15 @@ use crate::zoo::{Calibrated, Zoo};
 #[command(after_help = "  seedpress compress model.safetensors --codec seedlm-progressive -o model.sdp
   seedpress compress checkpoint-folder --codec rtn:group=64 --bits 3 --then zstd -o model.sdp
   seedpress compress model.safetensors --codec trellis --exclude '*lm_head*' -o model.sdp
+  seedpress compress model.safetensors --codec trellis --max-error 0.1 -o model.sdp
   seedpress compress model.safetensors --plan plan.toml -o model.sdp
   seedpress compress fashion-mlp --codec trellis:hessian=full -o model.sdp
   seedpress compress smollm2-135m --codec trellis:bits=3,hessian=full --calibration text.txt -o model.sdp
 Codecs that use calibration data have it for models of the zoo, and for folders of language models with --calibration: tensors are then
 compressed in the order of execution, each with the inputs that those before it leave it. Of a file nothing is known but its weights.
+A relative error is ||original - decoded|| / ||original||, of what the written bytes decode to: 0 for a faithful copy, 1 for zeros. With
+--max-error each tensor is encoded at several rates, from what its codec allows (whole bits, or steps of 1/32); one that no rate brings
+within E is stored as it is, and said so. `seedpress verify model.sdp --against model.safetensors --max-error E` checks the result.
 A folder's config.json, tokenizer and generation files are carried in the file (--weights-only leaves them out).
 A run that was killed is taken up by the same command, tensor by tensor. The file is decoded before it is put in its place.")]
 pub struct Arguments {
@@ -46,6 +51,9 @@ pub struct Arguments {
     /// Bits per weight, for codecs that target a rate
     #[arg(long)]
     bits: Option<f64>,
+    /// Choose the rate of each tensor: the lowest at which the relative error of the tensor, and of its middle row, is at most E
+    #[arg(long, value_name = "E", requires = "codec", conflicts_with_all = ["plan", "bits", "no_verify"], value_parser = error)]
+    max_error: Option<f64>,
     /// Entropy stage behind the codec
     #[arg(long, value_name = "STAGE")]
     then: Option<String>,
@@ -94,16 +102,24 @@ pub struct Arguments {
 /// Compresses a checkpoint, one tensor at a time.
 pub fn run(arguments: &Arguments) -> Outcome {
     let registry = seedpress::registry();
-    let codec = match (&arguments.plan, &arguments.codec) {
-        (Some(plan), _) => Choice::plan(plan, &registry)?,
-        (None, Some(codec)) => Choice::codec(codec, arguments.bits, arguments.then.as_deref(), &registry)?,
-        (None, None) => return Err(Failure::usage("name a codec with --codec or a plan with --plan")),
+    let then = arguments.then.as_deref();
+    let codec = match (&arguments.plan, &arguments.codec, arguments.max_error) {
+        (Some(plan), ..) => Choice::plan(plan, &registry)?,
+        (None, Some(codec), Some(error)) => Choice::within(codec, error, then, &registry)?,
+        (None, Some(codec), None) => Choice::codec(codec, arguments.bits, then, &registry)?,
+        (None, None, _) => return Err(Failure::usage("name a codec with --codec or a plan with --plan")),
     };
     let choice = codec.keep_below(arguments.keep_below).only(&arguments.include, &arguments.exclude);
     if !arguments.common.quiet {
         choice.assumptions().iter().for_each(|line| note!("{line}"));
     }
     if let Some(text) = &arguments.text.calibration {
+        if arguments.max_error.is_some() && !arguments.not_sequential {
+            return Err(Failure::usage(
+                "--max-error bounds how far weights are from the original's, and sequential calibration moves them on purpose: \
+                 add --not-sequential",
+            ));
+        }
         return calibrated(arguments, text, &registry, &choice);
     }
     let zoo = arguments.input.to_str().and_then(seedpress_zoo::info).filter(|_| !arguments.input.exists());

@@ -48,8 +48,9 @@ fn to_text(path: &Path, summary: &Summary, made_with: &str, verbose: bool) -> St
                 (Some(rows), None) => format!(", calibrated with {rows} rows"),
                 (None, _) => String::new(),
             };
+            let rate = tensor.rate.map_or_else(String::new, |bits| format!(" by {bits} bits"));
             let (name, from, to) = (printable(&tensor.name), tensor.source_bytes, tensor.stored_bytes);
-            text += &format!("{name}: {what}, {from} -> {to} bytes{error}{rows}\n");
+            text += &format!("{name}: {what}{rate}, {from} -> {to} bytes{error}{rows}\n");
         }
     }
     text += &format!("{}: {source} -> {written} bytes, {ratio:.2} times smaller, {made_with}\n", path.display());
@@ -89,7 +90,7 @@ fn to_json(path: &Path, summary: &Summary, made_with: &str) -> serde_json::Value
             json!({
                 "name": tensor.name, "dtype": tensor.dtype, "elements": tensor.elements,
                 "source_bytes": tensor.source_bytes, "stored_bytes": tensor.stored_bytes, "kind": kind, "as": what,
-                "relative_error": tensor.errors.map(|errors| errors.relative),
+                "rate": tensor.rate, "relative_error": tensor.errors.map(|errors| errors.relative),
                 "median_row_error": tensor.errors.map(|errors| errors.median_row),
                 "rows_no_better_than_zeros": tensor.errors.map(|errors| errors.no_better_than_zeros),
                 "calibration_rows": tensor.rows, "own_calibration_rows": tensor.scarce.or(tensor.rows),

@@ -17,6 +17,7 @@ use crate::print::line;
 #[derive(Args)]
 #[command(
     after_help = "An error is ||original - decoded|| / ||original||: 0 for a faithful copy, 1 for zeros, 2 for the negative.
+A file made by `seedpress compress --max-error E` passes --against the same checkpoint with --max-error E.
 Exit status 1 where a tensor does not decode, is missing, surplus, of another type or shape, has NaN where numbers were, holds no
 weights and differs, or is further off than allowed.
   seedpress verify model.sdp
@@ -43,7 +44,8 @@ pub struct Arguments {
     common: Common,
 }
 
-fn error(text: &str) -> Result<f64, String> {
+/// An error, or a bound of one.
+pub fn error(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value >= 0.0 => Ok(value),
         _ => Err("an error is a number of 0 or more".to_owned()),

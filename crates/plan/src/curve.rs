@@ -9,7 +9,7 @@ use seedpress_codec::{AnyCodec, ConfigError, Registry};
 use crate::ladder::{Rate, Rung, with_rate};
 
 /// Steps a bit between rungs.
-const STEPS: f64 = 32.0;
+pub(crate) const STEPS: f64 = 32.0;
 
 /// Below any divergence that matters, so that logarithms exist.
 const LEAST: f64 = 1e-12;

@@ -6,8 +6,13 @@
 
 use seedpress_codec::{AnyCodec, ConfigError, Registry};
 
+use crate::curve::STEPS;
+
 /// Bits a weight that a codec of any fractional rate is measured at: about half an octave apart.
 pub const RATES: [f64; 8] = [0.5, 0.8, 1.2, 1.8, 2.6, 3.7, 5.2, 7.3];
+
+/// Bits a weight that no codec exceeds.
+const MOST_BITS: f64 = 16.0;
 
 /// One choice for a tensor.
 #[derive(Debug, Clone)]
@@ -45,16 +50,11 @@ impl Ladder {
         let mut rungs: Vec<Rung> = Vec::new();
         for name in text.split_whitespace() {
             let codec = registry.parse(name)?;
-            let given = options_of(name).any(|option| option.starts_with("bits="));
-            let schema = registry.codec(codec.id())?.schema()["properties"]["bits"].clone();
-            let range = |key: &str| schema[key].as_f64();
-            let legal = |bits: &f64| {
-                range("minimum").is_none_or(|low| *bits >= low) && range("maximum").is_none_or(|high| *bits <= high)
-            };
-            let fractional = schema["type"] == "number" && codec.capabilities().targets_bits;
-            let rates: Vec<f64> = match (given, fractional, schema["type"] == "integer") {
-                (false, true, _) => RATES.into_iter().filter(legal).collect(),
-                (false, _, true) => (1..=8).map(f64::from).filter(legal).collect(),
+            let legal = Legal::of(&codec, registry)?;
+            let fractional = legal.kind == Kind::Fractional;
+            let rates: Vec<f64> = match (names_rate(name), legal.kind) {
+                (false, Kind::Fractional) => RATES.into_iter().filter(|bits| legal.holds(*bits)).collect(),
+                (false, Kind::Whole) => legal.whole(),
                 _ => Vec::new(),
             };
             let mut add = |codec: AnyCodec| {
@@ -82,6 +82,69 @@ impl Ladder {
     pub(crate) fn is_calibrated(&self) -> bool {
         self.rungs.iter().any(|rung| rung.codec.capabilities().uses_calibration)
     }
+}
+
+/// What a codec allows as its `bits`.
+struct Legal {
+    kind: Kind,
+    lowest: Option<f64>,
+    highest: Option<f64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Any number, which the codec aims at.
+    Fractional,
+    /// Whole bits.
+    Whole,
+    /// No such option, or one that something else decides.
+    None,
+}
+
+impl Legal {
+    fn of(codec: &AnyCodec, registry: &Registry) -> Result<Self, ConfigError> {
+        let schema = registry.codec(codec.id())?.schema()["properties"]["bits"].clone();
+        let kind = match schema["type"].as_str() {
+            Some("number") if codec.capabilities().targets_bits => Kind::Fractional,
+            Some("integer") => Kind::Whole,
+            _ => Kind::None,
+        };
+        Ok(Self { kind, lowest: schema["minimum"].as_f64(), highest: schema["maximum"].as_f64() })
+    }
+
+    fn holds(&self, bits: f64) -> bool {
+        self.lowest.is_none_or(|low| bits >= low) && self.highest.is_none_or(|high| bits <= high)
+    }
+
+    fn whole(&self) -> Vec<f64> {
+        (1..=8).map(f64::from).filter(|bits| self.holds(*bits)).collect()
+    }
+}
+
+/// Every rate of a codec that is named without one, lowest first: whole bits, or steps of a 32nd of a bit. Empty for a codec that has no
+/// rate to choose.
+///
+/// # Errors
+/// A name that says its rate, and whatever [`Registry::parse`] says of it.
+pub fn rates(name: &str, registry: &Registry) -> Result<Vec<(f64, AnyCodec)>, ConfigError> {
+    let codec = registry.parse(name)?;
+    if names_rate(name) {
+        return Err(ConfigError::new(format!("`{name}` names its rate: leave `bits` out where it is to be chosen")));
+    }
+    let legal = Legal::of(&codec, registry)?;
+    let rates: Vec<f64> = match legal.kind {
+        Kind::Whole => legal.whole(),
+        Kind::Fractional => {
+            let steps = (legal.highest.unwrap_or(MOST_BITS) * STEPS) as u32;
+            (1..=steps).map(|step| f64::from(step) / STEPS).filter(|bits| legal.holds(*bits)).collect()
+        }
+        Kind::None => Vec::new(),
+    };
+    rates.into_iter().map(|bits| Ok((bits, with_rate(name, bits, registry)?))).collect()
+}
+
+fn names_rate(name: &str) -> bool {
+    options_of(name).any(|option| option.starts_with("bits="))
 }
 
 fn options_of(name: &str) -> impl Iterator<Item = &str> {
@@ -132,6 +195,19 @@ mod tests {
         assert_eq!(names("rtn+ans")[0], "rtn:bits=2+ans");
         let fixed = Ladder::parse("rtn+ans q8_0", &seedpress::registry()).unwrap();
         assert!(fixed.rungs.iter().all(|rung| rung.rate.is_none()));
+    }
+
+    #[test]
+    fn every_rate_of_a_codec_in_order() {
+        let registry = seedpress::registry();
+        let of = |name: &str| rates(name, &registry).unwrap();
+        let names: Vec<String> = of("rtn:group=32+zstd").into_iter().map(|(_, codec)| codec.name()).collect();
+        assert_eq!((names.len(), names[0].as_str()), (7, "rtn:bits=2,group=32+zstd"));
+        let trellis = of("trellis");
+        assert!(trellis.windows(2).all(|pair| pair[1].0 - pair[0].0 == 1.0 / STEPS));
+        assert!((trellis[0].0, trellis[trellis.len() - 1].0) == (0.125, 12.0));
+        assert_eq!(of("q8_0").len() + of("trellis:slope=0.1").len() + of("raw").len(), 0);
+        assert!(rates("rtn:bits=3", &registry).unwrap_err().message.contains("leave `bits` out"));
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! Which codec a tensor gets, or why it is kept as it is.
 
+use std::sync::Arc;
+
 use seedpress_checkpoint::TensorInfo;
 use seedpress_codec::AnyCodec;
 use wildmatch::WildMatch;
 
+use crate::bounded::Bounded;
 use crate::error::PressError;
 
 /// Why a tensor is kept as it is.
@@ -21,6 +24,8 @@ pub enum Kept {
     Larger,
     /// Scales of another tensor's weights.
     Scales,
+    /// No rate of the codec is within the error asked for.
+    Error,
 }
 
 impl Kept {
@@ -33,6 +38,7 @@ impl Kept {
             Self::Rank => "too many axes",
             Self::Larger => "larger when coded",
             Self::Scales => "scales of weights",
+            Self::Error => "no rate within the error",
         }
     }
 }
@@ -42,6 +48,8 @@ impl Kept {
 pub enum Treatment<'a> {
     /// Compress it.
     Code(&'a AnyCodec),
+    /// Compress it at the lowest rate that is good enough.
+    Within(&'a Arc<Bounded>),
     /// Keep it as it is.
     Keep(Kept),
 }

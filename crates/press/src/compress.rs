@@ -14,10 +14,12 @@ use crate::line::{self, Ends};
 use crate::narrow::Forms;
 use crate::source::Source;
 use crate::summary::{Summary, TensorSummary};
-use crate::worker::{Done, Job, Task, Worker, elements};
+use crate::worker::{Done, How, Job, Task, Worker, elements};
 
 /// Bytes that a weight in work takes: the value, what it decodes to, and as much again for the encoder.
 const BYTES_IN_WORK: u64 = 16;
+/// The same of a weight in few bits: its errors are measured on what the checkpoint will hold.
+const BYTES_IN_WORK_NARROW: u64 = 20;
 /// Tensors of fewer bytes are not compared with each other: an entry of the index would cost about as much.
 const TIED_FROM: usize = 256;
 /// Values that are hashed together.
@@ -123,17 +125,18 @@ impl Both<'_> {
             true => Treatment::Keep(Kept::Scales),
             false => self.assign.treat(info)?,
         };
-        let (codec, kept) = match treatment {
-            Treatment::Code(codec) => (codec.clone(), None),
+        let (how, kept) = match treatment {
+            Treatment::Code(codec) => (How::One(codec.clone()), None),
+            Treatment::Within(bounded) => (How::Within(bounded.clone()), None),
             Treatment::Keep(kept) if form.is_some() => return Ok(Task::Opaque(kept)),
-            Treatment::Keep(kept) => (self.raw.clone(), Some(kept)),
+            Treatment::Keep(kept) => (How::One(self.raw.clone()), Some(kept)),
         };
         // What loses nothing codes elements, which are fewer bits than products.
-        let lossless = codec.capabilities().lossless;
-        let form = form.map(|form| SourceForm { applied: form.applied && !lossless, ..form });
-        let guided = self.follows || (kept.is_none() && codec.capabilities().uses_calibration);
+        let able = how.codec().capabilities();
+        let form = form.map(|form| SourceForm { applied: form.applied && !able.lossless, ..form });
+        let guided = self.follows || (kept.is_none() && able.uses_calibration);
         let guidance = if guided { self.guide.guide(tensor)? } else { Guidance::default() };
-        Ok(Task::Encode { codec, guidance, kept, form })
+        Ok(Task::Encode { how, guidance, kept, form })
     }
 
     /// An earlier tensor of the same content that is stored in the same way.
@@ -192,9 +195,9 @@ impl Ends for Both<'_> {
         self.control.progress.begin(&info.name);
         let mut task = self.task(tensor)?;
         let how = match &task {
-            Task::Encode { codec, guidance, .. } => {
+            Task::Encode { how, guidance, .. } => {
                 let inputs = guidance.statistics.as_deref().map(fingerprint);
-                format!("{} {:?} {inputs:?}", codec.name(), codec.code())
+                format!("{} {inputs:?}", how.key())
             }
             _ => String::new(),
         };
@@ -209,12 +212,13 @@ impl Ends for Both<'_> {
             task = Task::Same(other);
         }
         if !self.follows
-            && let Task::Encode { codec, kept, .. } = &task
+            && let Task::Encode { how, kept, .. } = &task
             && self.sink.has(&info.name, key)
         {
-            task = Task::Reuse { codec: codec.name(), kept: *kept };
+            task = Task::Reuse { codec: how.name(), kept: *kept };
         }
         let cost = match &task {
+            Task::Encode { form: Some(_), .. } => elements(info).saturating_mul(BYTES_IN_WORK_NARROW),
             Task::Encode { .. } => elements(info).saturating_mul(BYTES_IN_WORK),
             Task::Opaque(_) => 3 * info.bytes as u64,
             Task::Same(_) | Task::Reuse { .. } => 0,
@@ -246,6 +250,7 @@ impl Ends for Both<'_> {
             stored_bytes,
             outcome: done.outcome,
             errors: done.errors,
+            rate: done.rate,
             unguided: done.unguided,
             rows: done.rows,
             scarce: done.scarce,

@@ -22,6 +22,14 @@ pub struct RowErrors {
 }
 
 impl RowErrors {
+    /// The error that a bound is for: the whole tensor's or its middle row's, whichever is larger. NaN where either is.
+    pub fn judged(&self) -> f64 {
+        match self.relative.is_nan() || self.relative > self.median_row {
+            true => self.relative,
+            false => self.median_row,
+        }
+    }
+
     /// Compares values with what came back for them. Rows are those of the matrix that codecs see.
     ///
     /// # Panics

@@ -34,6 +34,7 @@
 //! | --- | --- |
 //! | [`source`] | where tensors come from |
 //! | [`assign`] | which codec a tensor gets, or why it is kept as it is |
+//! | [`bounded`] | the lowest rate of a codec at which a tensor is within an error |
 //! | [`guide`] | what is known of a tensor's inputs; what follows from the tensors before it |
 //! | [`compress`](mod@compress) | the work, tensor by tensor |
 //! | [`file`](mod@file) | the work into a file |
@@ -46,6 +47,7 @@
 //! | [`summary`] | what was done with every tensor |
 
 pub mod assign;
+pub mod bounded;
 pub mod compress;
 pub mod control;
 pub mod decompress;
@@ -62,6 +64,7 @@ pub mod verify;
 mod worker;
 
 pub use assign::{Assign, Kept, Patterns, SmallTensors, Treatment, Uniform};
+pub use bounded::Bounded;
 pub use compress::{Compressed, Sink, compress};
 pub use control::{Control, Progress, Silent};
 pub use decompress::{Memory, Restore, decompress};

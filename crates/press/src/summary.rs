@@ -8,7 +8,7 @@ use crate::errors::RowErrors;
 /// What became of a tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// Compressed by the codec of this name.
+    /// Compressed by the codec of this name, or by one of several rates ([`Bounded::name`](crate::Bounded::name)).
     Coded(String),
     /// Kept as it is.
     Kept(Kept),
@@ -33,6 +33,8 @@ pub struct TensorSummary {
     pub outcome: Outcome,
     /// Errors of what decodes, where that was looked at.
     pub errors: Option<RowErrors>,
+    /// Bits a weight that were chosen for it, where they were.
+    pub rate: Option<f64>,
     /// Whether its codec would have used statistics of inputs, and had none.
     pub unguided: bool,
     /// Rows of inputs its statistics are of, where it was calibrated.

@@ -10,7 +10,7 @@ use crate::decompress::{Memory, scales};
 use crate::error::PressError;
 use crate::errors::RowErrors;
 use crate::line::{self, Ends};
-use crate::narrow;
+use crate::narrow::Written;
 
 /// Bytes that a weight takes while it is compared: itself, what it decodes to, and as much again for whatever it is decoded from.
 const BYTES_IN_WORK: u64 = 12;
@@ -113,12 +113,8 @@ fn look(
         if scales.as_ref().is_some_and(|scales| !scales.fit(shape)) {
             return finding(None, Some("its scales do not fit its shape".to_owned()));
         }
-        // What the checkpoint will hold, by its own scales: those of the original are compared as tensors of their own.
-        let used = scales.as_ref().filter(|_| form.applied);
-        let bytes = narrow::narrow(form, shape, &mut decoded.values().to_vec(), used).map_err(wrong)?;
-        let back = narrow::widen(form, shape, &bytes, scales.as_ref()).map_err(wrong)?;
-        let weights = narrow::widen(form, shape, &original.bytes(place)?, scales.as_ref()).map_err(wrong)?;
-        let errors = RowErrors::between(shape, weights.values(), back.values());
+        let written = Written { form: form.as_ref().clone(), scales, bytes: original.bytes(place)? };
+        let errors = written.errors(shape, decoded.values().to_vec()).map_err(wrong)?;
         return finding(Some(errors), judge(&errors, bounds));
     }
     match (decoded, original.load(place)?) {

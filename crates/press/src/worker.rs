@@ -1,6 +1,7 @@
 //! What is done with one tensor.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use seedpress_checkpoint::{Content, Entry, SourceForm, TensorInfo};
@@ -9,11 +10,13 @@ use seedpress_codec::{
 };
 
 use crate::assign::Kept;
+use crate::bounded::Bounded;
 use crate::control::Control;
 use crate::error::{PressError, panic_text};
 use crate::errors::RowErrors;
 use crate::guide::Guidance;
-use crate::narrow;
+use crate::narrow::scales::Scales;
+use crate::narrow::{self, Written};
 use crate::source::Source;
 use crate::summary::Outcome;
 
@@ -21,10 +24,42 @@ use crate::summary::Outcome;
 const SLACK: u64 = 64;
 /// What is to be done with a tensor.
 pub(crate) enum Task {
-    Encode { codec: AnyCodec, guidance: Guidance, kept: Option<Kept>, form: Option<SourceForm> },
+    Encode { how: How, guidance: Guidance, kept: Option<Kept>, form: Option<SourceForm> },
     Opaque(Kept),
     Same(usize),
     Reuse { codec: String, kept: Option<Kept> },
+}
+
+/// By what a tensor is coded.
+pub(crate) enum How {
+    One(AnyCodec),
+    Within(Arc<Bounded>),
+}
+
+impl How {
+    /// As tables call it.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::One(codec) => codec.name(),
+            Self::Within(bounded) => bounded.name(),
+        }
+    }
+
+    /// Everything that decides the bytes, beside weights and inputs.
+    pub(crate) fn key(&self) -> String {
+        match self {
+            Self::One(codec) => format!("{} {:?}", codec.name(), codec.code()),
+            Self::Within(bounded) => bounded.key(),
+        }
+    }
+
+    /// The codec, or one of those at different rates.
+    pub(crate) fn codec(&self) -> &AnyCodec {
+        match self {
+            Self::One(codec) => codec,
+            Self::Within(bounded) => bounded.codec(),
+        }
+    }
 }
 
 pub(crate) struct Job {
@@ -40,10 +75,36 @@ pub(crate) struct Done {
     pub(crate) memory: u64,
     pub(crate) outcome: Outcome,
     pub(crate) errors: Option<RowErrors>,
+    pub(crate) rate: Option<f64>,
     pub(crate) decoded: Option<Tensor>,
     pub(crate) unguided: bool,
     pub(crate) rows: Option<u64>,
     pub(crate) scarce: Option<u64>,
+}
+
+impl Done {
+    fn blank(tensor: usize, outcome: Outcome) -> Self {
+        let (entry, errors, rate, decoded) = (None, None, None, None);
+        let (rows, scarce) = (None, None);
+        Self { tensor, key: 0, entry, memory: 0, outcome, errors, rate, decoded, unguided: false, rows, scarce }
+    }
+}
+
+/// A tensor of the source as numbers.
+struct Original {
+    weights: Tensor,
+    /// How the source wrote them, where that is in few bits.
+    written: Option<Written>,
+}
+
+impl Original {
+    /// Errors of what decoded, as whoever restores the checkpoint will see them.
+    fn errors(&self, decoded: &Tensor) -> Result<RowErrors, String> {
+        match &self.written {
+            Some(written) => written.errors(decoded.shape(), decoded.values().to_vec()),
+            None => Ok(RowErrors::between(self.weights.shape(), self.weights.values(), decoded.values())),
+        }
+    }
 }
 
 pub(crate) fn elements(info: &TensorInfo) -> u64 {
@@ -62,27 +123,18 @@ impl Worker<'_> {
     pub(crate) fn work(&self, Job { tensor, key, task }: Job) -> Result<Done, PressError> {
         self.control.check()?;
         let bytes = self.source.tensors()[tensor].bytes as u64;
-        let blank = |outcome| Done {
-            tensor,
-            key,
-            entry: None,
-            memory: 0,
-            outcome,
-            errors: None,
-            decoded: None,
-            unguided: false,
-            rows: None,
-            scarce: None,
-        };
+        let blank = |outcome| Done { key, ..Done::blank(tensor, outcome) };
         let done = match task {
             Task::Same(other) => Done { entry: Some(Entry::Alias(other)), ..blank(Outcome::Same(other)) },
             Task::Reuse { codec, kept } => blank(kept.map_or(Outcome::Coded(codec), Outcome::Kept)),
             Task::Opaque(kept) => Done { entry: Some(self.opaque(tensor)?), ..blank(Outcome::Kept(kept)) },
-            Task::Encode { codec, guidance, kept, form } => {
-                let outcome = kept.map_or(Outcome::Coded(codec.name()), Outcome::Kept);
-                let done = self.encode(tensor, &codec, guidance, form)?;
+            Task::Encode { how, guidance, kept, form } => {
+                let outcome = kept.map_or(Outcome::Coded(how.name()), Outcome::Kept);
+                let Some(done) = self.encode(tensor, &how, guidance, form)? else {
+                    return Ok(Done { key, ..self.keep(tensor, Kept::Error)? });
+                };
                 if self.is_larger(tensor, &done) {
-                    return Ok(Done { key, ..self.keep(tensor, done)? });
+                    return Ok(Done { key, unguided: done.unguided, ..self.keep(tensor, Kept::Larger)? });
                 }
                 return Ok(Done { key, outcome, ..done });
             }
@@ -112,87 +164,109 @@ impl Worker<'_> {
     }
 
     /// The tensor as it is, instead of what it was coded to.
-    fn keep(&self, tensor: usize, done: Done) -> Result<Done, PressError> {
-        let info = &self.source.tensors()[tensor];
-        let outcome = Outcome::Kept(Kept::Larger);
-        if info.float().is_none() {
-            return Ok(Done { entry: Some(self.opaque(tensor)?), errors: None, outcome, ..done });
+    fn keep(&self, tensor: usize, why: Kept) -> Result<Done, PressError> {
+        let outcome = Outcome::Kept(why);
+        if self.source.tensors()[tensor].float().is_none() {
+            return Ok(Done { entry: Some(self.opaque(tensor)?), ..Done::blank(tensor, outcome) });
         }
         let raw = self.registry.default_codec("raw").map_err(|error| PressError::Assignment(error.to_string()))?;
-        let kept = self.encode(tensor, &raw, Guidance::default(), None)?;
-        Ok(Done { outcome, ..kept })
+        let original = self.original(tensor, None)?;
+        let record = self.record(tensor, &original, &raw, &Guidance::default(), 0)?;
+        Ok(Done { outcome, ..self.done(tensor, &original, record, self.decodes())? })
+    }
+
+    /// Whether what was encoded is decoded whatever it is coded by.
+    fn decodes(&self) -> bool {
+        self.control.verify || self.keeps_decoded
     }
 
     /// A tensor as numbers, and how the source wrote it where that is not as a record would.
-    fn weights(&self, tensor: usize, form: Option<SourceForm>) -> Result<(Tensor, Option<SourceForm>), PressError> {
+    fn original(&self, tensor: usize, form: Option<SourceForm>) -> Result<Original, PressError> {
         let info = &self.source.tensors()[tensor];
         let wrong = |why: String| PressError::Source { tensor: info.name.clone(), why };
         match (self.source.load(tensor)?, form) {
-            (Content::Float(weights), _) => Ok((weights, None)),
+            (Content::Float(weights), _) => Ok(Original { weights, written: None }),
             (Content::Opaque(_), None) => Err(wrong("it holds no weights".to_owned())),
             (Content::Opaque(bytes), Some(mut form)) => {
-                let scales = narrow::load_scales(self.source, &form)?;
-                let sound = scales.as_ref().is_some_and(|scales| scales.fit(&info.shape) && scales.are_sound());
+                let scales = narrow::load_scales(self.source, &form)?.filter(|scales| scales.fit(&info.shape));
                 // Weights that cannot be divided by their scales again are coded without.
-                form.applied &= sound;
-                let scales = scales.filter(|_| form.applied);
-                let weights = narrow::widen(&form, &info.shape, &bytes, scales.as_ref()).map_err(wrong)?;
-                Ok((weights, Some(form)))
+                form.applied &= scales.as_ref().is_some_and(Scales::are_sound);
+                let used = scales.as_ref().filter(|_| form.applied);
+                let weights = narrow::widen(&form, &info.shape, &bytes, used).map_err(wrong)?;
+                Ok(Original { weights, written: Some(Written { form, scales, bytes }) })
             }
         }
     }
 
+    /// Codes a tensor; `None` where no rate is within the error asked for.
     fn encode(
         &self,
         tensor: usize,
-        codec: &AnyCodec,
+        how: &How,
         guidance: Guidance,
         form: Option<SourceForm>,
-    ) -> Result<Done, PressError> {
-        let info = &self.source.tensors()[tensor];
-        let (weights, form) = self.weights(tensor, form)?;
-        let unguided = guidance.statistics.is_none() && codec.capabilities().uses_calibration;
+    ) -> Result<Option<Done>, PressError> {
+        let total = self.source.tensors()[tensor].bytes as u64;
+        let unguided = guidance.statistics.is_none() && how.codec().capabilities().uses_calibration;
         let (rows, scarce) = (guidance.statistics.as_ref().map(|inputs| inputs.samples()), guidance.scarce);
-        let record = self.record(info, &weights, codec, &guidance)?;
-        drop(guidance);
-        let mut done = Done {
-            tensor,
-            key: 0,
-            entry: None,
-            memory: 4 * elements(info),
-            outcome: Outcome::Coded(String::new()),
-            errors: None,
-            decoded: None,
-            unguided,
-            rows,
-            scarce,
+        let original = self.original(tensor, form)?;
+        let done = match how {
+            How::One(codec) => {
+                let record = self.record(tensor, &original, codec, &guidance, total)?;
+                drop(guidance);
+                Some(self.done(tensor, &original, record, self.decodes())?)
+            }
+            How::Within(bounded) => {
+                // How many trials there will be is not known: each counts for half of what is left.
+                let mut left = total;
+                let found = bounded.search(|codec| {
+                    let share = left / 2;
+                    left -= share;
+                    let record = self.record(tensor, &original, codec, &guidance, share)?;
+                    let done = self.done(tensor, &original, record, true)?;
+                    let error = done.errors.map_or(f64::NAN, |errors| errors.judged());
+                    Ok((done, error))
+                })?;
+                self.control.progress.advance(left);
+                found.map(|(bits, done)| Done { rate: Some(bits), ..done })
+            }
         };
-        if self.control.verify || self.keeps_decoded {
+        Ok(done.map(|done| Done { unguided, rows, scarce, ..done }))
+    }
+
+    /// A record with what is known of it: `decode` measures errors and memory on what its bytes decode to.
+    fn done(&self, tensor: usize, original: &Original, record: Record, decode: bool) -> Result<Done, PressError> {
+        let info = &self.source.tensors()[tensor];
+        let mut done = Done { memory: 4 * elements(info), ..Done::blank(tensor, Outcome::Coded(String::new())) };
+        if decode {
             let (decoded, memory) = self.decode(info, &record)?;
-            if decoded.shape() != weights.shape() || decoded.dtype() != weights.dtype() {
+            if decoded.shape() != original.weights.shape() || decoded.dtype() != original.weights.dtype() {
                 let why = "it decodes to another shape or type, which is a bug of seedpress".to_owned();
                 return Err(PressError::Source { tensor: info.name.clone(), why });
             }
-            done.errors = Some(RowErrors::between(weights.shape(), weights.values(), decoded.values()));
+            let wrong = |why: String| PressError::Source { tensor: info.name.clone(), why };
+            done.errors = Some(original.errors(&decoded).map_err(wrong)?);
             done.memory = memory;
             done.decoded = self.keeps_decoded.then_some(decoded);
         }
-        done.entry = Some(match form {
-            Some(form) => Entry::Narrow { record, form },
+        done.entry = Some(match &original.written {
+            Some(written) => Entry::Narrow { record, form: written.form.clone() },
             None => Entry::Record(record),
         });
         Ok(done)
     }
 
+    /// What a codec makes of a tensor. It stands for `total` bytes of progress.
     fn record(
         &self,
-        info: &TensorInfo,
-        weights: &Tensor,
+        tensor: usize,
+        original: &Original,
         codec: &AnyCodec,
         guidance: &Guidance,
+        total: u64,
     ) -> Result<Record, PressError> {
         // Encoders count weights, now and then or never: what they leave out is made up for at the end.
-        let total = info.bytes as u64;
+        let info = &self.source.tensors()[tensor];
         let count = elements(info).max(1);
         let told = AtomicU64::new(0);
         let progress = |weights: u64| {
@@ -206,7 +280,7 @@ impl Worker<'_> {
             cancel: Some(self.control.cancel),
             ..EncodeContext::default()
         };
-        let view = guidance.corrected.as_ref().unwrap_or(weights).view(&info.name);
+        let view = guidance.corrected.as_ref().unwrap_or(&original.weights).view(&info.name);
         let encoded = catch_unwind(AssertUnwindSafe(|| codec.encode(&view, &context)));
         let panicked = |payload: Box<dyn std::any::Any + Send>| PressError::Panicked {
             tensor: info.name.clone(),

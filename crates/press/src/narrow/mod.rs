@@ -13,6 +13,7 @@ use seedpress_codec::packing::{BitReader, pack_bits};
 use seedpress_codec::{DType, Tensor};
 
 use crate::error::PressError;
+use crate::errors::RowErrors;
 use crate::source::Source;
 use element::Element;
 use scales::{Scales, holds_scales};
@@ -82,6 +83,28 @@ pub(crate) fn load_scales(source: &dyn Source, form: &SourceForm) -> Result<Opti
         Content::Opaque(bytes) => scales::values(&info.dtype, &bytes),
     };
     Ok(values.map(|values| Scales { values, block: form.block.clone() }))
+}
+
+/// A tensor as the source has it in few bits.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) form: SourceForm,
+    /// Its scales, applied or not, where they fit its shape.
+    pub(crate) scales: Option<Scales>,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Written {
+    /// Errors of the weights that the checkpoint will hold, by its own scales, where `values` were decoded: those of the original's scales
+    /// are counted with the tensor that holds them.
+    pub(crate) fn errors(&self, shape: &[usize], mut values: Vec<f32>) -> Result<RowErrors, String> {
+        let (form, scales) = (&self.form, self.scales.as_ref());
+        let bytes = narrow(form, shape, &mut values, scales.filter(|_| form.applied))?;
+        drop(values);
+        let back = widen(form, shape, &bytes, scales)?;
+        let weights = widen(form, shape, &self.bytes, scales)?;
+        Ok(RowErrors::between(shape, weights.values(), back.values()))
+    }
 }
 
 /// The numbers that bytes of a narrow type stand for: products with their scales where the form says so.
