@@ -32,6 +32,7 @@ pub mod cache;
 mod emphasis;
 pub mod expansion;
 pub mod factors;
+mod halves;
 mod kernel;
 pub mod path;
 pub mod register;

@@ -6,6 +6,9 @@
 //! columns, and `Q^T v = R^-T z` costs a triangle more. `R^-T` of every window is a table of `P (P + 1) / 2` floats, eight windows
 //! side by side, which a batch of vectors passes together, tile by tile.
 //!
+//! With 8-bit dot products at hand windows are passed over by what they cannot capture ([`halves`](crate::halves)), and only the few left are
+//! asked what they do.
+//!
 //! # The margin
 //!
 //! Screening may use any instruction set because it only ever *discards*, and only by more than its own error. Let `u = 2^-24`, `v` a
@@ -22,6 +25,7 @@ use rayon::prelude::*;
 
 use crate::emphasis::Emphasis;
 use crate::factors::Factors;
+use crate::halves::Halves;
 use crate::kernel::{self, LANES, Pass, QUAD};
 pub use crate::path::Path;
 use crate::sequence::Sequence;
@@ -48,6 +52,8 @@ pub struct Subspaces {
     bases: Vec<[f32; LANES]>,
     /// A lower bound, for each window, of the norm of any combination of its columns with integers that are not all 0.
     shortest: Vec<f32>,
+    /// Directions that windows miss, where they count alike, all are searched, and the machine has the instructions.
+    halves: Option<Halves>,
 }
 
 /// Windows of one task of making tables, whole groups of lanes.
@@ -96,6 +102,12 @@ impl Survivors {
         }
     }
 
+    /// What a window may leave and still be kept.
+    #[cfg(target_arch = "x86_64")]
+    fn open(&self) -> f64 {
+        f64::from(1.0 - self.threshold) + f64::from(self.margin)
+    }
+
     /// Every window with a residual below this is among the survivors.
     pub fn limit(&self) -> f64 {
         f64::from(1.0 - self.threshold - self.margin)
@@ -132,10 +144,18 @@ impl Subspaces {
             steep: vec![],
             bases: vec![],
             shortest: vec![],
+            halves: None,
         };
         // One after another: whoever builds a table may hold a lock, and a thread that waits for others takes up their work.
         let parts: Vec<Part> = this.firsts().map(|first| this.part(first)).collect();
         this.put_together(parts);
+        let all = windows == this.sequence.len();
+        if all && this.emphasis.is_none() && Halves::fit(rows, columns) && Path::Avx512.is_supported() {
+            let half = f64::from(1u32 << (this.sequence.register().width() - 1));
+            let states = this.sequence.states();
+            let centred: Vec<f64> = (1..=windows).map(|at| f64::from(states[at % windows]) - half).collect();
+            this.halves = Some(Halves::new(&centred, rows, columns));
+        }
         this
     }
 
@@ -205,6 +225,7 @@ impl Subspaces {
             steep: vec![],
             bases: vec![],
             shortest: vec![],
+            halves: None,
             ..*self
         };
         let firsts: Vec<usize> = this.firsts().collect();
@@ -215,7 +236,7 @@ impl Subspaces {
 
     /// Bytes of the table, nearly.
     pub fn memory(windows: usize, rows: usize, columns: usize) -> usize {
-        windows.div_ceil(LANES) * rows * columns * LANES * 4
+        windows.div_ceil(LANES) * rows * columns * LANES * 4 + Halves::memory(windows, rows, columns)
     }
 
     /// Number of windows.
@@ -325,9 +346,10 @@ impl Subspaces {
         for (vector, survivors) in survivors.iter().enumerate() {
             thresholds[vector / QUAD][vector % QUAD] = survivors.threshold;
         }
+        let halves = self.halves.as_ref().filter(|_| path == Path::Avx512);
         let pass = Pass {
             values: &self.sequence.values()[1..],
-            whitening: &self.whitening,
+            whitening: if halves.is_some() { &[] } else { &self.whitening },
             bases: &self.bases,
             rows: self.rows,
             sequence_weights: &emphasised,
@@ -346,5 +368,40 @@ impl Subspaces {
             }
             survivors.threshold
         });
+        #[cfg(target_arch = "x86_64")]
+        if let Some(halves) = halves {
+            for (vector, survivors) in vectors.chunks_exact(self.rows).zip(survivors) {
+                halves.screen(vector, survivors.open(), &mut |window| {
+                    let captured = self.captured(window as usize, vector);
+                    if captured >= survivors.threshold {
+                        survivors.push(captured, window);
+                    }
+                    survivors.open()
+                });
+            }
+        }
+    }
+
+    /// The energy of a vector that a window captures, as kernels compute it; nothing where the window has a basis of its own.
+    #[cfg(target_arch = "x86_64")]
+    fn captured(&self, window: usize, vector: &[f32]) -> f32 {
+        let columns = self.columns;
+        let entries = columns * (columns + 1) / 2;
+        let triangle = &self.whitening[window / LANES * entries..][..entries];
+        let mut products = [0f32; 6];
+        let values = &self.sequence.values()[1 + window..][..self.rows * columns];
+        for (row, weight) in values.chunks_exact(columns).zip(vector) {
+            products.iter_mut().zip(row).for_each(|(product, value)| *product += value * weight);
+        }
+        let (mut energy, mut entry) = (0f32, 0);
+        for row in 0..columns {
+            let mut sum = 0f32;
+            for product in &products[..=row] {
+                sum += product * triangle[entry][window % LANES];
+                entry += 1;
+            }
+            energy += sum * sum;
+        }
+        energy
     }
 }
