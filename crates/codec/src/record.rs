@@ -137,17 +137,7 @@ impl RecordHeader {
             2 => DType::BF16,
             _ => return Err(DecodeError::corrupt("unknown data type").at_offset(reader.position() - 1)),
         };
-        let flags = reader.u8()?;
-        let exceptions = match flags & !STACKED {
-            0 => Exceptions::None,
-            HAS_EXCEPTIONS => Exceptions::NonFinite,
-            3 => Exceptions::All,
-            _ => return Err(DecodeError::corrupt("unknown flags").at_offset(reader.position() - 1)),
-        };
-        if (flags > HAS_EXCEPTIONS) != (version == VERSION) {
-            return Err(DecodeError::corrupt("flags of another version").at_offset(reader.position() - 1));
-        }
-        let matrix_view = if flags & STACKED != 0 { MatrixView::Stacked } else { MatrixView::FirstAxis };
+        let (exceptions, matrix_view) = flags(&mut reader, version)?;
         let rank = reader.length()?;
         if rank > MAX_RANK {
             return Err(DecodeError::corrupt("rank above 64").at_offset(reader.position()));
@@ -158,27 +148,7 @@ impl RecordHeader {
         }
         let params_len = reader.length()?;
         let params = reader.take(params_len)?.to_vec();
-        let layer_count = reader.length()?;
-        // A layer takes at least one byte of header, a segment two: counts beyond that are not backed by input.
-        if layer_count > reader.remaining() {
-            return Err(DecodeError::truncated(layer_count, reader.remaining()).at_offset(reader.position()));
-        }
-        let mut layers = Vec::with_capacity(layer_count);
-        for _ in 0..layer_count {
-            let count = reader.length()?;
-            if count > reader.remaining() / 2 {
-                return Err(
-                    DecodeError::truncated(count.saturating_mul(2), reader.remaining()).at_offset(reader.position())
-                );
-            }
-            let mut segments = Vec::with_capacity(count);
-            for _ in 0..count {
-                let at = reader.position();
-                let role = Role::from_wire(reader.u8()?).ok_or(DecodeError::corrupt("unknown role").at_offset(at))?;
-                segments.push((role, reader.length()?));
-            }
-            layers.push(segments);
-        }
+        let layers = layers(&mut reader)?;
         let body = reader.position();
         let stored = reader.u32()?;
         if crc32c::crc32c(&bytes[..body]) != stored {
@@ -194,6 +164,49 @@ impl RecordHeader {
             Self { codec, codec_format, stage, stage_format, dtype, shape, matrix_view, params, exceptions, layers };
         Ok((header, reader.position()))
     }
+}
+
+/// The flags of a header of this version.
+fn flags(reader: &mut Reader<'_>, version: u8) -> Result<(Exceptions, MatrixView), DecodeError> {
+    let at = reader.position();
+    let flags = reader.u8()?;
+    let exceptions = match flags & !STACKED {
+        0 => Exceptions::None,
+        HAS_EXCEPTIONS => Exceptions::NonFinite,
+        3 => Exceptions::All,
+        _ => return Err(DecodeError::corrupt("unknown flags").at_offset(at)),
+    };
+    if (flags > HAS_EXCEPTIONS) != (version == VERSION) {
+        return Err(DecodeError::corrupt("flags of another version").at_offset(at));
+    }
+    let matrix_view = if flags & STACKED != 0 { MatrixView::Stacked } else { MatrixView::FirstAxis };
+    Ok((exceptions, matrix_view))
+}
+
+/// Role and length of every segment, layer by layer.
+fn layers(reader: &mut Reader<'_>) -> Result<Vec<Vec<(Role, usize)>>, DecodeError> {
+    let layer_count = reader.length()?;
+    // A layer takes at least one byte of header, a segment two: counts beyond that are not backed by input.
+    if layer_count > reader.remaining() {
+        return Err(DecodeError::truncated(layer_count, reader.remaining()).at_offset(reader.position()));
+    }
+    let mut layers = Vec::with_capacity(layer_count);
+    for _ in 0..layer_count {
+        let count = reader.length()?;
+        if count > reader.remaining() / 2 {
+            return Err(
+                DecodeError::truncated(count.saturating_mul(2), reader.remaining()).at_offset(reader.position())
+            );
+        }
+        let mut segments = Vec::with_capacity(count);
+        for _ in 0..count {
+            let at = reader.position();
+            let role = Role::from_wire(reader.u8()?).ok_or(DecodeError::corrupt("unknown role").at_offset(at))?;
+            segments.push((role, reader.length()?));
+        }
+        layers.push(segments);
+    }
+    Ok(layers)
 }
 
 fn name(reader: &mut Reader<'_>) -> Result<String, DecodeError> {

@@ -25,6 +25,7 @@ fn bell(count: usize, width: u8) -> Vec<u8> {
     (0..count).map(|_| ((0..8).map(|_| die()).sum::<u64>() >> (8 - width)) as u8).collect()
 }
 
+/// Long, for every coder is timed on the same symbols, one after the other.
 fn coders(criterion: &mut Criterion) {
     let Ok(pool) = rayon::ThreadPoolBuilder::new().num_threads(1).build() else { return };
     for width in [2u8, 3, 4, 5, 8] {

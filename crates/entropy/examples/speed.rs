@@ -16,6 +16,7 @@ use seedpress_entropy::{ans, mixing};
 
 type Job<'a> = (&'static str, Box<dyn FnMut() + 'a>);
 
+/// Long, for it is the list of what is timed, all on the same symbols.
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     rayon::ThreadPoolBuilder::new().num_threads(1).build_global()?;
     let rounds = std::env::args().nth(1).map_or(Ok(60), |rounds| rounds.parse())?;

@@ -14,7 +14,7 @@ use seedpress_codec::wire::{Put, Reader};
 use seedpress_codec::{DecodeError, Limits};
 
 use crate::frequencies::{Frequencies, count};
-use crate::layout::pack_into;
+use crate::narrow::pack_into;
 use crate::rans::{self, Divisors, Slots};
 
 const BLOCK: usize = 1 << 18;

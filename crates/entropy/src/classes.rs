@@ -137,39 +137,17 @@ impl Classes {
         if row < 2 || all < FEWEST || !all.is_multiple_of(row) || all == row {
             return Self::one();
         }
-        let mut ranks = [u8::MAX; 256];
-        symbols.iter().for_each(|&symbol| ranks[usize::from(symbol)] = 0);
-        let mut alphabet = 0;
-        for rank in ranks.iter_mut().filter(|rank| **rank == 0) {
-            *rank = alphabet as u8;
-            alphabet += 1usize;
-        }
+        let (ranks, alphabet) = rank(symbols);
         let rows = all / row;
         if alphabet < 2 || rows.max(row) * alphabet > LARGEST {
             return Self::one();
         }
-        let mut by_row = vec![0u32; rows * alphabet];
-        for (line, of_row) in symbols.chunks_exact(row).zip(by_row.chunks_exact_mut(alphabet)) {
-            // Two tables: equal neighbours would wait for each other's increment.
-            let mut other = [0u32; 256];
-            let mut pairs = line.chunks_exact(2);
-            for pair in &mut pairs {
-                of_row[usize::from(ranks[usize::from(pair[0])])] += 1;
-                other[usize::from(ranks[usize::from(pair[1])])] += 1;
-            }
-            pairs.remainder().iter().for_each(|&symbol| of_row[usize::from(ranks[usize::from(symbol)])] += 1);
-            of_row.iter_mut().zip(other).for_each(|(count, more)| *count += more);
-        }
+        let by_row = histograms_of_rows(symbols, row, &ranks, alphabet);
         // Columns are told apart by some of the rows, spread evenly, where there are many.
         let stride = (rows / ENOUGH_ROWS).max(1);
         let sampled = || symbols.chunks_exact(row).step_by(stride);
         let times = rows as f64 / rows.div_ceil(stride) as f64;
-        let mut by_column = vec![0u32; row * alphabet];
-        for line in sampled() {
-            for (&symbol, of_column) in line.iter().zip(by_column.chunks_exact_mut(alphabet)) {
-                of_column[usize::from(ranks[usize::from(symbol)])] += 1;
-            }
-        }
+        let by_column = histograms_of_columns(sampled(), row, &ranks, alphabet);
         let mut best = (Self::one(), cost(&[total(&by_row, alphabet)], 1.0));
         let side = |labels: &[u8], count: u8| labels.len() as f64 * f64::from(count.ilog2());
         let mut fours = (Vec::new(), Vec::new());
@@ -209,6 +187,51 @@ impl Classes {
         }
         best.0
     }
+}
+
+/// The rank of each symbol among those that occur, and how many these are.
+fn rank(symbols: &[u8]) -> ([u8; 256], usize) {
+    let mut ranks = [u8::MAX; 256];
+    symbols.iter().for_each(|&symbol| ranks[usize::from(symbol)] = 0);
+    let mut alphabet = 0;
+    for rank in ranks.iter_mut().filter(|rank| **rank == 0) {
+        *rank = alphabet as u8;
+        alphabet += 1usize;
+    }
+    (ranks, alphabet)
+}
+
+/// How often each row has each symbol, by rank in the alphabet.
+fn histograms_of_rows(symbols: &[u8], row: usize, ranks: &[u8; 256], alphabet: usize) -> Vec<u32> {
+    let mut by_row = vec![0u32; symbols.len() / row * alphabet];
+    for (line, of_row) in symbols.chunks_exact(row).zip(by_row.chunks_exact_mut(alphabet)) {
+        // Two tables: equal neighbours would wait for each other's increment.
+        let mut other = [0u32; 256];
+        let mut pairs = line.chunks_exact(2);
+        for pair in &mut pairs {
+            of_row[usize::from(ranks[usize::from(pair[0])])] += 1;
+            other[usize::from(ranks[usize::from(pair[1])])] += 1;
+        }
+        pairs.remainder().iter().for_each(|&symbol| of_row[usize::from(ranks[usize::from(symbol)])] += 1);
+        of_row.iter_mut().zip(other).for_each(|(count, more)| *count += more);
+    }
+    by_row
+}
+
+/// How often each column of these rows has each symbol.
+fn histograms_of_columns<'a>(
+    lines: impl Iterator<Item = &'a [u8]>,
+    row: usize,
+    ranks: &[u8; 256],
+    alphabet: usize,
+) -> Vec<u32> {
+    let mut by_column = vec![0u32; row * alphabet];
+    for line in lines {
+        for (&symbol, of_column) in line.iter().zip(by_column.chunks_exact_mut(alphabet)) {
+            of_column[usize::from(ranks[usize::from(symbol)])] += 1;
+        }
+    }
+    by_column
 }
 
 fn total(histograms: &[u32], alphabet: usize) -> Vec<u64> {

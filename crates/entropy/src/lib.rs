@@ -14,6 +14,7 @@
 //! | module | idea |
 //! | --- | --- |
 //! | [`layout`] | packed bytes to symbols and back, exactly |
+//! | `narrow` | the same for symbols of up to eight bits, eight at a time |
 //! | [`frequencies`] | static tables with integer probabilities |
 //! | [`rans`] | the interleaved coder and its vector kernels |
 //! | [`ans`] | coded streams: table, jump table, blocks that decode in parallel |
@@ -44,6 +45,7 @@ pub mod stages;
 mod classes;
 mod frame;
 mod grouped;
+mod narrow;
 mod plane;
 
 use seedpress_codec::Registry;

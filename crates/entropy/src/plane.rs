@@ -17,7 +17,7 @@ use seedpress_codec::{DecodeError, EncodeError, Limits};
 use crate::ans;
 use crate::frame;
 use crate::frequencies::{Frequencies, count, least_bits};
-use crate::layout::{pack_narrow, unpack_narrow};
+use crate::narrow::{pack_narrow, unpack_narrow};
 
 const STORED: u8 = 0;
 const ANS: u8 = 1;

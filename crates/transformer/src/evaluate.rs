@@ -154,6 +154,24 @@ pub fn evaluate(
     Ok(summarise(&predictions, documents, by_document, windows.len(), reference.is_some(), noise_floor))
 }
 
+impl Prediction {
+    /// How well these scores predict a token, and how far they are from the reference's, and those from its own after rounding.
+    fn of(target: usize, given: &[f32], [original, noisy]: [Option<&[f32]>; 2]) -> Self {
+        let total = log_sum_exp(given);
+        let mut prediction = Self { nats: (total - f64::from(given[target])) as f32, ..Self::default() };
+        if let Some(original) = original {
+            let theirs = log_sum_exp(original);
+            prediction.reference = (theirs - f64::from(original[target])) as f32;
+            prediction.divergence = divergence(original, theirs, given, total);
+            prediction.same = top(original) == top(given);
+            if let Some(noisy) = noisy {
+                prediction.floor = divergence(original, theirs, noisy, log_sum_exp(noisy));
+            }
+        }
+        prediction
+    }
+}
+
 fn predict(
     model: Subject<'_>,
     reference: Option<Subject<'_>>,
@@ -194,22 +212,8 @@ fn predict(
         };
         let one = |(at, &(unit, target)): (usize, &(u32, u32))| {
             let row = |scores: &'_ [f32]| at * vocabulary..(at + 1) * vocabulary.min(scores.len());
-            let given = &given[row(&given)];
-            let total = log_sum_exp(given);
-            let mut prediction = Prediction { unit, ..Prediction::default() };
-            prediction.nats = (total - f64::from(given[target as usize])) as f32;
-            if let Some(original) = &original {
-                let original = &original[row(original)];
-                let theirs = log_sum_exp(original);
-                prediction.reference = (theirs - f64::from(original[target as usize])) as f32;
-                prediction.divergence = divergence(original, theirs, given, total);
-                prediction.same = top(original) == top(given);
-                if let Some(noisy) = &noisy {
-                    let noisy = &noisy[row(noisy)];
-                    prediction.floor = divergence(original, theirs, noisy, log_sum_exp(noisy));
-                }
-            }
-            prediction
+            let others = [&original, &noisy].map(|scores| scores.as_ref().map(|scores| &scores[row(scores)]));
+            Prediction { unit, ..Prediction::of(target as usize, &given[row(&given)], others) }
         };
         predictions.par_extend(targets.par_iter().enumerate().map(one));
     }
@@ -268,6 +272,20 @@ struct Sums {
 }
 
 impl Sums {
+    fn count_in(&mut self, prediction: &Prediction) {
+        self.count += 1.0;
+        self.nats += f64::from(prediction.nats);
+        self.reference += f64::from(prediction.reference);
+        self.divergence += f64::from(prediction.divergence);
+        self.same += f64::from(u8::from(prediction.same));
+    }
+
+    fn of(units: &[Self]) -> Self {
+        let mut sum = Self::default();
+        units.iter().for_each(|unit| sum.add(unit));
+        sum
+    }
+
     fn add(&mut self, other: &Self) {
         self.count += other.count;
         self.bytes += other.bytes;
@@ -287,14 +305,7 @@ fn summarise(
     noise_floor: bool,
 ) -> Evaluation {
     let mut units = vec![Sums::default(); if by_document { documents.len() } else { windows }];
-    for prediction in predictions {
-        let unit = &mut units[prediction.unit as usize];
-        unit.count += 1.0;
-        unit.nats += f64::from(prediction.nats);
-        unit.reference += f64::from(prediction.reference);
-        unit.divergence += f64::from(prediction.divergence);
-        unit.same += f64::from(u8::from(prediction.same));
-    }
+    predictions.iter().for_each(|prediction| units[prediction.unit as usize].count_in(prediction));
     let bytes: u64 = documents
         .iter()
         .filter(|document| document.ids.len() > 1)
@@ -309,10 +320,7 @@ fn summarise(
     }
     units.retain(|unit| unit.count > 0.0);
     let draws = resample(&units);
-    let total = units.iter().fold(Sums::default(), |mut sum, unit| {
-        sum.add(unit);
-        sum
-    });
+    let total = Sums::of(&units);
     let estimate = |of: &dyn Fn(&Sums) -> f64| {
         let mut values: Vec<f64> = draws.iter().map(of).collect();
         values.sort_by(f64::total_cmp);

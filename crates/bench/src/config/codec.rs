@@ -63,6 +63,9 @@ impl CodecRow {
 
 type Choice<'e, 'i> = (&'e Spanned<DeString<'i>>, Vec<&'e Spanned<DeValue<'i>>>);
 
+/// Where a codec was named, the codec, and the options that vary, as its label names them.
+type Built<'e, 'i> = (&'e Spanned<DeValue<'i>>, AnyCodec, Vec<String>);
+
 /// Keys of a `[[codec]]` table that are not options of the codec.
 const RESERVED: [&str; 4] = ["codec", "then", "name", "sequential"];
 
@@ -117,29 +120,27 @@ pub(super) fn read(
             problems.add(&id.span(), what);
             continue;
         }
-        let choices = read_options(fields, id_text, registry, problems);
-        for options in product(&choices) {
-            let mut option_table = DeTable::new();
-            let mut varied = Vec::new();
-            for (&(key, ref values), &value) in choices.iter().zip(&options) {
-                option_table.insert(key.clone(), value.clone());
-                if values.len() > 1 {
-                    varied.push(format!("{}={}", key.get_ref(), brief(value.get_ref())));
-                }
-            }
-            let whole = Spanned::new(table.span(), DeValue::Table(option_table));
-            let staged = stages.iter().any(Option::is_some);
-            let checked = |codec: AnyCodec| planning::check(&codec, staged, registry).map(|()| codec);
-            match registry.build(id_text, whole).and_then(checked) {
-                Ok(codec) => built.push((id, codec, varied)),
-                Err(error) => add(problems, &error, &id.span(), id_text),
-            }
+        let staged = stages.iter().any(Option::is_some);
+        for (codec, varied) in build(table, id_text, id, staged, registry, problems) {
+            built.push((id, codec, varied));
         }
     }
-    let flags = sequential.len();
     let many_ids = alternatives(id_value).len() > 1;
+    add_rows(built, label.as_deref(), many_ids, &stages, &sequential, problems, rows);
+}
+
+/// Adds a row for every built codec, stage and mode; labels name what varies.
+fn add_rows(
+    built: Vec<Built<'_, '_>>,
+    label: Option<&str>,
+    many_ids: bool,
+    stages: &[StageChoice],
+    sequential: &[bool],
+    problems: &mut Collector<'_>,
+    rows: &mut Vec<CodecRow>,
+) {
     for (id, codec, varied) in built {
-        for (stage, &sequential) in stages.iter().flat_map(|stage| sequential.iter().map(move |flag| (stage, flag))) {
+        for (stage, &flag) in stages.iter().flat_map(|stage| sequential.iter().map(move |flag| (stage, flag))) {
             let mut words = Vec::new();
             if many_ids {
                 words.push(codec.id().to_owned());
@@ -148,17 +149,16 @@ pub(super) fn read(
             if stages.len() > 1 {
                 words.push(stage.as_ref().map_or("none", |stage| stage.id()).to_owned());
             }
-            if flags > 1 {
-                words.push(if sequential { "sequential" } else { "once" }.to_owned());
+            if sequential.len() > 1 {
+                words.push(if flag { "sequential" } else { "once" }.to_owned());
             }
             let label = label
-                .as_ref()
-                .map(|label| if words.is_empty() { label.clone() } else { format!("{label} {}", words.join(" ")) });
+                .map(|label| if words.is_empty() { label.to_owned() } else { format!("{label} {}", words.join(" ")) });
             let codec = match stage {
                 Some(stage) => codec.clone().then(stage.clone()),
                 None => codec.clone(),
             };
-            let row = CodecRow { codec, sequential, label, at: problems.locate(id.span().start) };
+            let row = CodecRow { codec, sequential: flag, label, at: problems.locate(id.span().start) };
             if let Some(twin) = rows.iter().find(|twin| twin.recipe() == row.recipe()) {
                 let at = &twin.at;
                 problems.add(&id.span(), format!("`{}` is already a row, from line {}", row.name(), at.line));
@@ -167,6 +167,36 @@ pub(super) fn read(
             rows.push(row);
         }
     }
+}
+
+/// A codec for every choice of options, each with the options that vary, as its label names them.
+fn build(
+    table: &Spanned<DeTable<'_>>,
+    id_text: &str,
+    id: &Spanned<DeValue<'_>>,
+    staged: bool,
+    registry: &Registry,
+    problems: &mut Collector<'_>,
+) -> Vec<(AnyCodec, Vec<String>)> {
+    let mut built = Vec::new();
+    let choices = read_options(table.get_ref(), id_text, registry, problems);
+    for options in product(&choices) {
+        let mut option_table = DeTable::new();
+        let mut varied = Vec::new();
+        for (&(key, ref values), &value) in choices.iter().zip(&options) {
+            option_table.insert(key.clone(), value.clone());
+            if values.len() > 1 {
+                varied.push(format!("{}={}", key.get_ref(), brief(value.get_ref())));
+            }
+        }
+        let whole = Spanned::new(table.span(), DeValue::Table(option_table));
+        let checked = |codec: AnyCodec| planning::check(&codec, staged, registry).map(|()| codec);
+        match registry.build(id_text, whole).and_then(checked) {
+            Ok(codec) => built.push((codec, varied)),
+            Err(error) => add(problems, &error, &id.span(), id_text),
+        }
+    }
+    built
 }
 
 fn read_flags(value: &Spanned<DeValue<'_>>, problems: &mut Collector<'_>) -> Vec<bool> {

@@ -1,6 +1,6 @@
 //! A `[[model]]` table: a member of the zoo, a file, or a synthetic source.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use seedpress_codec::Int;
@@ -152,95 +152,21 @@ pub(super) fn read(
         );
         return;
     }
+    let at_key = |key: &str| key_span(table, key);
     let mut origins = Vec::new();
-    let at_key = |key: &str| table.get_ref().get(key).map_or(table.span(), Spanned::span);
     for name in fields.model.into_iter().flat_map(Several::into_vec) {
-        if known.contains(&name.as_str()) {
-            match &text {
-                None => origins.push((name.clone(), Origin::Zoo(name))),
-                Some(text) if seedpress_zoo::fetch::package(&name).is_some() => {
-                    origins.push((name.clone(), Origin::Language(Folder::Fetched(name), text.clone())));
-                }
-                Some(_) => problems.add(
-                    &at_key("model"),
-                    format!("model `{name}` has its own data: `calibration` and `evaluation` are for folders of language models"),
-                ),
-            }
-        } else {
-            let hint = did_you_mean(&name, known.iter().copied());
-            let legal = known.join(", ");
-            problems.add(
-                &at_key("model"),
-                format!("`model` in [[model]]: unknown model `{name}`: legal values are {legal}{hint}"),
-            );
-        }
+        origins.extend(of_zoo(table, name, text.as_ref(), known, problems));
     }
     for path in fields.path.into_iter().flat_map(Several::into_vec) {
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let name = [".safetensors.index.json", ".index.json", ".safetensors"]
-            .iter()
-            .find_map(|suffix| name.strip_suffix(suffix))
-            .unwrap_or(&name)
-            .to_owned();
-        let path = problems.beside(&path);
-        let origin = match &text {
-            Some(text) => Origin::Language(Folder::Path(path), text.clone()),
-            // A folder without text is its weights.
-            None => Origin::File(path),
-        };
-        origins.push((name, origin));
+        origins.push(of_path(&path, text.as_ref(), problems));
     }
     if let Some(sources) = fields.synthetic {
         if text.is_some() {
             problems.add(&table.span(), "a synthetic [[model]] reads no text");
             return;
         }
-        let shapes = match fields.shape {
-            Some(shape) => shapes(shape),
-            None => {
-                problems.add(&table.span(), "synthetic [[model]] needs `shape`, such as [512, 1024]");
-                return;
-            }
-        };
-        for shape in &shapes {
-            if seedpress_codec::tensor::element_count(shape).is_none_or(|count| count == 0 || count > MAX_SYNTHETIC) {
-                problems.add(
-                    &at_key("shape"),
-                    format!("`shape` in [[model]]: {shape:?} must hold 1 to {MAX_SYNTHETIC} weights"),
-                );
-                return;
-            }
-        }
-        let seeds = fields.seed.map_or_else(|| vec![0], Several::into_vec);
-        let count = shapes.len().saturating_mul(seeds.len());
-        if count > MOST_MODELS {
-            let what = format!("the lists of this [[model]] make {count} models: a run has at most {MOST_MODELS}");
-            problems.add(&table.span(), what);
-            return;
-        }
-        for word in sources.into_vec() {
-            let Some(source) = Distribution::from_name(&word) else {
-                let legal =
-                    [Distribution::Gaussian, Distribution::Laplace, Distribution::StudentT].map(Distribution::name);
-                let hint = did_you_mean(&word, legal);
-                let legal = legal.join(", ");
-                problems.add(
-                    &at_key("synthetic"),
-                    format!("`synthetic` in [[model]]: unknown source `{word}`: legal values are {legal}{hint}"),
-                );
-                continue;
-            };
-            for shape in &shapes {
-                for &seed in &seeds {
-                    let dims: Vec<_> = shape.iter().map(usize::to_string).collect();
-                    let mut name = format!("synthetic-{}-{}", source.name(), dims.join("x"));
-                    if seed != 0 {
-                        name.push_str(&format!("-seed{seed}"));
-                    }
-                    origins.push((name, Origin::Synthetic { source, shape: shape.clone(), seed }));
-                }
-            }
-        }
+        let Some(found) = synthetic(table, sources.into_vec(), fields.shape, fields.seed, problems) else { return };
+        origins.extend(found);
     } else {
         for (key, given) in [("shape", fields.shape.is_some()), ("seed", fields.seed.is_some())] {
             if given {
@@ -252,13 +178,136 @@ pub(super) fn read(
         problems.add(&at_key("name"), "`name` in [[model]] needs a table that is one model");
         return;
     }
+    add_models(table, origins, fields.name.as_deref(), [fields.include, fields.exclude], problems, models);
+}
+
+/// Where a key stands, or the whole table.
+fn key_span(table: &Spanned<DeTable<'_>>, key: &str) -> std::ops::Range<usize> {
+    table.get_ref().get(key).map_or(table.span(), Spanned::span)
+}
+
+/// A model by its name.
+fn of_zoo(
+    table: &Spanned<DeTable<'_>>,
+    name: String,
+    text: Option<&Text>,
+    known: &[&str],
+    problems: &mut Collector<'_>,
+) -> Option<(String, Origin)> {
+    if !known.contains(&name.as_str()) {
+        let hint = did_you_mean(&name, known.iter().copied());
+        let legal = known.join(", ");
+        problems.add(
+            &key_span(table, "model"),
+            format!("`model` in [[model]]: unknown model `{name}`: legal values are {legal}{hint}"),
+        );
+        return None;
+    }
+    match text {
+        None => Some((name.clone(), Origin::Zoo(name))),
+        Some(text) if seedpress_zoo::fetch::package(&name).is_some() => {
+            Some((name.clone(), Origin::Language(Folder::Fetched(name), text.clone())))
+        }
+        Some(_) => {
+            problems.add(
+                &key_span(table, "model"),
+                format!(
+                    "model `{name}` has its own data: `calibration` and `evaluation` are for folders of language models"
+                ),
+            );
+            None
+        }
+    }
+}
+
+/// A file of weights or the folder of a language model.
+fn of_path(path: &Path, text: Option<&Text>, problems: &Collector<'_>) -> (String, Origin) {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = [".safetensors.index.json", ".index.json", ".safetensors"]
+        .iter()
+        .find_map(|suffix| name.strip_suffix(suffix))
+        .unwrap_or(&name)
+        .to_owned();
+    let path = problems.beside(path);
+    let origin = match text {
+        Some(text) => Origin::Language(Folder::Path(path), text.clone()),
+        // A folder without text is its weights.
+        None => Origin::File(path),
+    };
+    (name, origin)
+}
+
+/// A model for every source, shape and seed; `None` where shapes or the number of models are wrong.
+fn synthetic(
+    table: &Spanned<DeTable<'_>>,
+    sources: Vec<String>,
+    shape: Option<Several<Several<usize>>>,
+    seed: Option<Several<u64>>,
+    problems: &mut Collector<'_>,
+) -> Option<Vec<(String, Origin)>> {
+    let Some(shape) = shape else {
+        problems.add(&table.span(), "synthetic [[model]] needs `shape`, such as [512, 1024]");
+        return None;
+    };
+    let shapes = shapes(shape);
+    for shape in &shapes {
+        if seedpress_codec::tensor::element_count(shape).is_none_or(|count| count == 0 || count > MAX_SYNTHETIC) {
+            problems.add(
+                &key_span(table, "shape"),
+                format!("`shape` in [[model]]: {shape:?} must hold 1 to {MAX_SYNTHETIC} weights"),
+            );
+            return None;
+        }
+    }
+    let seeds = seed.map_or_else(|| vec![0], Several::into_vec);
+    let count = shapes.len().saturating_mul(seeds.len());
+    if count > MOST_MODELS {
+        let what = format!("the lists of this [[model]] make {count} models: a run has at most {MOST_MODELS}");
+        problems.add(&table.span(), what);
+        return None;
+    }
+    let mut origins = Vec::new();
+    for word in sources {
+        let Some(source) = Distribution::from_name(&word) else {
+            let legal = [Distribution::Gaussian, Distribution::Laplace, Distribution::StudentT].map(Distribution::name);
+            let hint = did_you_mean(&word, legal);
+            let legal = legal.join(", ");
+            problems.add(
+                &key_span(table, "synthetic"),
+                format!("`synthetic` in [[model]]: unknown source `{word}`: legal values are {legal}{hint}"),
+            );
+            continue;
+        };
+        for shape in &shapes {
+            for &seed in &seeds {
+                let dims: Vec<_> = shape.iter().map(usize::to_string).collect();
+                let mut name = format!("synthetic-{}-{}", source.name(), dims.join("x"));
+                if seed != 0 {
+                    name.push_str(&format!("-seed{seed}"));
+                }
+                origins.push((name, Origin::Synthetic { source, shape: shape.clone(), seed }));
+            }
+        }
+    }
+    Some(origins)
+}
+
+/// Adds models under their names, the one given before those found.
+fn add_models(
+    table: &Spanned<DeTable<'_>>,
+    origins: Vec<(String, Origin)>,
+    given_name: Option<&str>,
+    [include, exclude]: [Vec<String>; 2],
+    problems: &mut Collector<'_>,
+    models: &mut Vec<ModelSpec>,
+) {
     for (name, origin) in origins {
-        let name = match &fields.name {
+        let name = match given_name {
             // A synthetic source never passes for a trained model, whatever its name.
             Some(given) if matches!(origin, Origin::Synthetic { .. }) && !given.starts_with("synthetic-") => {
                 format!("synthetic-{given}")
             }
-            Some(given) => given.clone(),
+            Some(given) => given.to_owned(),
             None => name,
         };
         if let Some(twin) = models.iter().find(|model| model.name == name) {
@@ -272,8 +321,8 @@ pub(super) fn read(
         models.push(ModelSpec {
             name,
             origin,
-            include: fields.include.clone(),
-            exclude: fields.exclude.clone(),
+            include: include.clone(),
+            exclude: exclude.clone(),
             at: problems.locate(table.span().start),
         });
     }

@@ -112,6 +112,7 @@ impl Small {
         }
     }
 
+    /// As many whole steps as the words safely bear. One function, however long: its constants stay in registers across the loop.
     #[target_feature(enable = "avx2,popcnt")]
     #[inline]
     fn steps<const BORDERS: usize>(&self, lanes: &mut Lanes<'_, WIDE>, symbols: &mut [u8]) -> usize {

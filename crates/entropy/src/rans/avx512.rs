@@ -55,7 +55,8 @@ impl Kernel {
         }
     }
 
-    /// `BORDERS` comparisons or a binary search of `DEPTH` steps.
+    /// `BORDERS` comparisons or a binary search of `DEPTH` steps. One function, however long: its constants stay in registers across the
+    /// loop.
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,popcnt")]
     #[inline]
     fn steps<const BLOCKS: usize, const BORDERS: usize, const DEPTH: u32>(

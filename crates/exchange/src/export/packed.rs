@@ -114,18 +114,7 @@ pub fn write_packed(
             shards.push(format!("{stem}.{part}"), tensor)?;
         }
     }
-    if rounded.0 > 0 {
-        exported.notes.push(format!(
-            "{} of {} scales had no exact value in the layout's type and were rounded to its nearest",
-            rounded.0, rounded.1
-        ));
-    }
-    if options.target == Target::CompressedTensors && common.symmetric.contains(&false) {
-        exported.notes.push(
-            "transformers 5.24 with compressed-tensors 0.20 loads zero points with CompressedTensorsConfig(dequantize=True) only"
-                .to_owned(),
-        );
-    }
+    exported.notes.extend(notes(rounded, options.target, &common));
     exported.bytes = shards.finish()?;
     if let Some(files) = files {
         files.copy_companions(folder)?;
@@ -137,6 +126,24 @@ pub fn write_packed(
             .push("there was no config.json to say in it how weights are packed: write it yourself".to_owned());
     }
     Ok(exported)
+}
+
+/// What should be known of the packed matrices: `rounded` scales of how many.
+fn notes(rounded: (usize, usize), target: Target, common: &Common) -> Vec<String> {
+    let mut notes = Vec::new();
+    if rounded.0 > 0 {
+        notes.push(format!(
+            "{} of {} scales had no exact value in the layout's type and were rounded to its nearest",
+            rounded.0, rounded.1
+        ));
+    }
+    if target == Target::CompressedTensors && common.symmetric.contains(&false) {
+        notes.push(
+            "transformers 5.24 with compressed-tensors 0.20 loads zero points with CompressedTensorsConfig(dequantize=True) only"
+                .to_owned(),
+        );
+    }
+    notes
 }
 
 /// A tensor that is not packed.

@@ -10,7 +10,8 @@ use seedpress_codec::{DType, Tensor};
 
 use crate::cursor::{Cursor, Why};
 use crate::error::ExchangeError;
-use crate::gguf::names::{Change, Names};
+use crate::gguf::change::Change;
+use crate::gguf::names::Names;
 use crate::gguf::types::{TypeInfo, Values, by_number};
 use crate::gguf::value::{Value, length, text};
 use crate::mapped::Mapped;

@@ -65,7 +65,17 @@ pub fn read(parts: &Parts<'_>, widths: &[u8]) -> Result<Grid, Why> {
     };
     // One scale for the whole tensor stands for every row.
     let scales = if scales.len() == 1 { vec![scales[0]; rows] } else { scales };
-    let zeros = match parts.dtype("weight_zero_point") {
+    let zeros = zeros(parts, rows, groups, bits)?;
+    let order = parts.shape("weight_g_idx").map(|_| parts.integers("weight_g_idx")).transpose()?;
+    let order = order.map(|order| order.into_iter().map(|group| u32::try_from(group).unwrap_or(u32::MAX)).collect());
+    let grid = Grid { rows, columns, bits, group: columns.div_ceil(groups).max(1), codes, scales, zeros, order };
+    grid.check()?;
+    Ok(grid)
+}
+
+/// Zero points of `rows x groups`: plain bytes, or packed down the columns.
+fn zeros(parts: &Parts<'_>, rows: usize, groups: usize, bits: u8) -> Result<Zeros, Why> {
+    Ok(match parts.dtype("weight_zero_point") {
         None => Zeros::Symmetric,
         Some("I8") => {
             let offset = 1i64 << (bits - 1);
@@ -85,12 +95,7 @@ pub fn read(parts: &Parts<'_>, widths: &[u8]) -> Result<Grid, Why> {
             };
             Zeros::Points((0..rows * groups).map(point).collect())
         }
-    };
-    let order = parts.shape("weight_g_idx").map(|_| parts.integers("weight_g_idx")).transpose()?;
-    let order = order.map(|order| order.into_iter().map(|group| u32::try_from(group).unwrap_or(u32::MAX)).collect());
-    let grid = Grid { rows, columns, bits, group: columns.div_ceil(groups).max(1), codes, scales, zeros, order };
-    grid.check()?;
-    Ok(grid)
+    })
 }
 
 /// The parts of a matrix; scales get the type `float`.

@@ -8,6 +8,7 @@ use crate::description::{
 };
 use crate::error::TransformerError;
 
+/// Long, for it is one literal read from top to bottom: the architecture, field by field.
 pub(super) fn describe(fields: &Fields<'_>, shapes: &Shapes) -> Result<Description, TransformerError> {
     let prefix = prefix(shapes, &["", "bert."], "embeddings.word_embeddings.weight")?;
     let width = fields.size("hidden_size")?;

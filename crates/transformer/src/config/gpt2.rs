@@ -8,6 +8,7 @@ use crate::description::{
 };
 use crate::error::TransformerError;
 
+/// Long, for it is one literal read from top to bottom: the architecture, field by field.
 pub(super) fn describe(fields: &Fields<'_>, shapes: &Shapes) -> Result<Description, TransformerError> {
     let prefix = prefix(shapes, &["transformer.", ""], "wte.weight")?;
     let width = fields.size("n_embd")?;

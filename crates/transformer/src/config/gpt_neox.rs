@@ -11,6 +11,7 @@ use crate::error::TransformerError;
 const ROPE: rope::Defaults =
     rope::Defaults { base: 10_000.0, share: 0.25, base_key: "rotary_emb_base", share_key: "rotary_pct" };
 
+/// Long, for it is one literal read from top to bottom: the architecture, field by field.
 pub(super) fn describe(fields: &Fields<'_>, shapes: &Shapes) -> Result<Description, TransformerError> {
     let prefix = prefix(shapes, &["gpt_neox.", ""], "embed_in.weight")?;
     let width = fields.size("hidden_size")?;

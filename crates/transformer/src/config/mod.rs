@@ -4,12 +4,14 @@
 //! | --- | --- |
 //! | `fields` | keys with types; a key nobody read is an error |
 //! | `rope` | rotary positions and their scalings |
-//! | `llama` | the families shaped like Llama, as one table of differences |
+//! | `families` | the families shaped like Llama, as one table of differences |
+//! | `llama` | a model of such a family |
 //! | `gpt2`, `gpt_neox`, `bert` | the others, one each |
 //! | `check` | every tensor that is named is there, and none is left over |
 
 mod bert;
 mod check;
+mod families;
 mod fields;
 mod gpt2;
 mod gpt_neox;
@@ -57,7 +59,7 @@ pub fn describe(config: &Value, shapes: &Shapes) -> Result<Description, Transfor
             return describe(&text, shapes);
         }
         _ => {
-            let family = llama::FAMILIES.iter().find(|family| family.model_type == kind).ok_or_else(|| {
+            let family = families::FAMILIES.iter().find(|family| family.model_type == kind).ok_or_else(|| {
                 TransformerError::Architecture { model_type: kind.to_owned(), known: known().join(", ") }
             })?;
             llama::describe(family, &read(family.defaults), shapes)?
@@ -69,7 +71,7 @@ pub fn describe(config: &Value, shapes: &Shapes) -> Result<Description, Transfor
 
 /// Every `model_type` that is known.
 pub fn known() -> Vec<&'static str> {
-    let mut names: Vec<&str> = llama::FAMILIES.iter().map(|family| family.model_type).collect();
+    let mut names: Vec<&str> = families::FAMILIES.iter().map(|family| family.model_type).collect();
     names.extend(["gpt2", "gpt_neox", "bert", "gemma3"]);
     names.sort_unstable();
     names

@@ -97,14 +97,7 @@ fn scaling(given: &Fields<'_>, fields: &Fields<'_>, size: usize, context: usize)
             let factor = given.positive("factor")?.unwrap_or(context as f64 / trained as f64);
             let sharpness =
                 if factor <= 1.0 { 1.0 } else { (1.0 + libm::log(factor) / libm::log(trained as f64)).sqrt() };
-            let divisors = |key: &str| -> Result<Vec<f64>, TransformerError> {
-                let list = given.list(key)?.ok_or_else(|| missing(key))?;
-                let values: Vec<f64> = list.iter().filter_map(Value::as_f64).filter(|&value| value > 0.0).collect();
-                match values.len() == list.len() && values.len() == size / 2 {
-                    true => Ok(values),
-                    false => Err(TransformerError::config(key, format!("wants {} numbers above zero", size / 2))),
-                }
-            };
+            let divisors = |key: &str| divisors(key, given.list(key)?.ok_or_else(|| missing(key))?, size / 2);
             Ok(Scaling::Long {
                 short: divisors("short_factor")?,
                 long: divisors("long_factor")?,
@@ -113,6 +106,15 @@ fn scaling(given: &Fields<'_>, fields: &Fields<'_>, size: usize, context: usize)
             })
         }
         other => Err(TransformerError::config("rope_type", format!("`{other}` is not implemented"))),
+    }
+}
+
+/// By what each of `count` frequencies is divided.
+fn divisors(key: &str, list: &[Value], count: usize) -> Result<Vec<f64>, TransformerError> {
+    let values: Vec<f64> = list.iter().filter_map(Value::as_f64).filter(|&value| value > 0.0).collect();
+    match values.len() == list.len() && values.len() == count {
+        true => Ok(values),
+        false => Err(TransformerError::config(key, format!("wants {count} numbers above zero"))),
     }
 }
 

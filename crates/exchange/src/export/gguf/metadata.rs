@@ -208,21 +208,8 @@ fn rotation(
         }
         "llama3" => Ok(vec![("rope_freqs.weight".to_owned(), llama3(dimensions, base, &number))]),
         "longrope" => {
-            let factors = |name: &str| -> Result<Vec<f32>, ExchangeError> {
-                let list = parameters.and_then(|parameters| parameters.get(name)).and_then(Json::as_array);
-                let list = list.map(|list| list.iter().filter_map(|value| Some(value.as_f64()? as f32)).collect());
-                list.ok_or_else(|| ExchangeError::Model(format!("config.json has no `{name}`")))
-            };
-            let original = original.unwrap_or(4096);
-            let context = made.files.count(&["max_position_embeddings"]).unwrap_or(original);
-            let scale = context as f64 / original.max(1) as f64;
-            let attention = if scale <= 1.0 { 1.0 } else { (1.0 + scale.ln() / (original as f64).ln()).sqrt() };
-            made.own("rope.scaling.original_context_length", original);
-            made.own_float("rope.scaling.attn_factor", attention);
-            Ok(vec![
-                ("rope_factors_long.weight".to_owned(), factors("long_factor")?),
-                ("rope_factors_short.weight".to_owned(), factors("short_factor")?),
-            ])
+            let list = |name: &str| parameters.and_then(|parameters| parameters.get(name)).and_then(Json::as_array);
+            long(made, original.unwrap_or(4096), &list)
         }
         other => {
             notes.push(format!(
@@ -232,6 +219,27 @@ fn rotation(
             Ok(Vec::new())
         }
     }
+}
+
+/// Phi-3's rotation: other frequencies for contexts longer than the trained one of `original` tokens.
+fn long<'a>(
+    made: &mut Maker<'_>,
+    original: u64,
+    list: &dyn Fn(&str) -> Option<&'a Vec<Json>>,
+) -> Result<Vec<(String, Vec<f32>)>, ExchangeError> {
+    let factors = |name: &str| -> Result<Vec<f32>, ExchangeError> {
+        let list = list(name).map(|list| list.iter().filter_map(|value| Some(value.as_f64()? as f32)).collect());
+        list.ok_or_else(|| ExchangeError::Model(format!("config.json has no `{name}`")))
+    };
+    let context = made.files.count(&["max_position_embeddings"]).unwrap_or(original);
+    let scale = context as f64 / original.max(1) as f64;
+    let attention = if scale <= 1.0 { 1.0 } else { (1.0 + scale.ln() / (original as f64).ln()).sqrt() };
+    made.own("rope.scaling.original_context_length", original);
+    made.own_float("rope.scaling.attn_factor", attention);
+    Ok(vec![
+        ("rope_factors_long.weight".to_owned(), factors("long_factor")?),
+        ("rope_factors_short.weight".to_owned(), factors("short_factor")?),
+    ])
 }
 
 /// By what Llama 3.1 divides the frequencies.

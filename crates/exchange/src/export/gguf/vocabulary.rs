@@ -69,6 +69,13 @@ pub fn vocabulary(
     if !bytes {
         put("merges", Value::Array(Array::Text(merges(model))));
     }
+    special_tokens(files, &mut values)?;
+    Ok(values)
+}
+
+/// Which tokens begin, end and fill texts, whether engines add them, and the template of chats.
+fn special_tokens(files: &ModelFiles, values: &mut Vec<(String, Value)>) -> Result<(), ExchangeError> {
+    let mut put = |key: &str, value: Value| values.push((format!("tokenizer.ggml.{key}"), value));
     let config = files.config();
     for (key, name) in
         [("bos_token_id", "bos_token_id"), ("eos_token_id", "eos_token_id"), ("padding_token_id", "pad_token_id")]
@@ -87,7 +94,7 @@ pub fn vocabulary(
     if let Some(template) = settings.get("chat_template").and_then(Json::as_str) {
         values.push(("tokenizer.chat_template".to_owned(), Value::Text(template.to_owned())));
     }
-    Ok(values)
+    Ok(())
 }
 
 /// Tokens by number and their kinds; numbers without a token get a placeholder.

@@ -136,7 +136,7 @@ fn plan(
     let mut by_target: HashMap<String, usize> = HashMap::new();
     let float = by_name("F32").ok_or_else(|| ExchangeError::Model("no F32".to_owned()))?;
     for (name, values) in given {
-        let target = Target { name, change: crate::gguf::names::Change::None, expert: None };
+        let target = Target { name, change: crate::gguf::change::Change::None, expert: None };
         planned.push(Planned {
             target,
             places: vec![None],

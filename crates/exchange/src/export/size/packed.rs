@@ -28,15 +28,7 @@ pub fn fit_packed(
     size: u64,
     progress: &dyn Fn(&str),
 ) -> Result<BTreeMap<String, AnyCodec>, ExchangeError> {
-    let (widths, symmetric): (&[u8], bool) = match target {
-        Target::CompressedTensors => (&[2, 3, 4, 5, 6, 7, 8], true),
-        Target::Mlx => (&[2, 3, 4, 5, 6, 8], false),
-        _ => {
-            return Err(ExchangeError::Model(
-                "its config.json knows one width for all: a size is met by gguf, compressed-tensors and mlx".to_owned(),
-            ));
-        }
-    };
+    let (widths, symmetric) = widths(target)?;
     let digits = size.max(1).ilog10() as usize + 1;
     let mut fixed = HEADER;
     let (mut names, mut codecs, mut choices) = (Vec::new(), Vec::new(), Vec::new());
@@ -60,14 +52,12 @@ pub fn fit_packed(
         let rows = sample(&tensor)?;
         let stem = name.trim_end_matches(".weight");
         let (mut own_codecs, mut own) = (Vec::new(), Vec::new());
-        for &bits in widths {
-            for &group in GROUPS.iter().filter(|&&group| shape[1].is_multiple_of(group)) {
-                let text = format!("rtn:bits={bits},group={group},symmetric={symmetric}");
-                let codec = registry.parse(&text).map_err(|error| ExchangeError::Model(error.to_string()))?;
-                let loss = tensor.values().len() as f64 * loss(&rows, &codec, registry, &name)?;
-                own.push(Choice { bytes: parts(stem, &shape, bits, group, target, digits), loss });
-                own_codecs.push(codec);
-            }
+        for (bits, group) in settings(widths, shape[1]) {
+            let text = format!("rtn:bits={bits},group={group},symmetric={symmetric}");
+            let codec = registry.parse(&text).map_err(|error| ExchangeError::Model(error.to_string()))?;
+            let loss = tensor.values().len() as f64 * loss(&rows, &codec, registry, &name)?;
+            own.push(Choice { bytes: parts(stem, &shape, bits, group, target, digits), loss });
+            own_codecs.push(codec);
         }
         if own.is_empty() {
             return Err(ExchangeError::Model(format!(
@@ -87,6 +77,23 @@ pub fn fit_packed(
         )));
     };
     Ok(names.into_iter().zip(codecs).zip(chosen).map(|((name, codecs), at)| (name, codecs[at].clone())).collect())
+}
+
+/// The widths of a layout, and whether its codes are symmetric.
+fn widths(target: Target) -> Result<(&'static [u8], bool), ExchangeError> {
+    match target {
+        Target::CompressedTensors => Ok((&[2, 3, 4, 5, 6, 7, 8], true)),
+        Target::Mlx => Ok((&[2, 3, 4, 5, 6, 8], false)),
+        _ => Err(ExchangeError::Model(
+            "its config.json knows one width for all: a size is met by gguf, compressed-tensors and mlx".to_owned(),
+        )),
+    }
+}
+
+/// Every width with every group that divides the columns.
+fn settings(widths: &[u8], columns: usize) -> impl Iterator<Item = (u8, usize)> {
+    let groups = move || GROUPS.iter().copied().filter(move |&group| columns.is_multiple_of(group));
+    widths.iter().flat_map(move |&bits| groups().map(move |group| (bits, group)))
 }
 
 /// Bytes of a tensor in a header: `"name":{"dtype":"I32","shape":[64,8],"data_offsets":[0,2048]},`, its offsets as long as they may be.

@@ -1,18 +1,25 @@
 //! The models of a run: names, shapes and hashes up front, weights one tensor at a time.
+//!
+//! | module | idea |
+//! | --- | --- |
+//! | `open` | from an entry of a configuration to an opened model |
+//! | `follow` | statistics behind compressed tensors |
 
-use std::collections::HashSet;
+mod follow;
+mod open;
+
 use std::sync::{Mutex, OnceLock};
 
 use seedpress_checkpoint::{Checkpoint, Container, Content, Entry, Order};
 use seedpress_codec::{DType, InputStatistics, Record, Tensor};
-use seedpress_model::{Metric, Mode, Model, Statistics, Walk, guess_layer_type};
+use seedpress_model::{Metric, Model, Statistics};
 use seedpress_results::TensorRow;
-use seedpress_transformer::{CalibrationText, LanguageModel, Texts};
-use seedpress_zoo::ZooError;
-use wildmatch::WildMatch;
+use seedpress_transformer::{CalibrationText, LanguageModel};
 
-use crate::config::{Folder, ModelSpec, Origin, Text};
-use crate::key;
+use follow::Following;
+
+pub use follow::Hashed;
+pub use open::OpenError;
 
 /// What is known of a tensor before it is read again.
 #[derive(Debug, Clone)]
@@ -51,34 +58,6 @@ pub struct Source {
     following: Mutex<Option<Following>>,
 }
 
-/// A decoded tensor with its hash.
-#[derive(Debug, Clone)]
-pub struct Hashed {
-    /// The tensor.
-    pub tensor: Tensor,
-    /// Of type, shape and values.
-    hash: String,
-}
-
-impl From<Tensor> for Hashed {
-    fn from(tensor: Tensor) -> Self {
-        Self { hash: key::content(&tensor), tensor }
-    }
-}
-
-/// A walk through a model behind compressed tensors.
-struct Following {
-    walk: Walk,
-    /// Hashes of the tensors that were handed to it.
-    taken: Vec<String>,
-}
-
-impl std::fmt::Debug for Following {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "Following(behind {} tensors)", self.taken.len())
-    }
-}
-
 #[derive(Debug)]
 enum Weights {
     Model(Box<Model>),
@@ -88,97 +67,7 @@ enum Weights {
     One(Tensor),
 }
 
-/// Why a model cannot be opened, in one line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OpenError {
-    /// The config is right but this machine lacks the weights: the models at hand can still be measured.
-    Absent(String),
-    /// The config, or the file it names, is wrong.
-    Wrong(String),
-}
-
-impl From<String> for OpenError {
-    fn from(message: String) -> Self {
-        Self::Wrong(message)
-    }
-}
-
 impl Source {
-    /// Opens a model, reads it once and hashes its tensors.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn open(spec: &ModelSpec) -> Result<Self, OpenError> {
-        Self::open_with(spec, &|_| None)
-    }
-
-    /// The same, with models of one's own: asked for by name before the zoo is.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn open_with(spec: &ModelSpec, own: &dyn Fn(&str) -> Option<Model>) -> Result<Self, OpenError> {
-        let mut synthetic = false;
-        let weights = match &spec.origin {
-            Origin::Zoo(name) => match own(name) {
-                Some(model) => Weights::Model(Box::new(model)),
-                None => {
-                    synthetic = seedpress_zoo::info(name).is_some_and(|info| info.synthetic);
-                    let model = seedpress_zoo::load(name).map_err(|error| match error {
-                        ZooError::NotFetched { .. } => OpenError::Absent(error.to_string()),
-                        _ => OpenError::Wrong(error.to_string()),
-                    })?;
-                    Weights::Model(Box::new(model))
-                }
-            },
-            Origin::Language(folder, text) => language(&spec.name, folder, text)?,
-            Origin::File(path) => Weights::File(Checkpoint::open(path).map_err(|error| error.to_string())?),
-            Origin::Synthetic { source, shape, seed } => {
-                synthetic = true;
-                Weights::One(seedpress_zoo::synthetic(*source, shape, *seed))
-            }
-        };
-        let mut opened = Self {
-            name: spec.name.clone(),
-            synthetic,
-            tensors: Vec::new(),
-            opaque: Vec::new(),
-            weights,
-            calibrations: OnceLock::new(),
-            following: Mutex::new(None),
-        };
-        let patterns = |texts: &[String]| texts.iter().map(|text| WildMatch::new(text)).collect::<Vec<_>>();
-        let (include, exclude) = (patterns(&spec.include), patterns(&spec.exclude));
-        let wanted = |name: &str| {
-            (include.is_empty() || include.iter().any(|pattern| pattern.matches(name)))
-                && !exclude.iter().any(|pattern| pattern.matches(name))
-        };
-        for (place, (name, layer_type)) in opened.listing().into_iter().enumerate() {
-            if !wanted(&name) {
-                continue;
-            }
-            if let Some((file, at)) = opened.in_file(place)
-                && file.tensors()[at].float().is_none()
-            {
-                opened.opaque.push(place);
-                continue;
-            }
-            let tensor = opened.read(place)?;
-            opened.tensors.push(TensorInfo {
-                layer_type: layer_type.unwrap_or_else(|| guess_layer_type(&name, tensor.shape()).to_owned()),
-                shape: tensor.shape().to_vec(),
-                dtype: tensor.dtype(),
-                weights: tensor.values().len(),
-                hash: key::content(&tensor),
-                name,
-                place,
-            });
-        }
-        if opened.tensors.is_empty() {
-            return Err(OpenError::Wrong("no tensor is left to measure: see `include` and `exclude`".to_owned()));
-        }
-        Ok(opened)
-    }
-
     /// The model that runs, where there is one.
     fn model(&self) -> Option<&Model> {
         match &self.weights {
@@ -304,51 +193,6 @@ impl Source {
         Some(format!("note: model `{name}`: {share:.2} % of the evaluation text also stands in the calibration text"))
     }
 
-    /// Whether the model's data can be followed through its layers: without that there are no sequential rows.
-    ///
-    /// # Errors
-    /// Calibration data that cannot be read.
-    pub fn can_be_followed(&self) -> Result<bool, String> {
-        self.model().map_or(Ok(false), |model| model.can_be_calibrated().map_err(|error| error.to_string()))
-    }
-
-    /// Statistics of what a tensor multiplies where `before` stand in place of the first tensors; `None` for a tensor that multiplies
-    /// nothing and where the model cannot [be followed](Self::can_be_followed).
-    ///
-    /// One walk serves a row: asked for tensor after tensor, in order, each block is run a few times, whatever is before it.
-    ///
-    /// # Errors
-    /// Calibration data that cannot be read.
-    pub fn behind(&self, info: &TensorInfo, before: &[Hashed]) -> Result<Option<Statistics>, String> {
-        let Some(model) = self.model() else { return Ok(None) };
-        if !self.can_be_followed()? {
-            return Ok(None);
-        }
-        let said = |error: seedpress_model::ModelError| error.to_string();
-        let mut following = self.following.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        // Another row, or an earlier tensor of this one: from the start.
-        let fits = |known: &Following| {
-            known.taken.len() <= before.len()
-                && known.taken.iter().zip(before).all(|(taken, tensor)| *taken == tensor.hash)
-        };
-        let mut known = match following.take().filter(fits) {
-            Some(known) => known,
-            None => Following { walk: model.walk(Mode::Sequential).map_err(said)?, taken: Vec::new() },
-        };
-        for (Hashed { tensor, hash }, info) in before.iter().zip(&self.tensors).skip(known.taken.len()) {
-            if self.in_file(info.place).is_none() {
-                known.walk.compressed(info.place, tensor).map_err(said)?;
-            }
-            known.taken.push(hash.clone());
-        }
-        let found = match self.in_file(info.place) {
-            Some(_) => None,
-            None => known.walk.statistics(info.place).map_err(said)?,
-        };
-        *following = Some(known);
-        Ok(found)
-    }
-
     /// The tensors without weights, as a container keeps them.
     ///
     /// # Errors
@@ -431,32 +275,4 @@ impl Source {
         let given = self.tensors.iter().map(|info| info.place).zip(&tensors);
         model.evaluate(given.filter(|(place, _)| self.in_file(*place).is_none())).map_err(|error| error.to_string())
     }
-}
-
-/// Opens the folder of a language model with its text.
-fn language(name: &str, folder: &Folder, text: &Text) -> Result<Weights, OpenError> {
-    let path = match folder {
-        Folder::Path(path) => path.clone(),
-        Folder::Fetched(model) => {
-            let here = seedpress_zoo::fetch::package(model).is_some_and(seedpress_zoo::fetch::is_here);
-            if !here {
-                return Err(OpenError::Absent(format!(
-                    "model `{model}` is not here: cargo xtask models fetch {model}"
-                )));
-            }
-            seedpress_zoo::fetch::folder(model)
-        }
-    };
-    let texts = Texts {
-        calibration: text.calibration.as_deref(),
-        evaluation: text.evaluation.as_deref(),
-        context: text.context,
-        sequences: text.sequences,
-        weighted: text.weighted,
-    };
-    let language = LanguageModel::open(name, &path, &texts).map_err(|error| error.to_string())?;
-    let used: HashSet<&str> = language.model.tensors().iter().map(|info| info.name.as_str()).collect();
-    let infos = language.checkpoint.tensors().iter().enumerate();
-    let rest = infos.filter(|(_, info)| !used.contains(info.name.as_str())).map(|(at, _)| at).collect();
-    Ok(Weights::Language(Box::new(language), rest))
 }

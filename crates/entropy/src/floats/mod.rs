@@ -1,0 +1,166 @@
+//! Floats without loss, by their fields.
+//!
+//! What is compressible in trained weights: the exponent (2.5 to 3 bits of entropy), and a little of the mantissa, since within an
+//! octave the density falls off: the top bits of the mantissa lean to zero, more so the larger the exponent. On Gaussian weights that
+//! is .07 bits a weight for three bits, and more bits gain next to nothing. Signs and the rest are noise (ZipNN, arXiv 2411.05239, and
+//! DFloat11, arXiv 2504.11651, model the exponent alone, with one table). Rows and columns differ in scale: exponents have a table a
+//! [class](crate::classes) of them.
+//!
+//! # Wire
+//!
+//! | part | bytes |
+//! | --- | --- |
+//! | kind | `u8`: 0 binary32, 1 bfloat16, 2 binary16 |
+//! | count | `varint` |
+//! | row classes, column classes | `u8` each, 1..=8; both 0: exponents follow as [mixed symbols](crate::mixing), without the next three parts |
+//! | row | `varint`, only where there is more than one class; it divides the count |
+//! | row labels, column labels | [planes](crate::plane) of width 3, each only where it has more than one class |
+//! | exponents | for each class, a pair of row and column class, column classes within row classes: a plane of width 8 (binary16: 5) of its symbols in order |
+//! | heads | for each exponent that occurs 512 times or more, in ascending order: a plane of width 3, the top mantissa bits of these floats; last one plane for all rarer exponents |
+//! | rests | a plane of width 5 (binary16: 8): the sign above the 4 (binary16: 7) mantissa bits below the heads; of a binary32 those in its upper half |
+//! | tails | binary32 only: two planes of width 8, bytes 0 and 1 |
+
+mod decode;
+mod encode;
+mod fields;
+
+use rayon::prelude::*;
+
+use crate::frequencies::count;
+use crate::grouped::Groups;
+
+pub use decode::decode;
+pub use encode::{encode, encode_upper};
+
+/// Top mantissa bits with tables of their own.
+const HEAD: u32 = 3;
+/// Exponents that occur less often share a table for heads.
+const COMMON: u64 = 512;
+
+/// A floating-point format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// IEEE 754 binary32.
+    F32,
+    /// bfloat16.
+    BF16,
+    /// IEEE 754 binary16.
+    F16,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::F32, Self::BF16, Self::F16];
+
+    /// Bytes of a float.
+    pub fn size(self) -> usize {
+        if self == Self::F32 { 4 } else { 2 }
+    }
+
+    fn exponent_width(self) -> u8 {
+        if self == Self::F16 { 5 } else { 8 }
+    }
+
+    /// Bits of a rest: the mantissa below the head, and the sign.
+    fn rest_width(self) -> u8 {
+        if self == Self::F16 { 8 } else { 5 }
+    }
+}
+
+/// Floats that one task splits or joins.
+const TASK: usize = 1 << 16;
+/// Floats of a task whose heads are moved at a time, from starts that are counted ahead.
+const PART: usize = 1 << 14;
+
+/// Which plane of heads an exponent's floats belong to, and how many floats each plane has, from how often exponents occur.
+fn groups(counts: &[u64; 256]) -> (Groups, Vec<usize>) {
+    let common: Vec<u8> = (0..=255).filter(|&exponent| counts[usize::from(exponent)] >= COMMON).collect();
+    // At most 2^8 - 1 symbols are common, or all of them and none is rare.
+    let mut of = [common.len().min(255) as u8; 256];
+    for (group, &exponent) in (0u8..=255).zip(&common) {
+        of[usize::from(exponent)] = group;
+    }
+    let mut sizes: Vec<usize> = common.iter().map(|&exponent| counts[usize::from(exponent)] as usize).collect();
+    sizes.push(counts.iter().filter(|count| **count < COMMON).sum::<u64>() as usize);
+    (Groups { of, common }, sizes)
+}
+
+/// How often exponents occur in each part of the floats.
+fn count_parts(exponents: &[u8]) -> Vec<[u64; 256]> {
+    exponents.par_chunks(PART).map(count).collect()
+}
+
+fn add(sum: &mut [u64; 256], counts: &[u64; 256]) {
+    sum.iter_mut().zip(counts).for_each(|(sum, &count)| *sum += count);
+}
+
+#[cfg(test)]
+mod tests {
+    use seedpress_codec::Limits;
+    use seedpress_codec::wire::Reader;
+
+    use super::*;
+
+    #[test]
+    fn every_bit_pattern_comes_back() {
+        let halves: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
+        let words: Vec<u8> = (0..60_000u32).flat_map(|i| i.wrapping_mul(0x9E37_79B9).to_le_bytes()).collect();
+        for (kind, bytes) in [(Kind::BF16, &halves), (Kind::F16, &halves), (Kind::F32, &words)] {
+            for len in [0, 4, 400, bytes.len()] {
+                for row in [0, 2, 100, 256] {
+                    // Mixing is slow: all of it once.
+                    for mixed in [false, true].into_iter().take(1 + usize::from(len < 500 || row == 256)) {
+                        let mut coded = Vec::new();
+                        encode(&bytes[..len], kind, row, mixed, &mut coded).unwrap();
+                        let mut reader = Reader::new(&coded);
+                        assert!(decode(&mut reader, &mut Limits::new(1 << 24)).unwrap() == bytes[..len]);
+                        reader.finish().unwrap();
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn threads_change_nothing() {
+        // Several tasks, the last of them short and its last part too; each exponent's floats lie in every part.
+        let bytes: Vec<u8> = (0..3 * TASK + PART + 77)
+            .map(|i| (i as u32).wrapping_mul(0x9E37_79B9))
+            .flat_map(|hash| {
+                ((hash & 0x8000_FFFF) | (120 + (hash >> 20) % 9) << 23 | (hash >> 9 & 0x7F) << 16).to_le_bytes()
+            })
+            .collect();
+        let halves: Vec<u8> = bytes.chunks_exact(4).flat_map(|float| [float[2], float[3]]).collect();
+        for (kind, bytes) in [(Kind::F32, &bytes), (Kind::BF16, &halves), (Kind::F16, &halves)] {
+            let [one, three] = [1, 3].map(|threads| {
+                rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| {
+                    let mut coded = Vec::new();
+                    encode(bytes, kind, 0, false, &mut coded).unwrap();
+                    let decoded = decode(&mut Reader::new(&coded), &mut Limits::new(1 << 24)).unwrap();
+                    assert!(decoded == *bytes);
+                    coded
+                })
+            });
+            assert!(one == three);
+        }
+    }
+
+    #[test]
+    fn rows_and_columns_of_unlike_scale_are_told_apart() {
+        let mut state = 3u64;
+        let mut noise = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1 << 24) as f32 - 0.5
+        };
+        let floats: Vec<u8> = (0..256 * 256usize)
+            .flat_map(|i| (noise() * [1.0, 0.01][i / 256 % 2] * [1.0, 30.0][i % 256 / 64 % 2]).to_le_bytes())
+            .collect();
+        let [with, without] = [256, 0].map(|row| {
+            let mut coded = Vec::new();
+            encode(&floats, Kind::F32, row, false, &mut coded).unwrap();
+            coded
+        });
+        // Two bits a float are known from row and column, less where the exponents overlap.
+        assert!(with.len() + 256 * 256 * 4 / 3 / 8 < without.len(), "{} {}", with.len(), without.len());
+        assert_eq!(decode(&mut Reader::new(&with), &mut Limits::new(1 << 22)).unwrap(), floats);
+    }
+}
