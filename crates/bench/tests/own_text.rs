@@ -12,6 +12,7 @@ use seedpress_bench::matrix::Matrix;
 use seedpress_bench::progress::Silent;
 use seedpress_bench::runner::{Options, Outcome, run};
 use seedpress_results::{ModelRow, PlanRow, Row, TensorRow, read_rows};
+use seedpress_testing::Noise;
 
 /// A letter a token: the tiny checkpoint knows 64.
 fn tokenizer() -> String {
@@ -29,11 +30,8 @@ fn tokenizer() -> String {
 
 /// Documents of letters, a line each.
 fn text(seed: u64, documents: usize) -> String {
-    let mut state = seed;
-    let mut letter = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        char::from(b'a' + (state >> 33) as u8 % 26)
-    };
+    let mut noise = Noise::new(seed);
+    let mut letter = || char::from(b'a' + (noise.bits() >> 33) as u8 % 26);
     let mut line = |_| format!("{{\"text\": \"{}\"}}\n", (0..200).map(|_| letter()).collect::<String>());
     (0..documents).map(&mut line).collect()
 }

@@ -121,11 +121,8 @@ mod tests {
     use super::*;
 
     fn noise(count: usize, levels: f64) -> Vec<f32> {
-        let mut state = 11u64;
-        let mut next = move || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 11) as f64 / (1u64 << 53) as f64 - 0.5
-        };
+        let mut noise = seedpress_testing::Noise::new(11);
+        let mut next = move || (noise.bits() >> 11) as f64 / (1u64 << 53) as f64 - 0.5;
         (0..count).map(|_| ((next() + next() * next() * 4.0) * levels).round() / levels).map(|v| v as f32).collect()
     }
 

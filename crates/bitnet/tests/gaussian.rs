@@ -4,17 +4,8 @@
 
 use seedpress_codec::{DType, EncodeContext, Limits, Registry, TensorView};
 
-/// Sums of twelve uniforms are not normal enough for the third digit: Box-Muller on splitmix64.
 fn gaussian(count: usize) -> Vec<f32> {
-    let mut state = 7u64;
-    let mut uniform = move || {
-        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (((z ^ (z >> 31)) >> 11) as f64 + 0.5) / (1u64 << 53) as f64
-    };
-    (0..count).map(|_| ((-2.0 * uniform().ln()).sqrt() * (std::f64::consts::TAU * uniform()).cos()) as f32).collect()
+    seedpress_testing::noise::normal(count, 7)
 }
 
 fn relative(name: &str, shape: &[usize], values: &[f32], layers: usize) -> (f64, f64) {

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use seedpress_codec::{DType, EncodeContext, Registry, Tensor};
+use seedpress_testing::golden::{self, bits};
 
 /// File name, codec, shape.
 const STREAMS: [(&str, &str, [usize; 2]); 8] = [
@@ -22,21 +23,16 @@ fn registry() -> Registry {
     seedpress_bitnet::register(Registry::default())
 }
 
-fn golden() -> PathBuf {
+fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
 fn floats(path: PathBuf) -> Vec<f32> {
-    let bytes = std::fs::read(path).unwrap();
-    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
-}
-
-fn bits(values: &[f32]) -> Vec<u32> {
-    values.iter().map(|value| value.to_bits()).collect()
+    golden::floats(&std::fs::read(path).unwrap())
 }
 
 fn source(shape: [usize; 2]) -> Tensor {
-    Tensor::new(shape.to_vec(), floats(golden().join("weights.f32")), DType::F32).unwrap()
+    Tensor::new(shape.to_vec(), floats(folder().join("weights.f32")), DType::F32).unwrap()
 }
 
 fn record(codec: &str, tensor: &Tensor) -> Vec<u8> {
@@ -46,10 +42,10 @@ fn record(codec: &str, tensor: &Tensor) -> Vec<u8> {
 #[test]
 fn frozen_records_decode_to_the_bit() {
     for (file, _, shape) in STREAMS {
-        let stored = std::fs::read(golden().join(format!("{file}.record"))).unwrap();
+        let stored = std::fs::read(folder().join(format!("{file}.record"))).unwrap();
         let decoded = registry().decode_bytes(&stored).unwrap();
         assert_eq!(decoded.tensor.shape(), &shape[..], "{file}");
-        let expected = floats(golden().join(format!("{file}.f32")));
+        let expected = floats(folder().join(format!("{file}.f32")));
         assert_eq!(bits(decoded.tensor.values()), bits(&expected), "{file}");
     }
 }
@@ -57,7 +53,7 @@ fn frozen_records_decode_to_the_bit() {
 #[test]
 fn the_same_weights_give_the_same_bytes() {
     for (file, codec, shape) in STREAMS {
-        let stored = std::fs::read(golden().join(format!("{file}.record"))).unwrap();
+        let stored = std::fs::read(folder().join(format!("{file}.record"))).unwrap();
         assert_eq!(record(codec, &source(shape)), stored, "{file}");
     }
 }
@@ -66,7 +62,7 @@ fn the_same_weights_give_the_same_bytes() {
 #[ignore = "writes the records anew: only for a new stream or a new format"]
 fn write_records() {
     for (file, codec, shape) in STREAMS {
-        let path = golden().join(format!("{file}.record"));
+        let path = folder().join(format!("{file}.record"));
         std::fs::write(path, record(codec, &source(shape))).unwrap();
     }
 }

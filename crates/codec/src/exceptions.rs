@@ -263,12 +263,8 @@ mod tests {
 
     /// Weights of deviation near 1, never exactly equal in magnitude.
     fn noise(count: usize) -> Vec<f32> {
-        let mut state = 5u64;
-        let mut next = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 40) as f32 / (1 << 24) as f32 - 0.5
-        };
-        (0..count).map(|_| (0..12).map(|_| next()).sum::<f32>()).collect()
+        let mut noise = seedpress_testing::Noise::new(5);
+        (0..count).map(|_| noise.bell(12)).collect()
     }
 
     fn split(shape: &[usize], values: &[f32], capabilities: Capabilities) -> (Vec<f32>, Exceptions, Vec<u8>) {

@@ -1,53 +1,21 @@
 //! Runs every check over every codec and stage of the facade's registry, and over the settings that change a codec's bytes.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
 use libtest_mimic::{Arguments, Failed, Trial};
 use seedpress_codec::{AnyCodec, Registry};
 use seedpress_conformance::settings::MORE;
 use seedpress_conformance::{Verdict, description, determinism, hostile, magnitudes, round_trip};
-
-/// Remembers the largest single request of the current thread, and the most it held at a time.
-struct Watched;
-
-thread_local! {
-    static LARGEST: Cell<usize> = const { Cell::new(0) };
-    static HELD: Cell<usize> = const { Cell::new(0) };
-    static MOST: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: every call is handed to the system's allocator unchanged.
-#[allow(unsafe_code)]
-unsafe impl GlobalAlloc for Watched {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // A thread that is being torn down has no cell any more; it does not decode either.
-        let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(layout.size())));
-        let _ = HELD.try_with(|held| {
-            held.set(held.get() + layout.size());
-            MOST.try_with(|most| most.set(most.get().max(held.get())))
-        });
-        // SAFETY: the caller's contract is the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        let _ = HELD.try_with(|held| held.set(held.get().saturating_sub(layout.size())));
-        // SAFETY: the caller's contract is the system allocator's.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+use seedpress_testing::allocator::{Counting, thread};
 
 #[global_allocator]
-static ALLOCATOR: Watched = Watched;
+static ALLOCATOR: Counting = Counting;
 
 /// Hostile streams get a budget of 16 MiB; caches that are filled once per process and the streams themselves come on top.
 const LARGEST_ALLOWED: usize = 96 << 20;
 
 fn without_large_allocations(check: impl FnOnce() -> Verdict) -> Verdict {
-    LARGEST.with(|largest| largest.set(0));
+    thread::reset();
     check()?;
-    let largest = LARGEST.with(Cell::get);
+    let largest = thread::largest();
     if largest > LARGEST_ALLOWED { Err(format!("an allocation of {largest} bytes")) } else { Ok(()) }
 }
 
@@ -60,10 +28,9 @@ fn short_records_take_little_memory(registry: &Registry, codec: &AnyCodec) -> Ve
     for (what, bytes) in hostile::short_records(codec)? {
         pool.install(|| {
             hostile::decodes_or_fails(registry, &what, &bytes)?;
-            let before = HELD.with(Cell::get);
-            MOST.with(|most| most.set(before));
+            thread::reset();
             hostile::decodes_or_fails(registry, &what, &bytes)?;
-            let most = MOST.with(Cell::get) - before;
+            let most = thread::most();
             if most > MOST_FOR_A_KILOBYTE { Err(format!("{what}: {most} bytes held at a time")) } else { Ok(()) }
         })?;
     }

@@ -14,15 +14,12 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use seedpress_codec::Limits;
 use seedpress_codec::packing::pack_bits;
 use seedpress_entropy::{ans, mixing};
+use seedpress_testing::Noise;
 
 /// The sum of eight dice, scaled to a width: a bell curve over the whole alphabet.
 fn bell(count: usize, width: u8) -> Vec<u8> {
-    let mut state = 7u64;
-    let mut die = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) % 32
-    };
-    (0..count).map(|_| ((0..8).map(|_| die()).sum::<u64>() >> (8 - width)) as u8).collect()
+    let mut noise = Noise::new(7);
+    (0..count).map(|_| noise.bell_byte() >> (8 - width)).collect()
 }
 
 /// Long, for every coder is timed on the same symbols, one after the other.

@@ -13,6 +13,7 @@ use seedpress_codec::packing::pack_bits;
 use seedpress_codec::wire::Reader;
 use seedpress_codec::{Layer, LayerView, Limits, Registry, Role, Segment, SegmentView, Symbols};
 use seedpress_entropy::{ans, mixing};
+use seedpress_testing::Noise;
 
 type Job<'a> = (&'static str, Box<dyn FnMut() + 'a>);
 
@@ -22,13 +23,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let rounds = std::env::args().nth(1).map_or(Ok(60), |rounds| rounds.parse())?;
     let registry = seedpress_entropy::register(Registry::default());
     for width in [2u8, 3, 4, 5, 8] {
-        let mut state = 7u64;
-        let mut die = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 40) % 32
-        };
-        let symbols: Vec<u8> =
-            (0..1 << 21).map(|_| ((0..8).map(|_| die()).sum::<u64>() >> (8 - width)) as u8).collect();
+        let mut noise = Noise::new(7);
+        let symbols: Vec<u8> = (0..1 << 21).map(|_| noise.bell_byte() >> (8 - width)).collect();
         let count = symbols.len();
         let coded = ans::encode_bytes(&symbols);
         let mut counts = vec![1e-3f64; 1 << width];

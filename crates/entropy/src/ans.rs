@@ -234,11 +234,8 @@ mod tests {
     use super::*;
 
     fn bell(count: usize) -> Vec<u8> {
-        let mut state = 7u64;
-        let mut die = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 40) % 5
-        };
+        let mut noise = seedpress_testing::Noise::new(7);
+        let mut die = || noise.below(5);
         (0..count).map(|_| (die() + die() + die() + die()) as u8).collect()
     }
 

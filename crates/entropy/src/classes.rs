@@ -317,11 +317,8 @@ mod tests {
 
     #[test]
     fn classes_follow_scales_and_are_left_out_where_nothing_gains() {
-        let mut state = 9u64;
-        let mut die = |sides: u64| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            ((state >> 40) % sides) as u8
-        };
+        let mut noise = seedpress_testing::Noise::new(9);
+        let mut die = |sides: u64| noise.below(sides) as u8;
         let (rows, row) = (64usize, 256usize);
         let flat: Vec<u8> = (0..rows * row).map(|_| die(6) + die(6)).collect();
         assert_eq!(Classes::choose(&flat, row), Classes::one());

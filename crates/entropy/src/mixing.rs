@@ -272,11 +272,8 @@ mod tests {
     use super::*;
 
     fn noise(seed: u64) -> impl FnMut(u64) -> u8 {
-        let mut state = seed;
-        move |sides| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            ((state >> 40) % sides) as u8
-        }
+        let mut noise = seedpress_testing::Noise::new(seed);
+        move |sides| noise.below(sides) as u8
     }
 
     fn round_trip(symbols: &[u8], width: u8, row: usize) -> usize {

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use seedpress_codec::packing::{pack_bits, pack_trits};
 use seedpress_codec::{Layer, LayerView, Limits, Packing, Registry, Role, Segment, SegmentView, Symbols};
+use seedpress_testing::Noise;
+use seedpress_testing::golden::{hex, unhex};
 
 /// What the files hold: a stage, a format, and whether it is `more` or `cases`.
 const FILES: [(&str, u32, bool); 10] = [
@@ -28,11 +30,8 @@ fn path(stage: &str, format: u32, more: bool) -> PathBuf {
 
 /// A segment for every packing and every way to code one.
 fn cases() -> Vec<(&'static str, Segment)> {
-    let mut state = 11u64;
-    let mut die = |sides: u32| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((state >> 40) % u64::from(sides)) as u32
-    };
+    let mut noise = Noise::new(11);
+    let mut die = |sides: u32| noise.below(u64::from(sides)) as u32;
     let mut cases = Vec::new();
     let mut push = |name, symbols: Symbols, bytes| cases.push((name, Segment::new(Role::Indices, symbols, bytes)));
     for (name, width) in [("bits-1", 1u8), ("bits-2", 2), ("bits-3", 3), ("bits-4", 4), ("bits-8", 8), ("bits-12", 12)]
@@ -78,11 +77,8 @@ fn cases() -> Vec<(&'static str, Segment)> {
 
 /// What the segments of `cases` leave open.
 fn more() -> Vec<(&'static str, Segment)> {
-    let mut state = 13u64;
-    let mut die = |sides: u32| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((state >> 40) % u64::from(sides)) as u32
-    };
+    let mut noise = Noise::new(13);
+    let mut die = |sides: u32| noise.below(u64::from(sides)) as u32;
     let mut more = Vec::new();
     let mut push = |name, symbols: Symbols, bytes| more.push((name, Segment::new(Role::Indices, symbols, bytes)));
     // Of three exponents one occurs 512 times, one 511 times; the mantissa leans to zero by exponent.
@@ -103,10 +99,6 @@ fn more() -> Vec<(&'static str, Segment)> {
     more
 }
 
-fn bytes(hex: &str) -> Vec<u8> {
-    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
-}
-
 #[test]
 fn frozen_streams_decode() {
     let registry = seedpress_entropy::register(Registry::default());
@@ -116,9 +108,9 @@ fn frozen_streams_decode() {
         let text = std::fs::read_to_string(path(id, format, beyond)).unwrap();
         assert_eq!(text.lines().count(), cases.len());
         for (line, (name, segment)) in text.lines().zip(&cases) {
-            let (found, hex) = line.split_once(' ').unwrap();
+            let (found, text) = line.split_once(' ').unwrap();
             assert_eq!(found, *name);
-            let coded = bytes(hex);
+            let coded = unhex(text);
             let view = LayerView { segments: vec![SegmentView { role: segment.role, bytes: &coded }] };
             let restored = stage.decode(stage.format(), &view, &mut Limits::new(1 << 24)).unwrap();
             assert!(restored[0] == segment.bytes, "{id} {format} {name}");
@@ -139,7 +131,7 @@ fn write_streams() {
         let mut text = String::new();
         for (name, segment) in if beyond { more() } else { cases() } {
             let coded = stage.encode(&Layer { segments: vec![segment] }).unwrap().remove(0);
-            text += &format!("{name} {}\n", coded.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+            text += &format!("{name} {}\n", hex(&coded));
         }
         std::fs::write(path, text).unwrap();
     }

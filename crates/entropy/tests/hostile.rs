@@ -21,11 +21,8 @@ fn attempt(bytes: &[u8]) {
 }
 
 fn segments(count: usize, seed: u64) -> Vec<Segment> {
-    let mut state = seed;
-    let mut die = |sides: u32| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((state >> 40) % u64::from(sides)) as u32
-    };
+    let mut noise = seedpress_testing::Noise::new(seed);
+    let mut die = |sides: u32| noise.below(u64::from(sides)) as u32;
     let mut all = Vec::new();
     for width in [2u8, 3, 8, 11] {
         let symbols: Vec<u32> = (0..count).map(|_| (die(16) + die(16)) << 6 >> (11 - width)).collect();

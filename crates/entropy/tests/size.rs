@@ -6,20 +6,7 @@ use seedpress_codec::packing::pack_bits;
 use seedpress_codec::{Layer, LayerView, Limits, Packing, Registry, Role, Segment, SegmentView, Symbols};
 use seedpress_entropy::ans;
 use seedpress_entropy::frequencies::Frequencies;
-
-struct Noise(u64);
-
-impl Noise {
-    fn die(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 40) % sides
-    }
-
-    /// A bell curve over 0..=255.
-    fn bell(&mut self) -> u64 {
-        (0..8).map(|_| self.die(32)).sum()
-    }
-}
+use seedpress_testing::Noise;
 
 /// Bits of the symbols under the table's own probabilities and under their own frequencies.
 fn bits(symbols: &[u8]) -> (f64, f64) {
@@ -35,10 +22,10 @@ fn bits(symbols: &[u8]) -> (f64, f64) {
 
 #[test]
 fn coded_size_is_within_half_a_percent_of_model_and_tables() {
-    let mut noise = Noise(3);
+    let mut noise = Noise::new(3);
     for width in 1..=8u32 {
         for count in [12_000usize, 65_536, 262_144, 262_145, 600_000] {
-            let symbols: Vec<u8> = (0..count).map(|_| (noise.bell() >> (8 - width)) as u8).collect();
+            let symbols: Vec<u8> = (0..count).map(|_| noise.bell_byte() >> (8 - width)).collect();
             let (model, empirical) = bits(&symbols);
             let coded = ans::encode_bytes(&symbols);
             let mut tables = Vec::new();
@@ -52,7 +39,7 @@ fn coded_size_is_within_half_a_percent_of_model_and_tables() {
         }
     }
     for (rare, count) in [(1000u64, 100_000usize), (100, 100_000), (30, 400_000)] {
-        let symbols: Vec<u8> = (0..count).map(|_| u8::from(noise.die(rare) == 0)).collect();
+        let symbols: Vec<u8> = (0..count).map(|_| u8::from(noise.below(rare) == 0)).collect();
         let (model, _) = bits(&symbols);
         let size = ans::encode_bytes(&symbols).len() as f64;
         // What is short pays for a whole state.
@@ -64,18 +51,18 @@ fn coded_size_is_within_half_a_percent_of_model_and_tables() {
 fn floats_that_repeat_are_taken_once_whatever_repeats() {
     let registry = seedpress_entropy::register(Registry::default());
     let stage = registry.stage("planes+ans").unwrap();
-    let mut noise = Noise(23);
-    let mut float = || (0x3D00_0000 | noise.die(2) << 31 | noise.die(1 << 24)) as u32;
+    let mut noise = Noise::new(23);
+    let mut float = || (0x3D00_0000 | noise.below(2) << 31 | noise.below(1 << 24)) as u32;
     let (row, count) = (1000usize, 200_000usize);
     let rows: Vec<u32> = (0..row * 20).map(|_| float()).collect();
     let palette: Vec<u32> = (0..16).map(|_| float()).collect();
     let once = 4 * rows.len();
-    let mut pick = Noise(29);
+    let mut pick = Noise::new(29);
     // Whole rows, with signs of their own, single values, and the lower half alone.
     let cases: [(&str, Vec<u32>, usize); 4] = [
         ("rows", (0..count).map(|i| rows[i % rows.len()]).collect(), once * 21 / 20),
-        ("signs", (0..count).map(|i| rows[i % rows.len()] ^ (pick.die(2) << 31) as u32).collect(), once + count / 4),
-        ("palette", (0..count).map(|_| palette[pick.die(16) as usize]).collect(), count * 2),
+        ("signs", (0..count).map(|i| rows[i % rows.len()] ^ (pick.below(2) << 31) as u32).collect(), once + count / 4),
+        ("palette", (0..count).map(|_| palette[pick.below(16) as usize]).collect(), count * 2),
         ("tails", (0..count).map(|i| rows[i % row] & 0xFFFF | float() << 16).collect(), 2 * count + count / 50),
     ];
     for (name, words, most) in cases {
@@ -89,12 +76,12 @@ fn floats_that_repeat_are_taken_once_whatever_repeats() {
 }
 
 fn large_layer() -> Layer {
-    let mut noise = Noise(17);
+    let mut noise = Noise::new(17);
     let count = 1_060_000usize;
-    let symbols: Vec<u32> = (0..count).map(|i| (noise.bell() >> (6 + (i / 512 % 2))) as u32).collect();
-    let trits: Vec<u8> = (0..300_001).map(|_| noise.die(3) as u8).collect();
+    let symbols: Vec<u32> = (0..count).map(|i| u32::from(noise.bell_byte() >> (6 + (i / 512 % 2)))).collect();
+    let trits: Vec<u8> = (0..300_001).map(|_| noise.below(3) as u8).collect();
     let floats: Vec<u8> =
-        (0..300_000).flat_map(|_| ((noise.bell() as f32 - 124.0) * 1.000_123e-3).to_le_bytes()).collect();
+        (0..300_000).flat_map(|_| ((f32::from(noise.bell_byte()) - 124.0) * 1.000_123e-3).to_le_bytes()).collect();
     Layer {
         segments: vec![
             Segment::new(Role::Indices, Symbols::bits(2, count, 512), pack_bits(symbols, 2)),
@@ -138,11 +125,11 @@ fn the_range_coder_takes_what_its_models_say() {
     let registry = seedpress_entropy::register(Registry::default());
     let stage = registry.stage("range").unwrap();
     let (row, rows) = (512usize, 600usize);
-    let mut noise = Noise(31);
+    let mut noise = Noise::new(31);
     // Rows of two widths: one table for all costs what their mixture does.
     let width = |index: usize| if (index / row / 100).is_multiple_of(2) { 5 } else { 3 };
     let symbols: Vec<u8> =
-        (0..row * rows).map(|i| (128 + ((noise.bell() as i64 - 124) >> (8 - width(i)))) as u8).collect();
+        (0..row * rows).map(|i| (128 + ((i64::from(noise.bell_byte()) - 124) >> (8 - width(i)))) as u8).collect();
     let coded = |row: usize| {
         let declared = Symbols::bits(8, symbols.len(), row);
         let layer = Layer { segments: vec![Segment::new(Role::Indices, declared, symbols.clone())] };

@@ -4,35 +4,24 @@
 
 use seedpress_codec::packing::{pack_bits, pack_trits};
 use seedpress_codec::{Layer, LayerView, Limits, Packing, Registry, Role, Segment, SegmentView, Stage, Symbols};
-
-/// A small seeded generator; its low bits are never used.
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        self.0 >> 33
-    }
-
-    /// The sum of eight dice: a bell curve in 0..=255 without floating point.
-    fn bell(&mut self) -> u32 {
-        (0..8).map(|_| (self.next() >> 3) % 32).sum::<u64>() as u32
-    }
-}
+use seedpress_testing::Noise;
 
 fn segments(count: usize) -> Vec<Segment> {
-    let mut noise = Noise(count as u64);
+    let mut noise = Noise::new(count as u64);
     let mut all = Vec::new();
     for width in [1u8, 2, 3, 4, 5, 7, 8, 9, 12, 16, 24, 32] {
         let symbols: Vec<u32> = (0..count)
-            .map(|_| if width > 8 { noise.bell() << (width - 8) | 1 } else { noise.bell() >> (8 - width) })
+            .map(|_| match u32::from(noise.bell_byte()) {
+                bell if width > 8 => bell << (width - 8) | 1,
+                bell => bell >> (8 - width),
+            })
             .collect();
         let row = count / 7;
         all.push(Segment::new(Role::Indices, Symbols::bits(width, count, row), pack_bits(symbols, width)));
     }
-    let digits: Vec<u8> = (0..count).map(|_| (noise.bell() / 86) as u8).collect();
+    let digits: Vec<u8> = (0..count).map(|_| noise.bell_byte() / 86).collect();
     all.push(Segment::new(Role::Indices, Symbols::trits(count, count / 3), pack_trits(&digits)));
-    let floats: Vec<f32> = (0..count).map(|_| (noise.bell() as f32 - 124.0) * 1.000_123e-3).collect();
+    let floats: Vec<f32> = (0..count).map(|_| (f32::from(noise.bell_byte()) - 124.0) * 1.000_123e-3).collect();
     all.push(Segment::new(
         Role::Raw,
         Symbols::floats(Packing::F32, count),
@@ -45,10 +34,10 @@ fn segments(count: usize) -> Vec<Segment> {
     for len in [2u16, 5, 18] {
         let symbols = Symbols { packing: Packing::Records(len), count: count as u64, row: 0 };
         let bytes =
-            (0..count * usize::from(len)).map(|i| if i % usize::from(len) == 0 { 7 } else { noise.bell() as u8 });
+            (0..count * usize::from(len)).map(|i| if i % usize::from(len) == 0 { 7 } else { noise.bell_byte() });
         all.push(Segment::new(Role::Blocks, symbols, bytes.collect()));
     }
-    all.push(Segment::new(Role::Tables, Symbols::OPAQUE, (0..count).map(|_| noise.next() as u8).collect()));
+    all.push(Segment::new(Role::Tables, Symbols::OPAQUE, (0..count).map(|_| (noise.bits() >> 33) as u8).collect()));
     all.push(Segment::new(Role::Tables, Symbols::OPAQUE, vec![9; count]));
     // Declarations that do not fit the bytes.
     all.push(Segment::new(Role::Indices, Symbols::bits(3, count + 1, 2), vec![0xFF; count]));

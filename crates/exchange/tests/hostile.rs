@@ -1,42 +1,13 @@
 //! Damaged and malicious files: an error or values, never a panic, and never memory the file does not justify.
 #![allow(clippy::unwrap_used)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use seedpress_exchange::open;
-
-/// The largest single allocation since it was last set to zero.
-struct Watched;
-
-static LARGEST: AtomicUsize = AtomicUsize::new(0);
-
-#[allow(unsafe_code)]
-// SAFETY: every call is handed on unchanged.
-unsafe impl GlobalAlloc for Watched {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LARGEST.fetch_max(layout.size(), Ordering::Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        LARGEST.fetch_max(size, Ordering::Relaxed);
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        LARGEST.fetch_max(layout.size(), Ordering::Relaxed);
-        unsafe { System.alloc_zeroed(layout) }
-    }
-}
+use seedpress_testing::allocator::{self, Counting};
 
 #[global_allocator]
-static ALLOCATOR: Watched = Watched;
+static ALLOCATOR: Counting = Counting;
 
 /// What a small file may ask for at once: that of `seedpress_codec::Limits`.
 const ALLOWED: usize = 256 << 20;
@@ -44,7 +15,7 @@ const ALLOWED: usize = 256 << 20;
 /// Opens the bytes as a file and loads everything; says whether that worked.
 fn digest(path: &Path, bytes: &[u8]) -> bool {
     std::fs::write(path, bytes).unwrap();
-    LARGEST.store(0, Ordering::Relaxed);
+    allocator::reset();
     let fine = match open(path) {
         Ok(source) => (0..source.tensors().len()).all(|index| source.load(index).is_ok()),
         Err(error) => {
@@ -52,7 +23,7 @@ fn digest(path: &Path, bytes: &[u8]) -> bool {
             false
         }
     };
-    let largest = LARGEST.load(Ordering::Relaxed);
+    let largest = allocator::largest();
     assert!(largest <= ALLOWED, "{}: {largest} bytes at once", path.display());
     fine
 }

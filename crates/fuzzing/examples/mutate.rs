@@ -12,13 +12,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use seedpress_fuzzing::{TARGETS, Target};
+use seedpress_testing::allocator::{self, Counting};
 
-#[path = "../tests/common/counting.rs"]
-mod counting;
 #[path = "../tests/common/mutations.rs"]
 mod mutations;
 
 use mutations::{Random, mutated};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 /// Bytes that an input of [`SHORT`] may take.
 const MEMORY: usize = 64 << 20;
@@ -45,10 +47,10 @@ fn run(target: Target, duration: Duration) -> bool {
     let (mut slowest, mut largest) = (Duration::ZERO, 0);
     while begin.elapsed() < duration {
         let input = mutated(&corpus, &mut random);
-        counting::reset();
+        allocator::reset();
         let start = Instant::now();
         let outcome = catch_unwind(|| (target.run)(&input));
-        let (took, peak) = (start.elapsed(), counting::peak());
+        let (took, peak) = (start.elapsed(), allocator::most());
         count += 1;
         let short = input.len() <= SHORT;
         if short {

@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[path = "common/counting.rs"]
-mod counting;
 #[path = "common/mutations.rs"]
 mod mutations;
 
@@ -11,6 +9,10 @@ use std::path::{Path, PathBuf};
 
 use mutations::{Random, mutated};
 use seedpress_fuzzing::{TARGETS, seeds};
+use seedpress_testing::allocator::{self, Counting};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 /// Bytes that an input of up to [`SHORT`] may take.
 const MEMORY: usize = 64 << 20;
@@ -34,9 +36,9 @@ fn hostile_bytes_cost_little() {
         // Tables that are built once a process are nobody's input's.
         files.iter().for_each(|(_, bytes)| (target.run)(bytes));
         let watched = |what: &str, bytes: &[u8]| {
-            counting::reset();
+            allocator::reset();
             (target.run)(bytes);
-            let peak = counting::peak();
+            let peak = allocator::most();
             assert!(bytes.len() > SHORT || peak <= MEMORY, "{}: {what}: {peak} bytes", target.name);
         };
         for (path, bytes) in &files {

@@ -4,14 +4,12 @@
 
 use proptest::prelude::*;
 use seedpress_kmeans::{Clusters, Nearest, Points, Settings, cluster};
+use seedpress_testing::Noise;
 
 /// Sums of four uniform numbers.
 fn noise(count: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed;
-    let mut die = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1u32 << 24) as f32
-    };
+    let mut noise = Noise::new(seed);
+    let mut die = || noise.unit();
     (0..count).map(|_| die() - die() + die() - die()).collect()
 }
 

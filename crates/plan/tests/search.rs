@@ -22,13 +22,9 @@ struct Model {
 
 impl Model {
     fn new(sizes: &[usize], importance: &[f64]) -> Self {
-        let mut state = 7u64;
-        let mut next = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
-        };
+        let mut noise = seedpress_testing::Noise::new(7);
         let mut tensor = |size: usize| {
-            let values = (0..size).map(|_| next() + next() + next()).collect();
+            let values = (0..size).map(|_| noise.bell(3)).collect();
             Tensor::new(vec![size / 64, 64], values, DType::F32).unwrap()
         };
         let tensors: Vec<Tensor> = sizes.iter().map(|&size| tensor(size)).collect();

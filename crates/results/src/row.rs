@@ -337,10 +337,9 @@ mod tests {
 
     #[test]
     fn numbers_survive_reading_and_writing() {
-        let (mut value, mut state) = (0.0, 1u64);
+        let (mut value, mut noise) = (0.0, seedpress_testing::Noise::new(1));
         for _ in 0..2000 {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            value += (state >> 11) as f64 / 3e9;
+            value += (noise.bits() >> 11) as f64 / 3e9;
             let text = serde_json::to_string(&Prefix { bytes: 1, squared_error: value }).unwrap();
             let back: Prefix = serde_json::from_str(&text).unwrap();
             assert_eq!(back.squared_error.to_bits(), value.to_bits(), "{text}");

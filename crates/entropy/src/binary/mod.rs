@@ -243,11 +243,8 @@ mod tests {
     use super::*;
 
     fn noise(seed: u64) -> impl FnMut() -> u32 {
-        let mut state = seed;
-        move || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 32) as u32
-        }
+        let mut noise = seedpress_testing::Noise::new(seed);
+        move || (noise.bits() >> 32) as u32
     }
 
     #[test]

@@ -146,13 +146,9 @@ mod tests {
 
     #[test]
     fn rows_and_columns_of_unlike_scale_are_told_apart() {
-        let mut state = 3u64;
-        let mut noise = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 40) as f32 / (1 << 24) as f32 - 0.5
-        };
+        let mut noise = seedpress_testing::Noise::new(3);
         let floats: Vec<u8> = (0..256 * 256usize)
-            .flat_map(|i| (noise() * [1.0, 0.01][i / 256 % 2] * [1.0, 30.0][i % 256 / 64 % 2]).to_le_bytes())
+            .flat_map(|i| (noise.centred() * [1.0, 0.01][i / 256 % 2] * [1.0, 30.0][i % 256 / 64 % 2]).to_le_bytes())
             .collect();
         let [with, without] = [256, 0].map(|row| {
             let mut coded = Vec::new();

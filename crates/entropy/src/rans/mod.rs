@@ -245,11 +245,8 @@ mod tests {
     use super::*;
 
     fn noise(seed: u64) -> impl FnMut() -> u32 {
-        let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-        move || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) as u32
-        }
+        let mut noise = seedpress_testing::Noise::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        move || (noise.bits() >> 33) as u32
     }
 
     /// Symbols of an alphabet of this size, spaced by `stride`, roughly geometric.

@@ -1,0 +1,45 @@
+//! Golden files as bytes, floats and bit patterns.
+
+/// Bytes as text.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Text as bytes.
+///
+/// # Panics
+/// Text that is not made of pairs of hexadecimal digits: a golden file that is damaged.
+pub fn unhex(text: &str) -> Vec<u8> {
+    let pair = |at: usize| text.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+    (0..text.len()).step_by(2).map(|at| pair(at).unwrap_or_else(|| panic!("no hexadecimal digits at {at}"))).collect()
+}
+
+/// Little-endian binary32.
+///
+/// # Panics
+/// Bytes that are no whole number of floats.
+pub fn floats(bytes: &[u8]) -> Vec<f32> {
+    let (floats, rest) = bytes.as_chunks();
+    assert!(rest.is_empty(), "{} bytes are no floats", bytes.len());
+    floats.iter().map(|float| f32::from_le_bytes(*float)).collect()
+}
+
+/// Patterns to compare floats by: NaN equals itself, and zeros have signs.
+pub fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_come_back() {
+        assert_eq!(unhex("00ff1a"), [0, 255, 26]);
+        let all: Vec<u8> = (0..=255).collect();
+        assert_eq!(unhex(&hex(&all)), all);
+        let values = [0.0, -0.0, f32::NAN, f32::MIN_POSITIVE, -1.5];
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        assert_eq!(bits(&floats(&bytes)), bits(&values));
+    }
+}
