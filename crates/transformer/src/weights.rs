@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use half::{bf16, f16};
 use memmap2::Mmap;
 use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensors};
+use seedpress_checkpoint::Checkpoint;
 
 use crate::config::Shapes;
 use crate::error::TransformerError;
@@ -42,14 +43,14 @@ pub struct MappedWeights {
 }
 
 impl MappedWeights {
-    /// Opens the `model.safetensors` of a folder, or the shards of its `model.safetensors.index.json`.
+    /// Opens a folder's weights: the files that [`Checkpoint`] takes of it.
     ///
     /// # Errors
     /// Files that are missing, no safetensors files, or damaged.
     pub fn open(folder: &Path) -> Result<Self, TransformerError> {
         let mut weights = Self { shards: Vec::new(), places: HashMap::new(), shapes: Shapes::new() };
-        for file in files(folder)? {
-            weights.add(&file)?;
+        for file in Checkpoint::open(folder)?.files() {
+            weights.add(file)?;
         }
         Ok(weights)
     }
@@ -108,28 +109,6 @@ fn widen<const N: usize>(bytes: &[u8], convert: impl Fn([u8; N]) -> f32 + Sync) 
         values.iter_mut().zip(chunks).for_each(|(value, &bytes)| *value = convert(bytes));
     });
     values
-}
-
-/// The files that hold a folder's weights.
-fn files(folder: &Path) -> Result<Vec<PathBuf>, TransformerError> {
-    let single = folder.join("model.safetensors");
-    let index = folder.join("model.safetensors.index.json");
-    if single.exists() || !index.exists() {
-        return Ok(vec![single]);
-    }
-    let text = std::fs::read(&index).map_err(TransformerError::io(&index))?;
-    let parsed: serde_json::Value =
-        serde_json::from_slice(&text).map_err(|error| TransformerError::file(&index, error))?;
-    let map = parsed.get("weight_map").and_then(serde_json::Value::as_object);
-    let map = map.ok_or_else(|| TransformerError::file(&index, "no `weight_map`"))?;
-    let mut names: Vec<&str> = map.values().filter_map(serde_json::Value::as_str).collect();
-    names.sort_unstable();
-    names.dedup();
-    // A shard lies beside its index: a path that leads elsewhere is an attack or a mistake.
-    if let Some(name) = names.iter().find(|name| Path::new(name).file_name().is_none_or(|file| file != **name)) {
-        return Err(TransformerError::file(&index, format!("shard `{name}` is not a plain file name")));
-    }
-    Ok(names.into_iter().map(|name| folder.join(name)).collect())
 }
 
 #[allow(unsafe_code)]

@@ -1,4 +1,6 @@
-//! One choice for every tensor under a budget.
+//! One choice for every tensor under a budget, filled to within a thousandth: who names a size for a file wants a file of that size.
+//!
+//! `seedpress-plan` shares bits out, too, with another aim: the least cost provably, whatever it leaves of the budget.
 
 /// What a tensor may become.
 #[derive(Debug, Clone, Copy, PartialEq)]
