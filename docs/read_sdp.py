@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """An independent reader of .sdp files, written from docs/format.md: python3 and nothing else.
 
-It knows the container (versions 1 and 2), records, the codecs `raw` and `rtn`, and the stage `zstd`, whose frames it decodes itself
+It knows the container (versions 1 and 2, whole or in shards), records, the codecs `raw` and `rtn`, and the stage `zstd`, whose frames it decodes itself
 (RFC 8878). It is slow and checks every checksum.
 
-    read_sdp.py model.sdp             lists the tensors
+    read_sdp.py model.sdp             lists the tensors; model.sdp.index.json those of all its shards
     read_sdp.py model.sdp FOLDER      also writes each tensor's bytes to FOLDER/<place>.bin, as safetensors would hold them
 """
 
+import json
+import os
 import struct
 import sys
 
@@ -513,9 +515,34 @@ def read(data):
     return metadata, tensors
 
 
+def read_shards(path, text):
+    """The same of an index of shards."""
+    index = json.loads(text)
+    check(index["format"] == "sdp-shards" and index["version"] == 1, "no index of shards that this reader knows")
+    metadata, tensors, seen = {}, [], set()
+    for number, shard in enumerate(index["shards"]):
+        name = shard["file"]
+        check(name not in ("", ".", "..") and not set(name) & set("/\\:\0"), "a shard that is no plain file name")
+        check(name not in seen, "a shard that is named twice")
+        seen.add(name)
+        with open(os.path.join(os.path.dirname(path), name), "rb") as file:
+            data = file.read()
+        check(len(data) == shard["bytes"], "a shard of another length")
+        own, part = read(data)
+        mark = "%d/%d %s" % (number + 1, len(index["shards"]), index["set"])
+        check(own.pop("sdp:shard", None) == mark, "a shard of another run")
+        check(not set(own) & set(metadata), "a key of metadata in two shards")
+        check(all(index["weight_map"].get(tensor["name"]) == name for tensor in part), "a tensor in another shard")
+        metadata.update(own)
+        tensors += part
+    check(len({tensor["name"] for tensor in tensors}) == len(tensors) == len(index["weight_map"]), "missing tensors")
+    return metadata, tensors
+
+
 def main():
     with open(sys.argv[1], "rb") as file:
-        metadata, tensors = read(file.read())
+        data = file.read()
+    metadata, tensors = read(data) if data[:4] == b"SDPR" else read_shards(sys.argv[1], data)
     for key, value in sorted(metadata.items()):
         print("metadata", repr(key), repr(value))
     for n, tensor in enumerate(tensors):

@@ -33,6 +33,14 @@ pub enum CheckpointError {
         /// Why.
         why: String,
     },
+    /// An index of shards that is none, or whose shards are not what it says.
+    #[error("{path}: not an index of .sdp shards that can be read: {why}")]
+    ShardIndex {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// A tensor that was asked for and is not there.
     #[error("{path}: no tensor named `{}`", printable(tensor))]
     MissingTensor {

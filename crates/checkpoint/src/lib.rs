@@ -18,7 +18,7 @@ pub mod sink;
 pub mod source;
 
 pub use container::{
-    Container, ContainerFile, ContainerView, ContainerWriter, Entry, EntryView, Index, IndexEntry, Order, Part,
+    Container, ContainerFile, ContainerView, ContainerWriter, Entry, EntryView, Index, IndexEntry, Order, Part, Shards,
     SourceForm, Stored,
 };
 pub use error::CheckpointError;

@@ -140,6 +140,20 @@ impl Output {
         Ok(Unnamed(self))
     }
 
+    /// Puts the result on disk, whole, and leaves its name for later. No file stays open.
+    ///
+    /// # Errors
+    /// The operating system's; an output that is no file.
+    pub(crate) fn shelve(mut self) -> Result<Shelved, CheckpointError> {
+        let path = self.path.clone();
+        self.writer.flush().map_err(CheckpointError::io(&path))?;
+        let Some(Temporary { file, name }) = self.temporary.take() else {
+            return Err(CheckpointError::Unusable { path, why: "it is no file".to_owned() });
+        };
+        file.sync_all().map_err(CheckpointError::io(&path))?;
+        Ok(Shelved { name, target: path, len: self.written })
+    }
+
     /// Puts the result in its place.
     ///
     /// # Errors
@@ -149,7 +163,7 @@ impl Output {
         self.writer.flush().map_err(CheckpointError::io(&path))?;
         if let Some(temporary) = self.temporary.take() {
             temporary.file.sync_all().map_err(CheckpointError::io(&path))?;
-            temporary.rename(&path)?;
+            temporary.name.rename(&path)?;
         }
         Ok(self.written)
     }
@@ -167,6 +181,26 @@ impl Unnamed {
     pub fn name(mut self, path: &Path) -> Result<u64, CheckpointError> {
         self.0.path = path.to_owned();
         self.0.finish()
+    }
+}
+
+/// A file that is whole and on disk, and gets its name with others of its kind. Dropped before, it is removed.
+#[derive(Debug)]
+pub(crate) struct Shelved {
+    name: Name,
+    target: PathBuf,
+    len: u64,
+}
+
+impl Shelved {
+    /// Puts it in its place, over what is there; returns its length.
+    pub(crate) fn place(self) -> Result<u64, CheckpointError> {
+        self.name.rename(&self.target)?;
+        Ok(self.len)
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.len
     }
 }
 
@@ -211,6 +245,12 @@ pub fn remove_temporaries() {
 #[derive(Debug)]
 pub(crate) struct Temporary {
     pub(crate) file: File,
+    name: Name,
+}
+
+/// The name of a temporary file, which is removed with it.
+#[derive(Debug)]
+struct Name {
     path: PathBuf,
     keep: bool,
 }
@@ -219,7 +259,7 @@ impl Temporary {
     /// The temporary file of an output, empty: one that a killed process left is taken over.
     fn beside(target: &Path) -> Result<Self, CheckpointError> {
         let temporary = Self::lock(target, "seedpress-tmp")?;
-        temporary.file.set_len(0).map_err(CheckpointError::io(&temporary.path))?;
+        temporary.file.set_len(0).map_err(CheckpointError::io(&temporary.name.path))?;
         Ok(temporary)
     }
 
@@ -249,16 +289,18 @@ impl Temporary {
                 if let Ok(mut live) = LIVE.lock() {
                     live.push(path.clone());
                 }
-                return Ok(Self { file, path, keep: false });
+                return Ok(Self { file, name: Name { path, keep: false } });
             }
         }
     }
 
     /// Whether the file stays in place when this is dropped.
     pub(crate) fn keep(&mut self, keep: bool) {
-        self.keep = keep;
+        self.name.keep = keep;
     }
+}
 
+impl Name {
     fn rename(mut self, to: &Path) -> Result<(), CheckpointError> {
         std::fs::rename(&self.path, to).map_err(CheckpointError::io(to))?;
         self.keep = true;
@@ -266,7 +308,7 @@ impl Temporary {
     }
 }
 
-impl Drop for Temporary {
+impl Drop for Name {
     fn drop(&mut self) {
         if let Ok(mut live) = LIVE.lock() {
             live.retain(|path| *path != self.path);

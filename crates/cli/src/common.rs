@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::Args;
-use seedpress_checkpoint::{Output, Overwrite};
+use seedpress_checkpoint::{ContainerFile, Output, Overwrite};
 use seedpress_press::{Control, PressError};
 
 use crate::bench::stop_flag;
 use crate::failure::Failure;
 use crate::inputs;
-use crate::print::parse_bytes;
+use crate::print::{note, parse_bytes};
 use crate::progress::Meter;
 
 /// How the work is done and told.
@@ -61,6 +61,16 @@ impl Common {
         meter.finish();
         done.map_err(Failure::from)
     }
+}
+
+/// Opens an `.sdp` file or the index of its shards. A shard that is opened alone is told, as it holds a part of the tensors.
+pub fn container(path: &Path, max_bytes: Option<u64>) -> Result<ContainerFile, Failure> {
+    let file = ContainerFile::open(path, max_bytes).map_err(Failure::data)?;
+    if let Some((number, count)) = file.shard() {
+        let path = path.display();
+        note!("note: {path} is shard {number} of {count}: the .sdp.index.json beside it stands for all of them");
+    }
+    Ok(file)
 }
 
 /// Opens an output; what is wrong with it is known before any work is done. `inputs` are the paths that the command reads: a file behind

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use seedpress::Registry;
-use seedpress_checkpoint::{Checkpoint, Order, companions};
-use seedpress_press::{Accompanied, Control, Guide, NoGuide, PressError, Source, Summary, compress_file};
+use seedpress_checkpoint::container::shards::index_path;
+use seedpress_checkpoint::{Checkpoint, Order, Overwrite, Shards, companions};
+use seedpress_press::{Accompanied, Control, Guide, Layout, NoGuide, PressError, Source, Summary, compress_file};
 use seedpress_transformer::guide;
 use seedpress_transformer::guide::CalibrationGuide;
 
@@ -15,8 +16,9 @@ use crate::choice::Choice;
 use crate::common::{Common, InWork, output};
 use crate::failure::{Failure, Outcome};
 use crate::foreign::Foreign;
+use crate::inputs;
 use crate::language;
-use crate::print::note;
+use crate::print::{note, parse_bytes};
 use crate::summary;
 use crate::verify::error;
 use crate::zoo::{Calibrated, Zoo};
@@ -27,6 +29,7 @@ use crate::zoo::{Calibrated, Zoo};
   seedpress compress checkpoint-folder --codec rtn:group=64 --bits 3 --then zstd -o model.sdp
   seedpress compress model.safetensors --codec trellis --exclude '*lm_head*' -o model.sdp
   seedpress compress model.safetensors --codec trellis --max-error 0.1 -o model.sdp
+  seedpress compress checkpoint-folder --codec trellis --shard-size 2GB -o model.sdp
   seedpress compress model.safetensors --plan plan.toml -o model.sdp
   seedpress compress fashion-mlp --codec trellis:hessian=full -o model.sdp
   seedpress compress smollm2-135m --codec trellis:bits=3,hessian=full --calibration text.txt -o model.sdp
@@ -75,6 +78,10 @@ pub struct Arguments {
     /// Write one tensor after the other instead of all base layers first
     #[arg(long)]
     tensor_major: bool,
+    /// Write files of at most this many bytes, model-00001-of-00003.sdp and so on, and model.sdp.index.json, which names them and is what
+    /// other commands take. A tensor that is larger has a file of its own
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    shard_size: Option<u64>,
     /// Do not decode what was written
     #[arg(long)]
     no_verify: bool,
@@ -172,13 +179,27 @@ fn press(
     let read =
         [Some(arguments.input.as_path()), arguments.plan.as_deref(), arguments.text.calibration.as_deref(), weights];
     let read: Vec<&Path> = read.into_iter().flatten().collect();
-    let output = output(&arguments.output, arguments.force, &read)?;
+    let target = match arguments.shard_size {
+        Some(0) => return Err(Failure::usage("--shard-size: a file of no bytes holds nothing")),
+        Some(_) if arguments.output == Path::new("-") => {
+            return Err(Failure::usage("--shard-size: several files do not go to standard output"));
+        }
+        Some(_) => index_path(&arguments.output),
+        None => arguments.output.clone(),
+    };
+    let output = output(&target, arguments.force, &read)?;
     let order = if arguments.tensor_major { Order::TensorMajor } else { Order::QualityMajor };
+    let shards = arguments.shard_size.map(|size| Shards {
+        size,
+        overwrite: if arguments.force { Overwrite::Allow } else { Overwrite::Refuse },
+        inputs: inputs::files(&read),
+    });
+    let layout = Layout { order, shards };
     let total = source.tensors().iter().map(|info| info.bytes as u64).sum();
     let work = |control: Control<'_>| -> Result<Summary, PressError> {
         let control =
             Control { verify: !arguments.no_verify, tie: !arguments.no_tie, keep: arguments.resumable, ..control };
-        compress_file(source, choice, guide, registry, &control, output, order)
+        compress_file(source, choice, guide, registry, &control, output, layout)
     };
     let summary = arguments.common.run(total, arguments.work.max_memory, "cleaning up", work)?;
     if summary.tensors.iter().any(|tensor| tensor.unguided) && !arguments.common.quiet {
@@ -186,6 +207,6 @@ fn press(
             "note: a file has no calibration data: codecs that use it went without; --calibration takes text for the folder of a language model"
         );
     }
-    summary::print(&arguments.output, &summary, &choice.name(), &arguments.common);
+    summary::print(&target, &summary, &choice.name(), &arguments.common);
     Ok(())
 }

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use seedpress::codec::DType;
-use seedpress_checkpoint::{ContainerFile, companions};
+use seedpress_checkpoint::companions;
 use seedpress_press::{Memory, Patterns, Restore, decompress};
 use serde_json::json;
 
-use crate::common::{Common, InWork, output};
+use crate::common::{Common, InWork, container, output};
 use crate::failure::{Failure, Outcome};
 use crate::print::{line, note, parse_bytes};
 
@@ -71,7 +71,7 @@ impl Trust {
 
 /// Restores a checkpoint.
 pub fn run(arguments: &Arguments) -> Outcome {
-    let file = ContainerFile::open(&arguments.input, arguments.max_bytes).map_err(Failure::data)?;
+    let file = container(&arguments.input, arguments.max_bytes)?;
     let restore = Restore {
         layers: arguments.layers.and_then(|count| usize::try_from(count).ok()),
         dtype: arguments.dtype.as_deref().map(dtype),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use seedpress::codec::text::printable;
 use seedpress::codec::{AnyCodec, DType, Registry};
-use seedpress_checkpoint::ContainerFile;
+use seedpress_checkpoint::container::is_container;
 use seedpress_exchange::export::gguf::types::Wanted;
 use seedpress_exchange::export::{
     Exported, GgufOptions, PackedOptions, Target, fit_gguf, fit_packed, write_gguf, write_packed,
@@ -19,9 +19,9 @@ use serde_json::json;
 use wildmatch::WildMatch;
 
 use crate::bench::leave_nothing_when_stopped;
-use crate::common::output;
+use crate::common::{container, output};
 use crate::failure::{Failure, Outcome};
-use crate::listing::{file_bytes, is_container};
+use crate::listing::file_bytes;
 use crate::print::{bytes, line, note, parse_bytes};
 
 /// What to export and how.
@@ -121,7 +121,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let registry = seedpress::registry();
     leave_nothing_when_stopped()?;
     let supply: Box<dyn Supply + '_> = if is_container(&arguments.input) {
-        let file = ContainerFile::open(&arguments.input, None).map_err(Failure::data)?;
+        let file = container(&arguments.input, None)?;
         Box::new(SdpSupply::new(file, &registry))
     } else {
         Box::new(FileSupply::open(&arguments.input).map_err(Failure::data)?)

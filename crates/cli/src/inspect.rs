@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use seedpress::codec::text::printable;
-use seedpress_checkpoint::{ContainerFile, Order, Stored};
+use seedpress_checkpoint::{Order, Stored};
 use seedpress_press::inspect::Cost;
 
-use crate::failure::{Failure, Outcome};
+use crate::common::container;
+use crate::failure::Outcome;
 use crate::listing;
 use crate::print::line;
 
@@ -34,9 +35,13 @@ pub fn run(arguments: &Arguments) -> Outcome {
     if let Some(source) = listing::open(&arguments.input)? {
         return listing::print(source.as_ref(), &arguments.input, arguments.json);
     }
-    let file = ContainerFile::open(&arguments.input, None).map_err(Failure::data)?;
+    let file = container(&arguments.input, None)?;
     if arguments.json {
-        line!("{}", seedpress_press::inspect(file.index(), file.at_hand()));
+        let mut found = seedpress_press::inspect(file.index(), file.at_hand());
+        if file.files().len() > 1 {
+            found["shards"] = file.files().map(|path| path.display().to_string()).collect();
+        }
+        line!("{found}");
         return Ok(());
     }
     let order = match file.index().order {
@@ -45,7 +50,11 @@ pub fn run(arguments: &Arguments) -> Outcome {
     };
     let state = if file.is_complete() { "complete" } else { "cut short" };
     let (have, whole, index) = (file.at_hand(), file.index().whole_len, file.index().index_len);
-    line!("{state}: {have} of {whole} bytes, index {index} bytes, {order}");
+    let shards = match file.files().len() {
+        1 => String::new(),
+        count => format!(", in {count} shards"),
+    };
+    line!("{state}: {have} of {whole} bytes, index {index} bytes, {order}{shards}");
     for (entry, listed) in file.index().entries.iter().enumerate() {
         let (present, all) = file.layers(entry);
         let name = printable(&listed.name);

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use seedpress_checkpoint::container::is_container;
 use seedpress_checkpoint::{ContainerFile, Output, Overwrite, companions};
 use seedpress_exchange::export::{PackedOptions, Target, write_packed};
 use seedpress_exchange::packed::Layout;
@@ -11,9 +12,9 @@ use seedpress_transformer::Transformer;
 use seedpress_transformer::text::{Tokens, read_documents, tokenise, tokenizer};
 use seedpress_zoo::fetch;
 
+use crate::common::container;
 use crate::failure::{Failure, Outcome};
 use crate::foreign::Foreign;
-use crate::listing::is_container;
 
 /// Bytes of a file that weights are decoded into; as many are held in memory.
 const SHARD: u64 = 256 << 20;
@@ -35,7 +36,7 @@ impl Language {
         }
         let decoded = tempfile::tempdir().map_err(Failure::data)?;
         let container = match is_container(&path) {
-            true => Some(ContainerFile::open(&path, None).map_err(Failure::data)?),
+            true => Some(container(&path, None)?),
             false => None,
         };
         let carried = |file: &&ContainerFile| companions::names(&file.index().metadata).contains(&companions::CONFIG);

@@ -1,20 +1,17 @@
 //! What a file of another format than `.sdp` holds, for `seedpress inspect`.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use seedpress::codec::text::printable;
+use seedpress_checkpoint::container::is_container;
 use seedpress_exchange::{TensorEntry, TensorSource};
 use serde_json::json;
 
 use crate::failure::{Failure, Outcome};
+use crate::inputs;
 use crate::inspect::SHOWN;
 use crate::print::{bytes, line, table};
-
-/// The first bytes of an `.sdp` file.
-const CONTAINER: &[u8; 4] = b"SDPR";
 
 /// Opens a file or folder of weights; `None` for `.sdp` files, by name or content, and for streams.
 pub fn open(path: &Path) -> Result<Option<Box<dyn TensorSource>>, Failure> {
@@ -25,21 +22,16 @@ pub fn open(path: &Path) -> Result<Option<Box<dyn TensorSource>>, Failure> {
     seedpress_exchange::open(path).map(Some).map_err(Failure::data)
 }
 
-/// Whether a file begins as an `.sdp` file does.
-pub fn is_container(path: &Path) -> bool {
-    let mut start = [0; 4];
-    // A stream would lose what is read of it.
-    let Some(mut file) = Some(path).filter(|path| path.is_file()).and_then(|path| File::open(path).ok()) else {
-        return false;
-    };
-    file.read_exact(&mut start).is_ok() && start == *CONTAINER
-}
-
 /// Bytes of a file, or of a folder's files of weights.
 pub fn file_bytes(path: &Path) -> Result<u64, Failure> {
     let fault = |error: std::io::Error| Failure::data(format!("{}: {error}", path.display()));
     if path.is_file() {
-        return Ok(std::fs::metadata(path).map_err(fault)?.len());
+        let files = inputs::files(&[path]);
+        return files
+            .iter()
+            .map(|file| std::fs::metadata(file).map(|there| there.len()))
+            .sum::<Result<u64, _>>()
+            .map_err(fault);
     }
     let holds = |path: &Path| {
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();

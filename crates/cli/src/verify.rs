@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use seedpress::codec::text::printable;
-use seedpress_checkpoint::{Checkpoint, ContainerFile};
+use seedpress_checkpoint::Checkpoint;
 use seedpress_press::{Bounds, Finding, verify};
 use serde_json::json;
 
-use crate::common::{Common, InWork};
+use crate::common::{Common, InWork, container};
 use crate::decompress::Trust;
 use crate::failure::{Failure, Outcome};
 use crate::print::line;
@@ -54,7 +54,7 @@ pub fn error(text: &str) -> Result<f64, String> {
 
 /// Decodes everything.
 pub fn run(arguments: &Arguments) -> Outcome {
-    let file = ContainerFile::open(&arguments.input, None).map_err(Failure::data)?;
+    let file = container(&arguments.input, None)?;
     let name = arguments.input.display();
     if !file.is_complete() {
         let (have, whole) = (file.at_hand(), file.index().whole_len);

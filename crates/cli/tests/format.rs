@@ -67,6 +67,38 @@ fn an_independent_reader_reads_the_same() {
     }
 }
 
+/// The same reader on a file in shards.
+#[test]
+fn an_independent_reader_reads_shards() {
+    if !Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: there is no python3");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/read_sdp.py");
+    sample(&here.join("m.safetensors"));
+    std::fs::create_dir(here.join("out")).unwrap();
+    succeeds(here, "compress m.safetensors --codec rtn+zstd --shard-size 5kB -o m.sdp");
+    succeeds(here, "decompress m.sdp.index.json -o back.safetensors");
+    let read =
+        || Command::new("python3").arg(&reader).args(["m.sdp.index.json", "out"]).current_dir(here).output().unwrap();
+    let output = read();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let listed = String::from_utf8(output.stdout).unwrap();
+    assert!(listed.contains("metadata 'k' 'v'") && !listed.contains("sdp:shard"), "{listed}");
+    let ours = Checkpoint::open(&here.join("back.safetensors")).unwrap();
+    let lines: Vec<&str> = listed.lines().filter(|line| !line.starts_with("metadata")).collect();
+    assert_eq!(lines.len(), ours.tensors().len());
+    for line in lines {
+        let (place, name) = (line.split(' ').next().unwrap(), line.split('\'').nth(1).unwrap());
+        let theirs = std::fs::read(here.join(format!("out/{place}.bin"))).unwrap();
+        assert!(theirs == ours.bytes(ours.find(name).unwrap()).unwrap(), "{line}");
+    }
+    std::fs::remove_file(here.join("m-00002-of-00005.sdp")).unwrap();
+    assert!(!read().status.success());
+}
+
 /// Files as they were written once, and what they must decode to.
 #[test]
 fn frozen_files_decode_as_ever() {

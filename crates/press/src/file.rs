@@ -1,6 +1,6 @@
 //! The work into a file.
 
-use seedpress_checkpoint::{ContainerWriter, Order, Output};
+use seedpress_checkpoint::{ContainerWriter, Order, Output, Shards};
 use seedpress_codec::Registry;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -11,6 +11,22 @@ use crate::error::PressError;
 use crate::guide::Guide;
 use crate::source::Source;
 use crate::summary::Summary;
+
+/// How a file is laid out.
+#[derive(Debug, Clone, Default)]
+pub struct Layout {
+    /// Order of the payload.
+    pub order: Order,
+    /// Cut into files of a bounded size; the output is then their index ([`index_path`](seedpress_checkpoint::container::shards::index_path)).
+    pub shards: Option<Shards>,
+}
+
+impl From<Order> for Layout {
+    /// One file.
+    fn from(order: Order) -> Self {
+        Self { order, shards: None }
+    }
+}
 
 /// Compresses a source into an `.sdp` file. The file is there whole or not at all. Work that was killed is taken up by the next call
 /// with the same source, output and settings, tensor by tensor; the file has the same bytes then.
@@ -24,10 +40,14 @@ pub fn compress_file(
     registry: &Registry,
     control: &Control<'_>,
     output: Output,
-    order: Order,
+    layout: impl Into<Layout>,
 ) -> Result<Summary, PressError> {
+    let Layout { order, shards } = layout.into();
     let job = job(source, guide, order);
     let mut writer = ContainerWriter::new(output, order, source.metadata(), job)?;
+    if let Some(shards) = shards {
+        writer = writer.in_shards(shards)?;
+    }
     if control.keep {
         writer.keep();
     }

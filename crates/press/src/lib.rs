@@ -70,7 +70,7 @@ pub use control::{Control, Progress, Silent};
 pub use decompress::{Memory, Restore, decompress};
 pub use error::PressError;
 pub use errors::RowErrors;
-pub use file::compress_file;
+pub use file::{Layout, compress_file};
 pub use guide::{Guidance, Guide, NoGuide};
 pub use inspect::inspect;
 pub use source::{Accompanied, Source};

@@ -119,6 +119,15 @@ impl Stored {
         }
     }
 
+    /// Puts another place for the tensor that this one refers to.
+    pub(crate) fn refer(&mut self, place: impl FnOnce(usize) -> usize) {
+        match self {
+            Self::Alias(other) => *other = place(*other),
+            Self::Narrow { form, .. } => form.scale = form.scale.map(place),
+            Self::Record(_) | Self::Opaque { .. } => {}
+        }
+    }
+
     /// Bytes of each part in the file, checksums included.
     pub(crate) fn part_lens(&self) -> Vec<u64> {
         match self {

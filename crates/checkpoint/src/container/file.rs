@@ -1,13 +1,16 @@
-//! A container on disk, or the beginning of one: the index is read when it is opened, a tensor when it is asked for.
+//! A container on disk, whole, in shards, or the beginning of one: the index is read when it is opened, a tensor when it is asked for.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use seedpress_codec::text::printable;
 use seedpress_codec::{DecodeError, Decoded, Limits, Registry};
 
 use super::entry::{Stored, unchecked};
-use super::index::{FIXED, Index, Part};
+use super::index::{FIXED, Index, MAX_INDEX, Part};
 use super::memory::decode;
+use super::shards::{self, SetIndex};
 use crate::error::CheckpointError;
 use crate::input::{self, Input, Opened};
 
@@ -18,21 +21,42 @@ const FILLER: usize = 1 << 16;
 #[derive(Debug)]
 pub struct ContainerFile {
     path: PathBuf,
-    input: Input,
+    /// The file, or its shards one after another.
+    files: Vec<Piece>,
     index: Index,
     at_hand: u64,
+    /// What a shard that was opened alone says of itself.
+    mark: Option<String>,
+}
+
+/// A file and where it begins among those that make the container.
+#[derive(Debug)]
+struct Piece {
+    start: u64,
+    path: PathBuf,
+    input: Input,
 }
 
 impl ContainerFile {
-    /// Opens a container, and reads its index. `max_bytes` takes the beginning of the file for all there is. Standard input (`-`) and
-    /// FIFOs are copied to a temporary file as far as their index says.
+    /// Opens a container or the index of one in shards, and reads its index. `max_bytes` takes the beginning of the file for all there is.
+    /// Standard input (`-`) and FIFOs are copied to a temporary file as far as their index says.
     ///
     /// # Errors
-    /// The operating system's; truncated where the index is not complete; corrupt where it lies or bytes follow the payload.
+    /// The operating system's; truncated where the index is not complete; corrupt where it lies or bytes follow the payload. Of shards
+    /// one that is missing, cut, of another run or not what the index says; `max_bytes`, as shards have no beginning.
     pub fn open(path: &Path, max_bytes: Option<u64>) -> Result<Self, CheckpointError> {
+        match input::open(path)? {
+            Opened::File(input) if shards::is_index(&input.bytes(0, input.len().min(shards::START) as usize)?) => {
+                Self::open_shards(path, &input, max_bytes)
+            }
+            opened => Self::open_one(path, opened, max_bytes),
+        }
+    }
+
+    fn open_one(path: &Path, opened: Opened, max_bytes: Option<u64>) -> Result<Self, CheckpointError> {
         let limit = max_bytes.unwrap_or(u64::MAX);
         let fault = CheckpointError::container(path);
-        let (input, head) = match input::open(path)? {
+        let (input, head) = match opened {
             Opened::File(input) => {
                 let at_hand = input.len().min(limit);
                 let fixed = input.bytes(0, at_hand.min(FIXED as u64) as usize)?;
@@ -51,12 +75,62 @@ impl ContainerFile {
                 (Input::spool(path, &head, &mut stream, rest)?, head)
             }
         };
-        let index = Index::parse(&head).map_err(&fault)?;
+        let mut index = Index::parse(&head).map_err(&fault)?;
         let at_hand = input.len().min(limit);
         index.check_length(at_hand).map_err(&fault)?;
-        let file = Self { path: path.to_owned(), input, index, at_hand };
+        let mark = index.metadata.remove(shards::KEY);
+        let files = vec![Piece { start: 0, path: path.to_owned(), input }];
+        let file = Self { path: path.to_owned(), files, index, at_hand, mark };
         file.check_filler()?;
         Ok(file)
+    }
+
+    /// Opens all shards of an index. Each must be what the index says, and the index must say of every tensor where it is.
+    fn open_shards(path: &Path, input: &Input, max_bytes: Option<u64>) -> Result<Self, CheckpointError> {
+        let fault = |why: String| CheckpointError::ShardIndex { path: path.to_owned(), why };
+        if max_bytes.is_some() {
+            return Err(fault("the first bytes of a file in shards are no part of it that decodes".to_owned()));
+        }
+        if input.len() > MAX_INDEX as u64 {
+            return Err(fault("it is longer than any index".to_owned()));
+        }
+        let set = SetIndex::parse(path, &input.bytes(0, input.len() as usize)?)?;
+        let mut files = Vec::with_capacity(set.shards.len());
+        let (mut indices, mut names, mut start) = (Vec::new(), BTreeMap::new(), 0u64);
+        for (number, line) in set.shards.iter().enumerate() {
+            let shard = path.with_file_name(&line.file);
+            let fault = |why: &str| fault(format!("shard `{}` {why}", printable(&line.file)));
+            let opened = match input::open(&shard) {
+                Err(CheckpointError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                    return Err(fault("is missing"));
+                }
+                opened => opened?,
+            };
+            if !matches!(opened, Opened::File(_)) {
+                return Err(fault("is no file"));
+            }
+            let one = Self::open_one(&shard, opened, None)?;
+            if one.mark() != Some(shards::mark(number + 1, set.shards.len(), &set.set).as_str()) {
+                return Err(fault("is of another run, or not the shard that the index means"));
+            }
+            if one.at_hand != line.bytes || !one.is_complete() {
+                return Err(fault(&format!("has {} bytes where {} belong", one.at_hand, line.bytes)));
+            }
+            names.extend(one.index.entries.iter().map(|entry| (entry.name.clone(), number)));
+            indices.push(one.index);
+            files.extend(one.files.into_iter().map(|file| Piece { start, ..file }));
+            start = start.saturating_add(line.bytes);
+        }
+        let index = Index::joined(indices).map_err(CheckpointError::container(path))?;
+        for (name, &number) in &names {
+            if set.weight_map.get(name) != Some(&set.shards[number].file) {
+                return Err(fault(format!("it does not say that `{}` is in its shard", printable(name))));
+            }
+        }
+        if let Some(name) = set.weight_map.keys().find(|name| !names.contains_key(*name)) {
+            return Err(fault(format!("its shards hold no tensor named `{}`", printable(name))));
+        }
+        Ok(Self { path: path.to_owned(), files, index, at_hand: start, mark: None })
     }
 
     fn check_filler(&self) -> Result<(), CheckpointError> {
@@ -64,7 +138,7 @@ impl ContainerFile {
         let end = self.at_hand.min(self.index.index_len as u64) as usize;
         let mut zero = true;
         for at in (start..end).step_by(FILLER) {
-            let bytes = self.input.bytes(at as u64, FILLER.min(end - at))?;
+            let bytes = self.files[0].input.bytes(at as u64, FILLER.min(end - at))?;
             zero &= bytes.iter().all(|&byte| byte == 0);
         }
         let fault = || self.fault(DecodeError::corrupt("the filler is not zero").at_offset(start));
@@ -79,6 +153,20 @@ impl ContainerFile {
     /// The index.
     pub fn index(&self) -> &Index {
         &self.index
+    }
+
+    /// Every file it consists of, an index of shards apart.
+    pub fn files(&self) -> impl ExactSizeIterator<Item = &Path> {
+        self.files.iter().map(|file| file.path.as_path())
+    }
+
+    /// Which shard of how many this is, where one of several was opened alone: it holds some of the tensors.
+    pub fn shard(&self) -> Option<(usize, usize)> {
+        self.mark().and_then(shards::read_mark).filter(|(_, count)| *count > 1)
+    }
+
+    pub(super) fn mark(&self) -> Option<&str> {
+        self.mark.as_deref()
     }
 
     /// Bytes at hand.
@@ -164,7 +252,9 @@ impl ContainerFile {
     fn read(&self, part: Part) -> Result<Vec<u8>, CheckpointError> {
         let len = usize::try_from(part.len)
             .map_err(|_| self.fault(DecodeError::corrupt("a length does not fit this machine")))?;
-        self.input.bytes(part.offset, len)
+        let place = self.files.partition_point(|file| file.start <= part.offset).saturating_sub(1);
+        let file = &self.files[place];
+        file.input.bytes(part.offset - file.start, len)
     }
 
     fn fault(&self, error: DecodeError) -> CheckpointError {

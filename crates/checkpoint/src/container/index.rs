@@ -11,7 +11,7 @@ use seedpress_codec::{DecodeError, Limits};
 use super::entry::{CHECKSUM, IndexEntry, Stored};
 use super::order::{Order, payload_order};
 
-const MAGIC: &[u8; 4] = b"SDPR";
+pub(super) const MAGIC: &[u8; 4] = b"SDPR";
 /// Aliases, source forms and filler came with version 2; a file that needs none of them is written as version 1.
 const NEWEST: u8 = 2;
 /// Bytes before the index.
@@ -139,6 +139,45 @@ impl Index {
         Ok(Self { metadata, order, entries, parts, index_len, whole_len, filler })
     }
 
+    /// The index of several containers as if their files followed each other: entries and parts in that order.
+    ///
+    /// # Errors
+    /// Corrupt where two have a tensor or a key of metadata in common, differ in their payload order, or lengths overflow.
+    pub(crate) fn joined(indices: Vec<Self>) -> Result<Self, DecodeError> {
+        let order = indices.first().map_or(Order::default(), |index| index.order);
+        let mut all = Self {
+            metadata: BTreeMap::new(),
+            order,
+            entries: Vec::new(),
+            parts: Vec::new(),
+            index_len: 0,
+            whole_len: 0,
+            filler: 0,
+        };
+        for index in indices {
+            if index.order != order {
+                return Err(DecodeError::corrupt("shards differ in the order of their payload"));
+            }
+            for (key, value) in index.metadata {
+                if all.metadata.insert(key, value).is_some() {
+                    return Err(DecodeError::corrupt("two shards have the same key of metadata"));
+                }
+            }
+            let (first, start) = (all.entries.len(), all.whole_len);
+            all.whole_len =
+                start.checked_add(index.whole_len).ok_or(DecodeError::corrupt("the lengths of shards overflow"))?;
+            all.index_len += index.index_len;
+            all.entries.extend(index.entries.into_iter().map(|mut entry| {
+                entry.stored.refer(|place| place + first);
+                entry
+            }));
+            let moved = |part: Part| Part { offset: part.offset + start, len: part.len };
+            all.parts.extend(index.parts.into_iter().map(|parts| parts.into_iter().map(moved).collect::<Vec<_>>()));
+        }
+        check_names(&all.entries)?;
+        Ok(all)
+    }
+
     /// Bytes to read to know where the index ends, given the first [`FIXED`] bytes of a file.
     pub(crate) fn stored_len(fixed: &[u8; FIXED]) -> Result<usize, DecodeError> {
         let mut reader = Reader::new(fixed);
@@ -207,18 +246,22 @@ impl Index {
 }
 
 pub(crate) fn declared(entries: &[IndexEntry]) -> u64 {
+    (0..entries.len()).fold(0u64, |sum, place| sum.saturating_add(declared_one(entries, place)))
+}
+
+/// Bytes of decoded values that one of the entries declares.
+pub(crate) fn declared_one(entries: &[IndexEntry], place: usize) -> u64 {
     let values = |stored: &Stored| match stored {
         Stored::Record(header) | Stored::Narrow { header, .. } => (header.weights() as u64).saturating_mul(4),
         Stored::Opaque { .. } | Stored::Alias(_) => 0,
     };
-    let one = |entry: &IndexEntry| match &entry.stored {
+    match &entries[place].stored {
         Stored::Alias(other) => match &entries[*other].stored {
             Stored::Opaque { len, .. } => *len,
             stored => values(stored),
         },
         stored => values(stored),
-    };
-    entries.iter().fold(0u64, |sum, entry| sum.saturating_add(one(entry)))
+    }
 }
 
 /// Filler that makes a file of `len` bytes long enough for its own contents to be justified.

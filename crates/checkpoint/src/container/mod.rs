@@ -35,18 +35,36 @@
 //! | [`memory`] | a container in memory |
 //! | [`file`](mod@file) | a container on disk, one tensor at a time |
 //! | [`writer`] | a container written one tensor at a time, and taken up again where a killed process left it |
+//! | [`shards`] | a container in several files and an index that names them |
 
 pub mod entry;
 pub mod file;
 pub mod index;
 pub mod memory;
 mod order;
+mod set;
+pub mod shards;
 mod spool;
 pub mod writer;
+
+use std::io::Read;
+use std::path::Path;
+
+/// Whether a file begins as a container does, or as the index of one in shards. Streams are not read.
+pub fn is_container(path: &Path) -> bool {
+    let mut start = Vec::new();
+    // A stream would lose what is read of it.
+    let Some(file) = Some(path).filter(|path| path.is_file()).and_then(|path| std::fs::File::open(path).ok()) else {
+        return false;
+    };
+    let read = file.take(shards::START).read_to_end(&mut start);
+    read.is_ok() && (start.starts_with(index::MAGIC) || shards::is_index(&start))
+}
 
 pub use entry::{Entry, IndexEntry, SourceForm, Stored};
 pub use file::ContainerFile;
 pub use index::{Index, Part};
 pub use memory::{Container, ContainerView, EntryView};
 pub use order::Order;
+pub use shards::Shards;
 pub use writer::ContainerWriter;

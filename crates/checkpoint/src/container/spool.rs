@@ -73,6 +73,11 @@ impl Spool {
         self.left.get(&key)
     }
 
+    /// Whether a killed process left anything.
+    pub(super) fn has_left(&self) -> bool {
+        !self.left.is_empty()
+    }
+
     /// Takes a piece that a killed process left.
     pub(super) fn take(&mut self, key: u128) -> Option<Piece> {
         self.left.remove(&key)

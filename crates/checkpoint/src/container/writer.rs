@@ -10,9 +10,11 @@ use super::entry::{Entry, IndexEntry, Stored};
 use super::index::{Index, MAX_INDEX, filler, preamble};
 use super::memory::decode;
 use super::order::{Order, payload_order};
+use super::set::Set;
+use super::shards::{self, Shards};
 use super::spool::{Piece, Spool};
 use crate::error::CheckpointError;
-use crate::output::Output;
+use crate::output::{Output, Overwrite};
 
 /// A container in the making. The index comes first in the file and is known last, so tensors are spooled to disk as they come.
 #[derive(Debug)]
@@ -23,6 +25,7 @@ pub struct ContainerWriter {
     spool: Spool,
     pieces: Vec<Piece>,
     reused: usize,
+    shards: Option<Shards>,
 }
 
 impl ContainerWriter {
@@ -34,12 +37,34 @@ impl ContainerWriter {
     pub fn new(
         output: Output,
         order: Order,
-        metadata: BTreeMap<String, String>,
+        mut metadata: BTreeMap<String, String>,
         job: u128,
     ) -> Result<Self, CheckpointError> {
         let beside = output.is_file().then(|| output.path());
         let spool = Spool::open(beside, job)?;
-        Ok(Self { output, order, metadata, spool, pieces: Vec::new(), reused: 0 })
+        metadata.remove(shards::KEY);
+        Ok(Self { output, order, metadata, spool, pieces: Vec::new(), reused: 0, shards: None })
+    }
+
+    /// Writes shards, with the output as their index ([`shards::index_path`]). What killed runs left of such shards is removed.
+    ///
+    /// # Errors
+    /// An output that is no file; shards of another run that may not be replaced.
+    pub fn in_shards(mut self, shards: Shards) -> Result<Self, CheckpointError> {
+        let path = self.output.path();
+        if !self.output.is_file() {
+            let why = "shards are files beside their index, which must be one too".to_owned();
+            return Err(CheckpointError::Unusable { path: path.to_owned(), why });
+        }
+        // The output's own temporary file is locked: nobody else writes these.
+        shards::named_like(path, true).iter().for_each(|left| drop(std::fs::remove_file(left)));
+        // Where a killed run of this job left tensors, shards may be its own: that is known at the end.
+        let there = shards::named_like(path, false).into_iter().next();
+        if let Some(there) = there.filter(|_| shards.overwrite == Overwrite::Refuse && !self.spool.has_left()) {
+            return Err(refused(&there));
+        }
+        self.shards = Some(shards);
+        Ok(self)
     }
 
     /// Where the container will be.
@@ -126,42 +151,88 @@ impl ContainerWriter {
         self.spool.keep(true);
     }
 
-    /// Writes the file and puts it in its place; returns its length. `go_on` is asked now and then whether to.
+    /// Writes the file and puts it in its place; returns its length, or that of all shards with their index. `go_on` is asked now and then
+    /// whether to.
     ///
     /// # Errors
     /// The operating system's; more tensors than an index holds; an error of kind `Interrupted` where `go_on` says no.
     pub fn finish(mut self, go_on: &dyn Fn() -> bool) -> Result<u64, CheckpointError> {
-        let entries: Vec<IndexEntry> = self.pieces.iter().map(|piece| piece.entry.clone()).collect();
+        let len = match self.shards.take() {
+            None => {
+                let part = Part {
+                    pieces: self.pieces.iter().collect(),
+                    entries: self.pieces.iter().map(|piece| piece.entry.clone()).collect(),
+                    metadata: &self.metadata,
+                    order: self.order,
+                };
+                part.write(&mut self.spool, &mut self.output, go_on)?;
+                self.output.finish()?
+            }
+            Some(shards) => {
+                let Self { output, order, metadata, pieces, spool, .. } = &mut self;
+                let set = Set { output: output.path(), order: *order, metadata, pieces, spool, shards: &shards };
+                let made = set.write(go_on)?;
+                self.output.write_all(&made.index).map_err(CheckpointError::io(self.output.path()))?;
+                made.place(self.output)?
+            }
+        };
+        self.spool.keep(false);
+        Ok(len)
+    }
+}
+
+/// An output that is there and may not be replaced.
+pub(super) fn refused(path: &Path) -> CheckpointError {
+    let why = "it is there already: --force replaces it".to_owned();
+    CheckpointError::Unusable { path: path.to_owned(), why }
+}
+
+/// What goes into one file: all pieces, or those of a shard.
+pub(super) struct Part<'a> {
+    pub(super) pieces: Vec<&'a Piece>,
+    /// Of each piece, references by places in this list.
+    pub(super) entries: Vec<IndexEntry>,
+    pub(super) metadata: &'a BTreeMap<String, String>,
+    pub(super) order: Order,
+}
+
+impl Part<'_> {
+    /// Writes it as a container.
+    pub(super) fn write(
+        &self,
+        spool: &mut Spool,
+        output: &mut Output,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<(), CheckpointError> {
+        let Self { pieces, entries, metadata, order } = self;
         let lens: Vec<Vec<u64>> = entries.iter().map(|entry| entry.stored.part_lens()).collect();
         let payload: u64 = lens.iter().flatten().sum();
-        let memory = self.pieces.iter().map(|piece| piece.memory).max().unwrap_or(0);
-        let mut head = preamble(self.order, &self.metadata, &entries, 0);
+        let memory = pieces.iter().map(|piece| piece.memory).max().unwrap_or(0);
+        let mut head = preamble(*order, metadata, entries, 0);
         if head.len() > MAX_INDEX {
             let why = "its index would be longer than any reader accepts".to_owned();
-            return Err(CheckpointError::Unusable { path: self.output.path().to_owned(), why });
+            return Err(CheckpointError::Unusable { path: output.path().to_owned(), why });
         }
-        let missing = filler(head.len() as u64 + payload, &entries, memory);
+        let missing = filler(head.len() as u64 + payload, entries, memory);
         if missing > 0 {
-            head = preamble(self.order, &self.metadata, &entries, missing);
+            head = preamble(*order, metadata, entries, missing);
         }
-        let path = self.output.path().to_owned();
+        let path = output.path().to_owned();
         let fault = CheckpointError::io(&path);
         // The reader's own rules, before anything is in its place.
         let refused = CheckpointError::container(&path);
         let index = Index::parse(&head).map_err(&refused)?;
         index.check_declared(index.whole_len).map_err(&refused)?;
-        self.output.write_all(&head).map_err(&fault)?;
+        output.write_all(&head).map_err(&fault)?;
         let counts: Vec<usize> = lens.iter().map(Vec::len).collect();
-        for (entry, part) in payload_order(self.order, &counts) {
+        for (entry, part) in payload_order(*order, &counts) {
             if !go_on() {
                 return Err(fault(std::io::ErrorKind::Interrupted.into()));
             }
             let before: u64 = lens[entry][..part].iter().sum();
-            let offset = self.pieces[entry].offset + before;
-            self.spool.copy(offset, lens[entry][part], &mut self.output).map_err(&fault)?;
+            let offset = pieces[entry].offset + before;
+            spool.copy(offset, lens[entry][part], output).map_err(&fault)?;
         }
-        let len = self.output.finish()?;
-        self.spool.keep(false);
-        Ok(len)
+        Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::container::shards::FORMAT;
 use crate::error::CheckpointError;
 
 /// The files of a checkpoint, and for each tensor of an index the file that must hold it.
@@ -63,6 +64,10 @@ fn of_index(path: &Path) -> Result<Files, CheckpointError> {
     let fault = |why: String| CheckpointError::Index { path: path.to_owned(), why };
     let text = std::fs::read(path).map_err(CheckpointError::io(path))?;
     let index: serde_json::Value = serde_json::from_slice(&text).map_err(|error| fault(error.to_string()))?;
+    if index["format"] == FORMAT {
+        let why = "it names .sdp shards, compressed already: `seedpress decompress` turns them back into a checkpoint";
+        return Err(fault(why.to_owned()));
+    }
     let weights =
         index.get("weight_map").and_then(|map| map.as_object()).ok_or_else(|| fault("no `weight_map`".into()))?;
     if weights.is_empty() {

@@ -3,13 +3,15 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
+use seedpress_checkpoint::container::is_container;
 use seedpress_checkpoint::{ContainerFile, Stored};
 use seedpress_exchange::{FileSupply, Form, SdpSupply, Supply, TensorSource, Weights};
 use seedpress_press::RowErrors;
 use serde::Serialize;
 
+use crate::common::container;
 use crate::failure::Failure;
-use crate::listing::{file_bytes, is_container};
+use crate::listing::file_bytes;
 
 /// A tensor of the file.
 #[derive(Debug, Clone, Serialize)]
@@ -67,7 +69,7 @@ struct Subject<'a> {
 impl<'a> Subject<'a> {
     fn open(path: &Path, registry: &'a seedpress::Registry) -> Result<Self, Failure> {
         if is_container(path) {
-            let file = ContainerFile::open(path, None).map_err(Failure::data)?;
+            let file = container(path, None)?;
             let kinds = (0..file.index().entries.len()).map(|entry| stored(&file, entry)).collect();
             return Ok(Self { supply: Box::new(SdpSupply::new(file, registry)), format: ".sdp".to_owned(), kinds });
         }
