@@ -18,7 +18,7 @@ pub(crate) enum Opened {
     /// A file on disk.
     File(Input),
     /// A FIFO, a device or standard input, at its start.
-    Stream(Box<dyn Read>),
+    Stream(Box<dyn Read + Send>),
 }
 
 /// Opens a path; `-` is standard input.
@@ -46,6 +46,16 @@ pub(crate) struct Input {
 }
 
 impl Input {
+    /// The first `len` bytes of a file.
+    pub(crate) fn of(path: &Path, file: File, len: u64) -> Self {
+        Self { path: path.to_owned(), file, len }
+    }
+
+    /// The file, whatever its length is by now.
+    pub(crate) fn into_file(self) -> File {
+        self.file
+    }
+
     /// Copies `head`, which is read already, and up to `rest` more bytes of a stream into an unnamed temporary file. A stream that goes
     /// on after them is refused, one that ends before them makes a shorter file.
     pub(crate) fn spool(path: &Path, head: &[u8], stream: &mut dyn Read, rest: u64) -> Result<Self, CheckpointError> {
@@ -103,6 +113,21 @@ impl Input {
         }
         Ok(())
     }
+}
+
+#[cfg(unix)]
+pub(crate) fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> std::io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+}
+
+#[cfg(windows)]
+pub(crate) fn write_all_at(file: &File, mut bytes: &[u8], mut offset: u64) -> std::io::Result<()> {
+    while !bytes.is_empty() {
+        let count = std::os::windows::fs::FileExt::seek_write(file, bytes, offset)?;
+        bytes = &bytes[count..];
+        offset += count as u64;
+    }
+    Ok(())
 }
 
 #[cfg(unix)]

@@ -48,18 +48,22 @@ impl Common {
         after: &'static str,
         work: impl FnOnce(Control<'_>) -> Result<T, PressError>,
     ) -> Result<T, Failure> {
-        let stop: Arc<AtomicBool> = stop_flag(after)?;
         let meter = if self.quiet { Meter::hidden() } else { Meter::new(total) };
-        let control = Control {
-            threads: usize::from(self.threads),
-            max_memory,
-            progress: &meter,
-            cancel: &stop,
-            ..Control::default()
-        };
-        let done = work(control);
+        let done = self.untold(max_memory, after, |control| work(Control { progress: &meter, ..control }))?;
         meter.finish();
         done.map_err(Failure::from)
+    }
+
+    /// Runs work that can be stopped and says itself how far it is.
+    pub fn untold<T>(
+        &self,
+        max_memory: Option<u64>,
+        after: &'static str,
+        work: impl FnOnce(Control<'_>) -> T,
+    ) -> Result<T, Failure> {
+        let stop: Arc<AtomicBool> = stop_flag(after)?;
+        let threads = usize::from(self.threads);
+        Ok(work(Control { threads, max_memory, cancel: &stop, ..Control::default() }))
     }
 }
 

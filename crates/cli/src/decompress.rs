@@ -1,11 +1,14 @@
 //! `seedpress decompress`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use seedpress::Registry;
 use seedpress::codec::DType;
-use seedpress_checkpoint::companions;
-use seedpress_press::{Memory, Patterns, Restore, decompress};
+use seedpress_checkpoint::container::Growing;
+use seedpress_checkpoint::{ContainerFile, Output, companions};
+use seedpress_press::{Memory, Patterns, Restore, Step, decompress, follow};
 use serde_json::json;
 
 use crate::common::{Common, InWork, container, output};
@@ -19,7 +22,11 @@ use crate::print::{line, note, parse_bytes};
   seedpress decompress model.sdp -o folder/
   seedpress decompress model.sdp -o draft.safetensors --layers 1
   seedpress decompress model.sdp -o part.safetensors --include 'model.layers.0.*' --dtype bf16
-  curl https://example.org/model.sdp | seedpress decompress - -o back.safetensors")]
+  curl https://example.org/model.sdp | seedpress decompress - -o back.safetensors
+  curl https://example.org/model.sdp | seedpress decompress - --follow -o model.safetensors
+With --follow each output replaces the one before as a whole, so that whoever opens it sees one or the other, and a line says how many bytes it
+stands for; every checksum of what it was decoded from fits. It ends when the file is whole, with status 1 where a pipe ends or a checksum
+fails before (the last output stays), or with Ctrl-C. Bytes must come in order: not from a download that reserves the whole file first.")]
 pub struct Arguments {
     /// The .sdp file, or - for standard input
     input: PathBuf,
@@ -33,6 +40,10 @@ pub struct Arguments {
     /// Decode from the first bytes of the file
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     max_bytes: Option<u64>,
+    /// Follow a file that grows, or a pipe: write the output as soon as the first layer of every tensor is there, and again with every
+    /// further layer of all tensors, until the file is whole
+    #[arg(long, conflicts_with_all = ["layers", "max_bytes"])]
+    follow: bool,
     /// Write weights in this data type instead of the source's
     #[arg(long, value_name = "TYPE", value_parser = ["f32", "f16", "bf16"])]
     dtype: Option<String>,
@@ -71,44 +82,28 @@ impl Trust {
 
 /// Restores a checkpoint.
 pub fn run(arguments: &Arguments) -> Outcome {
-    let file = container(&arguments.input, arguments.max_bytes)?;
+    let registry = seedpress::registry();
     let restore = Restore {
         layers: arguments.layers.and_then(|count| usize::try_from(count).ok()),
         dtype: arguments.dtype.as_deref().map(dtype),
         patterns: Patterns::new(&arguments.include, &arguments.exclude),
         memory: arguments.trust.memory(),
     };
+    let target = Target::of(arguments);
+    if arguments.follow {
+        return follow_file(arguments, &target, &registry, &restore);
+    }
+    let file = container(&arguments.input, arguments.max_bytes)?;
     let metadata = &file.index().metadata;
-    let carried = companions::names(metadata);
-    let folder = is_folder(&arguments.output).then_some(arguments.output.as_path());
-    let target = match folder {
-        Some(folder) => {
-            let there = |name: &&&str| folder.join(name).exists();
-            if let Some(name) = carried.iter().find(there).filter(|_| !arguments.force) {
-                let path = folder.join(name);
-                return Err(Failure::usage(format!("{}: it is there already: --force replaces it", path.display())));
-            }
-            std::fs::create_dir_all(folder).map_err(|error| Failure::data(format!("{}: {error}", folder.display())))?;
-            folder.join("model.safetensors")
-        }
-        None => arguments.output.clone(),
-    };
-    let output = output(&target, arguments.force, &[&arguments.input])?;
+    target.check(metadata, arguments.force)?;
+    let output = target.open(arguments.force)?;
     let total = file.index().source_bytes();
-    let registry = seedpress::registry();
     let restored = arguments.common.run(total, arguments.work.max_memory, "cleaning up", |control| {
         decompress(&file, &registry, &restore, &control, output)
     })?;
-    let files = match folder {
-        Some(folder) => companions::write(metadata, folder).map_err(Failure::data)?,
-        None => Vec::new(),
-    };
-    if arguments.common.quiet {
-        return Ok(());
-    }
-    if folder.is_none() && !carried.is_empty() && arguments.output != Path::new("-") {
-        let names = carried.join(", ");
-        note!("note: the file also carries {names}: name a folder (-o out/) to have them");
+    let files = target.write_files(metadata)?;
+    if !arguments.common.quiet {
+        target.tell_of_files(metadata);
     }
     let path = arguments.output.display();
     let text = match arguments.common.json {
@@ -122,16 +117,122 @@ pub fn run(arguments: &Arguments) -> Outcome {
             format!("{path}: {count} tensors from {used} of {all} layers")
         }
     };
-    match arguments.output == Path::new("-") {
-        true => note!("{text}"),
-        false => line!("{text}"),
-    }
+    show(arguments, &text);
     Ok(())
 }
 
-/// Whether a path names a folder: one that is there, or that ends like one.
-fn is_folder(path: &Path) -> bool {
-    path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/")
+/// Restores a file while it arrives.
+fn follow_file(arguments: &Arguments, target: &Target<'_>, registry: &Registry, restore: &Restore) -> Outcome {
+    if arguments.output == Path::new("-") {
+        return Err(Failure::usage("--follow writes its output again and again: name a file or a folder"));
+    }
+    let growing = Growing::open(&arguments.input).map_err(Failure::data)?;
+    let mut last: Option<Step> = None;
+    // What is in the way is known before anything arrives.
+    let mut ready = match target.folder {
+        None => Some(target.open(arguments.force)?),
+        Some(_) => None,
+    };
+    if ready.as_ref().is_some_and(|output| !output.is_file()) {
+        return Err(Failure::usage("--follow writes its output again and again, which only a file allows"));
+    }
+    let mut begun = false;
+    let mut output = |file: &ContainerFile| {
+        let metadata = &file.index().metadata;
+        let again = std::mem::replace(&mut begun, true);
+        if !again {
+            target.check(metadata, arguments.force)?;
+            target.write_files(metadata)?;
+        }
+        match ready.take() {
+            Some(output) => Ok(output),
+            None => target.open(arguments.force || again),
+        }
+    };
+    let outcome = arguments.common.untold(arguments.work.max_memory, "cleaning up", |control| {
+        follow(&growing, registry, restore, &control, &mut output, &mut |step| {
+            last = Some(step);
+            show(arguments, &step_text(arguments, &step));
+        })
+    })?;
+    outcome.map_err(|failure: Failure| match last {
+        Some(Step { bytes, whole, .. }) if failure.status == Failure::INTERRUPTED => {
+            let path = arguments.output.display();
+            Failure::interrupted(format!("stopped: {path} holds what {bytes} of {whole} bytes decode to"))
+        }
+        _ => failure,
+    })
+}
+
+/// Where the weights go, and what goes beside them.
+struct Target<'a> {
+    arguments: &'a Arguments,
+    /// The folder that was named, for weights and files.
+    folder: Option<&'a Path>,
+}
+
+impl<'a> Target<'a> {
+    fn of(arguments: &'a Arguments) -> Self {
+        let path = arguments.output.as_path();
+        // One that is there, or that is written like one.
+        let is_folder = path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/");
+        Self { arguments, folder: is_folder.then_some(path) }
+    }
+
+    /// Files that the container carries and that are there already may not be replaced unasked; makes the folder.
+    fn check(&self, metadata: &BTreeMap<String, String>, force: bool) -> Outcome {
+        let Some(folder) = self.folder else { return Ok(()) };
+        let there = companions::names(metadata).into_iter().map(|name| folder.join(name)).find(|path| path.exists());
+        if let Some(path) = there.filter(|_| !force) {
+            return Err(Failure::usage(format!("{}: it is there already: --force replaces it", path.display())));
+        }
+        std::fs::create_dir_all(folder).map_err(|error| Failure::data(format!("{}: {error}", folder.display())))
+    }
+
+    /// Opens the file of weights.
+    fn open(&self, force: bool) -> Result<Output, Failure> {
+        let path = self.folder.map_or_else(|| self.arguments.output.clone(), |folder| folder.join("model.safetensors"));
+        output(&path, force, &[&self.arguments.input])
+    }
+
+    /// Writes what the container carries beside weights; returns the names.
+    fn write_files(&self, metadata: &BTreeMap<String, String>) -> Result<Vec<&'static str>, Failure> {
+        self.folder.map_or(Ok(Vec::new()), |folder| companions::write(metadata, folder).map_err(Failure::data))
+    }
+
+    /// Says what there would be for a folder.
+    fn tell_of_files(&self, metadata: &BTreeMap<String, String>) {
+        let names = companions::names(metadata);
+        if self.folder.is_none() && !names.is_empty() && self.arguments.output != Path::new("-") {
+            note!("note: the file also carries {}: name a folder (-o out/) to have them", names.join(", "));
+        }
+    }
+}
+
+/// One line, to standard error where the checkpoint itself goes to standard output.
+fn show(arguments: &Arguments, text: &str) {
+    match arguments.output == Path::new("-") {
+        _ if arguments.common.quiet => {}
+        true => note!("{text}"),
+        false => line!("{text}"),
+    }
+}
+
+fn step_text(arguments: &Arguments, step: &Step) -> String {
+    let Step { restored, bytes, whole } = step;
+    let path = arguments.output.display();
+    let (tensors, used, all) = (restored.tensors, restored.layers, restored.layers_total);
+    match arguments.common.json {
+        true => json!({
+            "output": path.to_string(), "bytes": bytes, "whole_bytes": whole, "complete": bytes == whole, "tensors": tensors,
+            "layers": used, "layers_total": all, "file_bytes": restored.file_bytes,
+        })
+        .to_string(),
+        false => {
+            let percent = 100.0 * *bytes as f64 / (*whole).max(1) as f64;
+            format!("{path}: {tensors} tensors from {used} of {all} layers; {bytes} of {whole} bytes ({percent:.0} %), no error in what is there")
+        }
+    }
 }
 
 fn dtype(name: &str) -> DType {

@@ -12,6 +12,9 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// The status of a command that was stopped.
+    pub const INTERRUPTED: u8 = 130;
+
     /// The command line or the config is wrong: status 2.
     pub fn usage(message: impl Display) -> Self {
         Self { status: 2, message: message.to_string() }
@@ -24,7 +27,7 @@ impl Failure {
 
     /// The user stopped it: status 130.
     pub fn interrupted(message: impl Display) -> Self {
-        Self { status: 130, message: message.to_string() }
+        Self { status: Self::INTERRUPTED, message: message.to_string() }
     }
 }
 

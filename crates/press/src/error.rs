@@ -51,6 +51,24 @@ pub enum PressError {
         /// Bytes of the whole file.
         whole: u64,
     },
+    /// A stream that ended before the whole file was there, after an output was written.
+    #[error("{path}: it ended after {have} of {whole} bytes: the output holds what these decode to")]
+    Ended {
+        /// The stream.
+        path: std::path::PathBuf,
+        /// Bytes that came.
+        have: u64,
+        /// Bytes of the whole file.
+        whole: u64,
+    },
+    /// A stream that ended within the index.
+    #[error("{path}: it ended after {have} bytes, within its index")]
+    NoIndex {
+        /// The stream.
+        path: std::path::PathBuf,
+        /// Bytes that came.
+        have: u64,
+    },
     /// The caller asked to stop.
     #[error("stopped")]
     Cancelled,

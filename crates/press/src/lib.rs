@@ -40,6 +40,7 @@
 //! | [`file`](mod@file) | the work into a file |
 //! | [`narrow`] | weights that a source wrote in 8 or 4 bits |
 //! | [`decompress`](mod@decompress) | the way back |
+//! | [`follow`](mod@follow) | the way back while the file arrives |
 //! | [`inspect`](mod@inspect) | what a file holds, without decoding |
 //! | [`verify`](mod@verify) | whether a file is what it should be |
 //! | [`errors`] | how far a tensor is from its original, as a whole and row by row |
@@ -54,6 +55,7 @@ pub mod decompress;
 pub mod error;
 pub mod errors;
 pub mod file;
+pub mod follow;
 pub mod guide;
 pub mod inspect;
 mod line;
@@ -71,6 +73,7 @@ pub use decompress::{Memory, Restore, decompress};
 pub use error::PressError;
 pub use errors::RowErrors;
 pub use file::{Layout, compress_file};
+pub use follow::{Step, follow};
 pub use guide::{Guidance, Guide, NoGuide};
 pub use inspect::inspect;
 pub use source::{Accompanied, Source};

@@ -53,7 +53,7 @@ impl ContainerFile {
         }
     }
 
-    fn open_one(path: &Path, opened: Opened, max_bytes: Option<u64>) -> Result<Self, CheckpointError> {
+    pub(super) fn open_one(path: &Path, opened: Opened, max_bytes: Option<u64>) -> Result<Self, CheckpointError> {
         let limit = max_bytes.unwrap_or(u64::MAX);
         let fault = CheckpointError::container(path);
         let (input, head) = match opened {
@@ -263,7 +263,7 @@ impl ContainerFile {
 }
 
 /// Bytes of fixed header, index and checksum.
-fn head_len(start: &[u8]) -> Result<u64, DecodeError> {
+pub(super) fn head_len(start: &[u8]) -> Result<u64, DecodeError> {
     match <&[u8; FIXED]>::try_from(start) {
         Ok(fixed) => Index::stored_len(fixed).map(|len| len as u64),
         // Too short for any container: parsing says what is missing, or that this is none.

@@ -34,11 +34,13 @@
 //! | [`index`] | what is stored for every tensor, and where |
 //! | [`memory`] | a container in memory |
 //! | [`file`](mod@file) | a container on disk, one tensor at a time |
+//! | [`growing`] | a container that is still arriving |
 //! | [`writer`] | a container written one tensor at a time, and taken up again where a killed process left it |
 //! | [`shards`] | a container in several files and an index that names them |
 
 pub mod entry;
 pub mod file;
+pub mod growing;
 pub mod index;
 pub mod memory;
 mod order;
@@ -63,6 +65,7 @@ pub fn is_container(path: &Path) -> bool {
 
 pub use entry::{Entry, IndexEntry, SourceForm, Stored};
 pub use file::ContainerFile;
+pub use growing::{Arrived, Growing};
 pub use index::{Index, Part};
 pub use memory::{Container, ContainerView, EntryView};
 pub use order::Order;
