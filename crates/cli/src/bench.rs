@@ -10,7 +10,9 @@ use seedpress_bench::config::Config;
 use seedpress_bench::filter::{Filter, Only};
 use seedpress_bench::matrix::Matrix;
 use seedpress_bench::runner::{self, Options};
+use serde_json::json;
 
+use crate::common::Told;
 use crate::failure::{Failure, Outcome};
 use crate::print::{line, note, text};
 use crate::report;
@@ -42,10 +44,13 @@ pub struct Arguments {
     /// Threads for encoders, instead of what the config says; 0 takes every processor
     #[arg(long, visible_alias = "jobs", value_name = "N")]
     threads: Option<u16>,
+    #[command(flatten)]
+    told: Told,
 }
 
 /// Runs it.
 pub fn run(arguments: &Arguments) -> Outcome {
+    arguments.told.begin();
     let registry = seedpress::registry();
     let zoo: Vec<&str> = seedpress_zoo::models().iter().map(|model| model.name).collect();
     let mut config = Config::load(&arguments.config, &registry, &zoo).map_err(Failure::usage)?;
@@ -58,7 +63,11 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let matrix = Matrix::new(config, &registry).map_err(Failure::usage)?;
     let filter = Filter(arguments.only.clone());
     if arguments.dry_run {
-        text!("{}", matrix.listing(&filter));
+        let listing = matrix.listing(&filter);
+        match arguments.told.json {
+            true => line!("{}", json!({ "cells": listing.lines().collect::<Vec<_>>() })),
+            false => text!("{listing}"),
+        }
         return Ok(());
     }
     let stop = stop_flag("the cell at work")?;
@@ -77,8 +86,14 @@ pub fn run(arguments: &Arguments) -> Outcome {
         return Err(Failure::interrupted(left));
     }
     report::draw(&out)?;
-    text!("{}", report::table(&out)?);
-    line!("{} cells measured, {} resumed; report in {}", outcome.measured, outcome.resumed, out.display());
+    let (measured, resumed, failed) = (outcome.measured, outcome.resumed, outcome.failed);
+    if arguments.told.json {
+        let report = out.display().to_string();
+        line!("{}", json!({ "report": report, "measured": measured, "resumed": resumed, "failed": failed }));
+    } else if !arguments.told.quiet {
+        text!("{}", report::table(&out)?);
+        line!("{measured} cells measured, {resumed} resumed; report in {}", out.display());
+    }
     match outcome.failed {
         0 => Ok(()),
         count => Err(Failure::data(format!("{count} cells failed: see {}", out.join("results.jsonl").display()))),

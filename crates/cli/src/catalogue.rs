@@ -3,10 +3,11 @@
 use clap::{Args, Subcommand};
 use seedpress::Registry;
 use seedpress_training::{TrainOptions, train};
-use seedpress_zoo::ZooError;
 use seedpress_zoo::fetch::{self, Fetched};
+use seedpress_zoo::{ModelInfo, ZooError};
 use serde_json::{Value, json};
 
+use crate::common::Told;
 use crate::failure::{Failure, Outcome};
 use crate::print::{line, note};
 
@@ -17,15 +18,14 @@ use crate::print::{line, note};
 pub struct CodecsArguments {
     /// Show the options of this codec: type, range, default, help
     id: Option<String>,
-    /// Print JSON: of one codec what it can do, its defaults and the schema of its options
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    told: Told,
 }
 
 /// Lists codecs, or the options of one.
 pub fn codecs(arguments: &CodecsArguments) -> Outcome {
     let registry = seedpress::registry();
-    if arguments.json {
+    if arguments.told.json {
         line!("{}", codecs_as_json(arguments, &registry)?);
         return Ok(());
     }
@@ -112,6 +112,8 @@ fn legal_values(property: &Value, schema: &Value) -> String {
 pub struct ModelsArguments {
     #[command(subcommand)]
     verb: Verb,
+    #[command(flatten)]
+    told: Told,
 }
 
 #[derive(Subcommand)]
@@ -136,34 +138,62 @@ enum Verb {
 
 /// Lists, fetches or trains.
 pub fn models(arguments: &ModelsArguments) -> Outcome {
+    arguments.told.begin();
+    let told = &arguments.told;
     match &arguments.verb {
         Verb::List => {
-            list();
+            if told.json {
+                list_json()
+            } else {
+                list()
+            }
             Ok(())
         }
         Verb::Fetch { names, all } => {
             let all = all.then(|| fetch::packages().iter().map(|package| package.model));
-            fetch_models(all.into_iter().flatten().chain(names.iter().map(String::as_str)))
+            fetch_models(all.into_iter().flatten().chain(names.iter().map(String::as_str)), told)
         }
         Verb::Train { name } => {
             let report = train(name, &TrainOptions::default(), &mut |line| note!("{line}")).map_err(Failure::data)?;
-            for metric in &report.metrics {
-                let [low, high] = metric.interval;
-                line!("{}: {:.4} [{low:.4}, {high:.4}], {} samples", metric.name, metric.value, metric.samples);
+            if told.json {
+                let metric = |metric: &seedpress_model::Metric| json!({ "name": metric.name, "value": metric.value, "interval": metric.interval, "samples": metric.samples });
+                let metrics: Vec<_> = report.metrics.iter().map(metric).collect();
+                let path = report.path.display().to_string();
+                line!("{}", json!({ "output": path, "seconds": report.seconds, "metrics": metrics }));
+            } else if !told.quiet {
+                for metric in &report.metrics {
+                    let [low, high] = metric.interval;
+                    line!("{}: {:.4} [{low:.4}, {high:.4}], {} samples", metric.name, metric.value, metric.samples);
+                }
+                line!("{} after {:.0} s", report.path.display(), report.seconds);
             }
-            line!("{} after {:.0} s", report.path.display(), report.seconds);
             Ok(())
         }
     }
 }
 
+fn place(model: &ModelInfo) -> &'static str {
+    match fetch::package(model.name) {
+        None => "embedded",
+        Some(package) if fetch::is_here(package) => "here",
+        Some(_) => "to fetch",
+    }
+}
+
+fn list_json() {
+    let one = |model: &ModelInfo| {
+        let bytes = model.file().and_then(|path| std::fs::metadata(path).ok()).map(|file| file.len());
+        json!({
+            "name": model.name, "weights": model.weights, "bytes": bytes, "place": place(model), "summary": model.summary,
+            "licence": model.licence, "metrics": model.metrics,
+        })
+    };
+    line!("{}", json!(seedpress_zoo::models().iter().map(one).collect::<Vec<_>>()));
+}
+
 fn list() {
     for model in seedpress_zoo::models() {
-        let place = match fetch::package(model.name) {
-            None => "embedded",
-            Some(package) if fetch::is_here(package) => "here",
-            Some(_) => "to fetch",
-        };
+        let place = place(model);
         let size = model.file().and_then(|path| std::fs::metadata(path).ok()).map(|file| file.len() as f64 / 1e6);
         let size = size.map_or_else(String::new, |megabytes| format!("{megabytes:.1} MB"));
         line!("{:<16} {:>10} weights {size:>9}  {place:<8}  {}", model.name, model.weights, model.summary);
@@ -172,15 +202,25 @@ fn list() {
 }
 
 /// Fetches what is not here; one that fails does not keep the others from coming.
-fn fetch_models<'a>(names: impl Iterator<Item = &'a str>) -> Outcome {
-    let mut failures = Vec::new();
+fn fetch_models<'a>(names: impl Iterator<Item = &'a str>, told: &Told) -> Outcome {
+    let (mut failures, mut found) = (Vec::new(), Vec::new());
     for name in names {
-        match fetch::fetch(name, &mut |line| note!("{line}")) {
-            Ok(Fetched::Now) => line!("{name}: fetched into {}", fetch::folder(name).display()),
-            Ok(Fetched::Already) => line!("{name}: already here"),
-            Err(ZooError::Unsupported { .. }) => line!("{name}: nothing to fetch, it is committed"),
-            Err(error) => failures.push(format!("{name}: {error}")),
+        let (state, text) = match fetch::fetch(name, &mut |line| note!("{line}")) {
+            Ok(Fetched::Now) => ("fetched", format!("fetched into {}", fetch::folder(name).display())),
+            Ok(Fetched::Already) => ("already here", "already here".to_owned()),
+            Err(ZooError::Unsupported { .. }) => ("committed", "nothing to fetch, it is committed".to_owned()),
+            Err(error) => {
+                failures.push(format!("{name}: {error}"));
+                ("failed", String::new())
+            }
+        };
+        if !told.json && !told.quiet && !text.is_empty() {
+            line!("{name}: {text}");
         }
+        found.push(json!({ "name": name, "state": state }));
+    }
+    if told.json {
+        line!("{}", json!(found));
     }
     if failures.is_empty() { Ok(()) } else { Err(Failure::data(failures.join("\n"))) }
 }

@@ -11,24 +11,62 @@ use seedpress_press::{Control, PressError};
 use crate::bench::stop_flag;
 use crate::failure::Failure;
 use crate::inputs;
-use crate::print::{note, parse_bytes};
+use crate::print::{hush, note, parse_bytes};
 use crate::progress::Meter;
 
-/// How the work is done and told.
+/// How the work is done and told, of commands that go through a file tensor by tensor.
 #[derive(Args)]
 pub struct Common {
+    #[command(flatten)]
+    pub threads: Threads,
+    #[command(flatten)]
+    pub told: Told,
+    /// Print a line for every tensor
+    #[arg(long, short, conflicts_with = "quiet")]
+    pub verbose: bool,
+}
+
+/// How much is told. The same for every command.
+#[derive(Args)]
+pub struct Told {
+    /// Print the result as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print no progress and no notes, and nothing at all where the result is a file
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+impl Told {
+    /// Silences what is not wanted; for the beginning of a command.
+    pub fn begin(&self) {
+        if self.quiet {
+            hush();
+        }
+    }
+}
+
+/// By how many threads the work is done.
+#[derive(Args)]
+pub struct Threads {
     /// Threads; 0 takes every processor. They never change the result
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1024))]
-    pub threads: u16,
-    /// Print the result as JSON
-    #[arg(long)]
-    pub json: bool,
-    /// Print nothing but errors
-    #[arg(long, short, conflicts_with = "verbose")]
-    pub quiet: bool,
-    /// Print a line for every tensor
-    #[arg(long, short)]
-    pub verbose: bool,
+    threads: u16,
+}
+
+impl Threads {
+    /// The number; 0 for every processor.
+    pub fn count(&self) -> usize {
+        usize::from(self.threads)
+    }
+
+    /// Has all further work in parallel done by so many; for the beginning of a command.
+    pub fn begin(&self) -> Result<(), Failure> {
+        match self.count() {
+            0 => Ok(()),
+            count => rayon::ThreadPoolBuilder::new().num_threads(count).build_global().map_err(Failure::data),
+        }
+    }
 }
 
 /// Memory that work in parallel may take.
@@ -48,7 +86,7 @@ impl Common {
         after: &'static str,
         work: impl FnOnce(Control<'_>) -> Result<T, PressError>,
     ) -> Result<T, Failure> {
-        let meter = if self.quiet { Meter::hidden() } else { Meter::new(total) };
+        let meter = if self.told.quiet { Meter::hidden() } else { Meter::new(total) };
         let done = self.untold(max_memory, after, |control| work(Control { progress: &meter, ..control }))?;
         meter.finish();
         done.map_err(Failure::from)
@@ -62,7 +100,7 @@ impl Common {
         work: impl FnOnce(Control<'_>) -> T,
     ) -> Result<T, Failure> {
         let stop: Arc<AtomicBool> = stop_flag(after)?;
-        let threads = usize::from(self.threads);
+        let threads = self.threads.count();
         Ok(work(Control { threads, max_memory, cancel: &stop, ..Control::default() }))
     }
 }

@@ -108,6 +108,7 @@ pub struct Arguments {
 
 /// Compresses a checkpoint, one tensor at a time.
 pub fn run(arguments: &Arguments) -> Outcome {
+    arguments.common.told.begin();
     let registry = seedpress::registry();
     let then = arguments.then.as_deref();
     let codec = match (&arguments.plan, &arguments.codec, arguments.max_error) {
@@ -117,7 +118,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         (None, None, _) => return Err(Failure::usage("name a codec with --codec or a plan with --plan")),
     };
     let choice = codec.keep_below(arguments.keep_below).only(&arguments.include, &arguments.exclude);
-    if !arguments.common.quiet {
+    if !arguments.common.told.quiet {
         choice.assumptions().iter().for_each(|line| note!("{line}"));
     }
     if let Some(text) = &arguments.text.calibration {
@@ -143,7 +144,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
 
 /// Compresses the folder of a language model with calibration text.
 fn calibrated(arguments: &Arguments, text: &Path, registry: &Registry, choice: &Choice) -> Outcome {
-    let quiet = arguments.common.quiet;
+    let quiet = arguments.common.told.quiet;
     let calibration = Calibration::open(&arguments.input, &arguments.text, text, quiet)?;
     let checkpoint = Checkpoint::open(calibration.folder()).map_err(Failure::data)?;
     let source = guide::InOrder::new(&checkpoint, calibration.text.network());
@@ -202,7 +203,7 @@ fn press(
         compress_file(source, choice, guide, registry, &control, output, layout)
     };
     let summary = arguments.common.run(total, arguments.work.max_memory, "cleaning up", work)?;
-    if summary.tensors.iter().any(|tensor| tensor.unguided) && !arguments.common.quiet {
+    if summary.tensors.iter().any(|tensor| tensor.unguided) && !arguments.common.told.quiet {
         note!(
             "note: a file has no calibration data: codecs that use it went without; --calibration takes text for the folder of a language model"
         );

@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use seedpress::Registry;
 use seedpress::codec::DType;
+use seedpress::codec::text::printable;
 use seedpress_checkpoint::container::Growing;
 use seedpress_checkpoint::{ContainerFile, Output, companions};
+use seedpress_press::inspect::Cost;
 use seedpress_press::{Memory, Patterns, Restore, Step, decompress, follow};
 use serde_json::json;
 
 use crate::common::{Common, InWork, container, output};
 use crate::failure::{Failure, Outcome};
-use crate::print::{line, note, parse_bytes};
+use crate::print::{err, line, note, parse_bytes};
 
 /// What to restore, and from how much of the file.
 #[derive(Args)]
@@ -82,6 +84,7 @@ impl Trust {
 
 /// Restores a checkpoint.
 pub fn run(arguments: &Arguments) -> Outcome {
+    arguments.common.told.begin();
     let registry = seedpress::registry();
     let restore = Restore {
         layers: arguments.layers.and_then(|count| usize::try_from(count).ok()),
@@ -102,11 +105,14 @@ pub fn run(arguments: &Arguments) -> Outcome {
         decompress(&file, &registry, &restore, &control, output)
     })?;
     let files = target.write_files(metadata)?;
-    if !arguments.common.quiet {
+    if arguments.common.verbose && !arguments.common.told.json {
+        tell_of_tensors(arguments, &file, &restore);
+    }
+    if !arguments.common.told.quiet {
         target.tell_of_files(metadata);
     }
     let path = arguments.output.display();
-    let text = match arguments.common.json {
+    let text = match arguments.common.told.json {
         true => json!({
             "output": path.to_string(), "tensors": restored.tensors, "layers": restored.layers,
             "layers_total": restored.layers_total, "file_bytes": restored.file_bytes, "files": files,
@@ -209,11 +215,27 @@ impl<'a> Target<'a> {
     }
 }
 
+/// A line for every tensor that was restored.
+fn tell_of_tensors(arguments: &Arguments, file: &ContainerFile, restore: &Restore) {
+    for (entry, listed) in file.index().entries.iter().enumerate() {
+        if !restore.patterns.admit(&listed.name) {
+            continue;
+        }
+        let (present, all) = file.layers(entry);
+        let used = present.min(restore.layers.unwrap_or(usize::MAX));
+        let from = match file.stored(entry).record() {
+            Some(header) => format!("{}, {used} of {all} layers", Cost::of(header).codec),
+            None => "kept as it is".to_owned(),
+        };
+        show(arguments, &format!("{}: {from}", printable(&listed.name)));
+    }
+}
+
 /// One line, to standard error where the checkpoint itself goes to standard output.
 fn show(arguments: &Arguments, text: &str) {
     match arguments.output == Path::new("-") {
-        _ if arguments.common.quiet => {}
-        true => note!("{text}"),
+        _ if arguments.common.told.quiet && !arguments.common.told.json => {}
+        true => err(format_args!("{text}")),
         false => line!("{text}"),
     }
 }
@@ -222,7 +244,7 @@ fn step_text(arguments: &Arguments, step: &Step) -> String {
     let Step { restored, bytes, whole } = step;
     let path = arguments.output.display();
     let (tensors, used, all) = (restored.tensors, restored.layers, restored.layers_total);
-    match arguments.common.json {
+    match arguments.common.told.json {
         true => json!({
             "output": path.to_string(), "bytes": bytes, "whole_bytes": whole, "complete": bytes == whole, "tensors": tensors,
             "layers": used, "layers_total": all, "file_bytes": restored.file_bytes,

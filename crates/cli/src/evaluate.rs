@@ -10,6 +10,7 @@ use seedpress_transformer::text::windows;
 use serde_json::json;
 
 use crate::bench::stop_flag;
+use crate::common::{Threads, Told};
 use crate::failure::{Failure, Outcome};
 use crate::language::{self, Language};
 use crate::print::{line, note};
@@ -44,12 +45,10 @@ pub struct Arguments {
     /// Also say how far the reference is from itself in bf16
     #[arg(long, requires = "against")]
     noise_floor: bool,
-    /// Print the result as JSON
-    #[arg(long)]
-    json: bool,
-    /// Print nothing but the result
-    #[arg(long, short)]
-    quiet: bool,
+    #[command(flatten)]
+    threads: Threads,
+    #[command(flatten)]
+    told: Told,
 }
 
 /// Seconds between two lines about how far the work is.
@@ -57,6 +56,8 @@ const EVERY: Duration = Duration::from_secs(5);
 
 /// Evaluates a model.
 pub fn run(arguments: &Arguments) -> Outcome {
+    arguments.told.begin();
+    arguments.threads.begin()?;
     let stop = stop_flag("the stretch of text at work")?;
     let reference = arguments.against.as_deref().map(|path| Language::open(path, None)).transpose()?;
     let config = match (&arguments.config, &reference) {
@@ -76,7 +77,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let windows = windows(&tokens, context, stride);
     let (start, mut told) = (Instant::now(), Instant::now());
     let mut progress = |done: usize| {
-        if !arguments.quiet && told.elapsed() >= EVERY {
+        if !arguments.told.quiet && told.elapsed() >= EVERY {
             told = Instant::now();
             let left = start.elapsed().as_secs_f64() / done as f64 * (windows.len() - done) as f64;
             note!("{done} of {} windows, {left:.0} s left", windows.len());
@@ -93,7 +94,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
 }
 
 fn print(arguments: &Arguments, found: &Evaluation, context: usize, stride: usize) {
-    if arguments.json {
+    if arguments.told.json {
         let settings = json!({
             "model": arguments.model.display().to_string(),
             "against": arguments.against.as_ref().map(|path| path.display().to_string()),

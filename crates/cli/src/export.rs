@@ -19,7 +19,7 @@ use serde_json::json;
 use wildmatch::WildMatch;
 
 use crate::bench::leave_nothing_when_stopped;
-use crate::common::{container, output};
+use crate::common::{Common, container, output};
 use crate::failure::{Failure, Outcome};
 use crate::listing::file_bytes;
 use crate::print::{bytes, line, note, parse_bytes};
@@ -84,15 +84,8 @@ pub struct Arguments {
     /// Replace the output if it is there
     #[arg(long)]
     force: bool,
-    /// Print what was written as JSON
-    #[arg(long, conflicts_with_all = ["quiet", "verbose"])]
-    json: bool,
-    /// Print nothing but errors
-    #[arg(long, short)]
-    quiet: bool,
-    /// Print a line for every tensor
-    #[arg(long, short, conflicts_with = "quiet")]
-    verbose: bool,
+    #[command(flatten)]
+    common: Common,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -118,6 +111,8 @@ const NEAR: u64 = 1000;
 
 /// Exports a model.
 pub fn run(arguments: &Arguments) -> Outcome {
+    arguments.common.told.begin();
+    arguments.common.threads.begin()?;
     let registry = seedpress::registry();
     leave_nothing_when_stopped()?;
     let supply: Box<dyn Supply + '_> = if is_container(&arguments.input) {
@@ -131,7 +126,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         Format::Gguf => gguf(arguments, supply.as_ref(), &files.map_err(Failure::data)?, &registry)?,
         _ => packed(arguments, supply.as_ref(), files.ok().as_ref(), &registry)?,
     };
-    if arguments.json {
+    if arguments.common.told.json {
         let tensors: Vec<_> = exported.tensors.iter().map(|(name, kind)| json!({"name": name, "type": kind})).collect();
         let found = json!({
             "output": arguments.output.display().to_string(), "bytes": exported.bytes, "weights": exported.weights,
@@ -140,7 +135,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         line!("{found}");
         return Ok(());
     }
-    if !arguments.quiet {
+    if !arguments.common.told.quiet {
         for text in &exported.notes {
             note!("note: {}", printable(text));
         }
@@ -226,7 +221,7 @@ fn plan(arguments: &Arguments, registry: &Registry) -> Result<Option<PlanFile>, 
 }
 
 fn say(arguments: &Arguments, name: &str) {
-    if arguments.verbose {
+    if arguments.common.verbose {
         note!("{}", printable(name));
     }
 }

@@ -7,7 +7,7 @@ use seedpress::codec::text::printable;
 use seedpress_checkpoint::{Order, Stored};
 use seedpress_press::inspect::Cost;
 
-use crate::common::container;
+use crate::common::{Told, container};
 use crate::failure::Outcome;
 use crate::listing;
 use crate::print::line;
@@ -25,18 +25,18 @@ pub const SHOWN: usize = 200;
 pub struct Arguments {
     /// An .sdp file, or - for one from standard input; or any file or folder of weights that compress reads
     input: PathBuf,
-    /// Print as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    told: Told,
 }
 
 /// Lists what a file holds, without decoding.
 pub fn run(arguments: &Arguments) -> Outcome {
+    arguments.told.begin();
     if let Some(source) = listing::open(&arguments.input)? {
-        return listing::print(source.as_ref(), &arguments.input, arguments.json);
+        return listing::print(source.as_ref(), &arguments.input, arguments.told.json);
     }
     let file = container(&arguments.input, None)?;
-    if arguments.json {
+    if arguments.told.json {
         let mut found = seedpress_press::inspect(file.index(), file.at_hand());
         if file.files().len() > 1 {
             found["shards"] = file.files().map(|path| path.display().to_string()).collect();

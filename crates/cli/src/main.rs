@@ -107,7 +107,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             for line in failure.message.lines() {
-                print::note!("error: {}", printable(line));
+                print::err(format_args!("error: {}", printable(line)));
             }
             ExitCode::from(failure.status)
         }

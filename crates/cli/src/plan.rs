@@ -16,7 +16,7 @@ use seedpress_plan::{Context, Ladder, Plan, PlanError, Profile, Target};
 
 use crate::bench::{repository_root, stop_flag};
 use crate::calibration::Text;
-use crate::common::output;
+use crate::common::{Threads, Told, output};
 use crate::compress::files;
 use crate::failure::{Failure, Outcome};
 use crate::language::plain;
@@ -73,13 +73,16 @@ pub struct Arguments {
     /// Replace the output if it is there
     #[arg(long)]
     force: bool,
-    /// Print the plan as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    threads: Threads,
+    #[command(flatten)]
+    told: Told,
 }
 
 /// Makes a plan.
 pub fn run(arguments: &Arguments) -> Outcome {
+    arguments.told.begin();
+    arguments.threads.begin()?;
     let registry = seedpress::registry();
     let read = [Some(Path::new(&arguments.model)), arguments.text.calibration.as_deref()];
     let read: Vec<&Path> = read.into_iter().flatten().collect();
@@ -133,7 +136,11 @@ pub fn run(arguments: &Arguments) -> Outcome {
     })?;
     let subject = Planned::new(&source, |info| keeps(&info.shape, info.weights)).map_err(Failure::data)?;
 
-    let bar = if std::io::stderr().is_terminal() { ProgressBar::new(1) } else { ProgressBar::hidden() };
+    let bar = if std::io::stderr().is_terminal() && !arguments.told.quiet {
+        ProgressBar::new(1)
+    } else {
+        ProgressBar::hidden()
+    };
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len}  {elapsed}  {wide_msg}") {
         bar.set_style(style);
     }
@@ -162,8 +169,11 @@ fn finish(arguments: &Arguments, mut file: Output, plan: &Plan, otherwise: &AnyC
     let text = seedpress_plan::file::to_toml(plan, &command.join(" "), arguments.keep_below, otherwise);
     file.write_all(text.as_bytes()).map_err(Failure::data)?;
     file.finish().map_err(Failure::data)?;
-    if arguments.json {
+    if arguments.told.json {
         line!("{}", as_json(arguments, plan));
+        return Ok(());
+    }
+    if arguments.told.quiet {
         return Ok(());
     }
     text!("{}", table(plan));

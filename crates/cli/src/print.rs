@@ -2,6 +2,7 @@
 
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Prints to standard output. A reader that has seen enough (`| head`) ends the command quietly.
 pub fn out(text: Arguments<'_>) {
@@ -21,9 +22,28 @@ fn end(error: &std::io::Error) -> ! {
     std::process::exit(1);
 }
 
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Silences notes and progress.
+pub fn hush() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
+/// Whether notes and progress are silenced.
+pub fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
+
 /// A line on standard error; nobody may be listening.
 pub fn err(text: Arguments<'_>) {
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// The same, if anybody wants it.
+pub fn remark(text: Arguments<'_>) {
+    if !is_quiet() {
+        err(text);
+    }
 }
 
 /// Text on standard output, without a line break.
@@ -36,9 +56,9 @@ macro_rules! line {
     ($($part:tt)*) => { $crate::print::out(format_args!("{}\n", format_args!($($part)*))) };
 }
 
-/// A line on standard error.
+/// A line on standard error: a note, or how far the work is. `--quiet` silences it.
 macro_rules! note {
-    ($($part:tt)*) => { $crate::print::err(format_args!($($part)*)) };
+    ($($part:tt)*) => { $crate::print::remark(format_args!($($part)*)) };
 }
 
 pub(crate) use {line, note, text};

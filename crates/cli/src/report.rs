@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use seedpress_bench::compare::{Comparison, Verdict};
 use seedpress_results::Row;
+use serde_json::json;
 
+use crate::common::Told;
 use crate::failure::{Failure, Outcome};
 use crate::print::{line, note, text};
 
@@ -16,18 +19,26 @@ pub struct Arguments {
     /// The folder with results.jsonl
     folder: PathBuf,
     /// Print the results table as Markdown and draw nothing
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     table: bool,
+    #[command(flatten)]
+    told: Told,
 }
 
 /// Redraws a report.
 pub fn run(arguments: &Arguments) -> Outcome {
+    arguments.told.begin();
     if arguments.table {
         text!("{}", seedpress_report::results_table(&arguments.folder).map_err(Failure::data)?);
         return Ok(());
     }
     draw(&arguments.folder)?;
-    line!("{}", arguments.folder.display());
+    let folder = arguments.folder.display().to_string();
+    if arguments.told.json {
+        line!("{}", json!({ "report": folder }));
+    } else if !arguments.told.quiet {
+        line!("{folder}");
+    }
     Ok(())
 }
 
@@ -59,10 +70,13 @@ pub struct CompareArguments {
     /// Relative change of sizes, errors and speeds worth showing
     #[arg(long, default_value_t = 0.05)]
     threshold: f64,
+    #[command(flatten)]
+    told: Told,
 }
 
 /// Compares two runs.
 pub fn compare(arguments: &CompareArguments) -> Outcome {
+    arguments.told.begin();
     if !(arguments.threshold >= 0.0 && arguments.threshold.is_finite()) {
         return Err(Failure::usage("--threshold must be a number of 0 or more"));
     }
@@ -79,7 +93,10 @@ pub fn compare(arguments: &CompareArguments) -> Outcome {
     if comparison.shared == 0 {
         return Err(Failure::data(format!("{before} and {after} have no cell in common: there is nothing to compare")));
     }
-    text!("{comparison}");
+    match arguments.told.json {
+        true => line!("{}", to_json(&comparison)),
+        false => text!("{comparison}"),
+    }
     if comparison.is_empty() {
         return Err(Failure::data(format!(
             "{before} and {after} have no figure in common: there is nothing to compare"
@@ -89,4 +106,26 @@ pub fn compare(arguments: &CompareArguments) -> Outcome {
         return Err(Failure::data("the second run is worse"));
     }
     Ok(())
+}
+
+fn to_json(comparison: &Comparison) -> serde_json::Value {
+    let changes = comparison.changes.iter().map(|change| {
+        let verdict = match change.verdict {
+            Verdict::Better => "better",
+            Verdict::Worse => "worse",
+            Verdict::Open => "open",
+        };
+        json!({
+            "cell": change.cell, "figure": change.figure, "before": change.before, "after": change.after, "verdict": verdict,
+            "p": change.paired.map(|paired| paired.p), "interval": change.paired.map(|paired| paired.interval),
+        })
+    });
+    let speeds = comparison.speeds.iter().map(
+        |speeds| json!({ "what": speeds.what, "cells": speeds.cells, "mean": speeds.mean, "range": speeds.range }),
+    );
+    json!({
+        "shared": comparison.shared, "only_before": comparison.only_before, "only_after": comparison.only_after,
+        "figures": comparison.figures, "tested": comparison.tested, "other_code": comparison.other_code,
+        "changes": changes.collect::<Vec<_>>(), "speeds": speeds.collect::<Vec<_>>(), "worse": comparison.is_worse(),
+    })
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use seedpress_bench::progress::Progress;
 
-use crate::print::note;
+use crate::print::{is_quiet, note};
 
 /// Seconds between two lines where there is no terminal.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -28,7 +28,7 @@ struct State {
 impl RunMeter {
     /// Shows nothing yet.
     pub fn new() -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+        let bar = (std::io::stderr().is_terminal() && !is_quiet()).then(|| {
             let bar = ProgressBar::new(0);
             let style = "{bar:30} {percent:>3}%  {elapsed} + {eta}  {wide_msg}";
             bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));

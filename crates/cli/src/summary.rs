@@ -7,26 +7,26 @@ use seedpress_press::{Outcome, Summary};
 use serde_json::json;
 
 use crate::common::Common;
-use crate::print::{bytes, line, note, table};
+use crate::print::{bytes, err, line, note, table};
 
 /// Rows that zeros would serve as well deserve a word where they are more than this share of a tensor.
 const NOTEWORTHY: f64 = 0.01;
 
 /// Prints it: to standard error where the file itself goes to standard output.
 pub fn print(path: &Path, summary: &Summary, made_with: &str, common: &Common) {
-    let text = match common.json {
+    let text = match common.told.json {
         true => to_json(path, summary, made_with).to_string(),
         false => to_text(path, summary, made_with, common.verbose),
     };
     warn(summary);
-    if !common.quiet {
+    if !common.told.quiet {
         tell_scarce(summary);
     }
-    if common.quiet {
+    if common.told.quiet && !common.told.json {
         return;
     }
     match path == Path::new("-") {
-        true => note!("{}", text.trim_end()),
+        true => err(format_args!("{}", text.trim_end())),
         false => line!("{}", text.trim_end()),
     }
 }

@@ -54,6 +54,7 @@ pub fn error(text: &str) -> Result<f64, String> {
 
 /// Decodes everything.
 pub fn run(arguments: &Arguments) -> Outcome {
+    arguments.common.told.begin();
     let file = container(&arguments.input, None)?;
     let name = arguments.input.display();
     if !file.is_complete() {
@@ -65,10 +66,10 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let bounds = Bounds { error: arguments.max_error, row_error: arguments.max_row_error.unwrap_or(f64::INFINITY) };
     let common = &arguments.common;
     let mut found = Vec::new();
-    let mut tell = |finding: &Finding| match common.json {
+    let mut tell = |finding: &Finding| match common.told.json {
         true => found.push(finding.clone()),
         false => {
-            if !common.quiet || finding.problem.is_some() {
+            if !common.told.quiet || finding.problem.is_some() {
                 show(finding, common.verbose);
             }
         }
@@ -76,7 +77,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let verdict = common.run(file.at_hand(), arguments.work.max_memory, "this tensor", |control| {
         verify(&file, &registry, original.as_ref(), bounds, arguments.trust.memory(), &control, &mut tell)
     })?;
-    if common.json {
+    if common.told.json {
         let tensors: Vec<_> = found.iter().map(to_json).collect();
         line!("{}", json!({ "passed": verdict.problems == 0, "problems": verdict.problems, "tensors": tensors }));
     }
@@ -85,7 +86,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         let what = if count == 1 { "1 tensor is" } else { &format!("{count} tensors are") };
         return Err(Failure::data(format!("{name}: {what} not as the original has it")));
     }
-    if !common.json && !common.quiet {
+    if !common.told.json && !common.told.quiet {
         line!("{name}: {} tensors decode, every checksum fits", verdict.tensors);
     }
     Ok(())

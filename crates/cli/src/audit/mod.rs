@@ -21,7 +21,7 @@ use seedpress_transformer::evaluate::{Subject, evaluate};
 use seedpress_transformer::text::windows;
 
 use crate::bench::stop_flag;
-use crate::common::output;
+use crate::common::{Threads, Told, output};
 use crate::failure::{Failure, Outcome};
 use crate::language::{self, Language, folder};
 use crate::print::{line, note};
@@ -62,16 +62,16 @@ pub struct Arguments {
     /// Also write a page of it
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Print the result as JSON
-    #[arg(long)]
-    json: bool,
-    /// Print nothing but the result
-    #[arg(long, short)]
-    quiet: bool,
+    #[command(flatten)]
+    threads: Threads,
+    #[command(flatten)]
+    told: Told,
 }
 
 /// Audits a file.
 pub fn run(arguments: &Arguments) -> Outcome {
+    arguments.told.begin();
+    arguments.threads.begin()?;
     let stop = stop_flag("the stretch of text at work")?;
     let reference_folder = folder(&arguments.reference)?;
     let read = [arguments.model.as_path(), &reference_folder].into_iter();
@@ -90,7 +90,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         paths => Some(overlap::Overlap::of(&tokens, &language::tokens(&reference_folder, paths)?)),
     };
     let say = |text: &str| {
-        if !arguments.quiet {
+        if !arguments.told.quiet {
             note!("{text}");
         }
     };
@@ -117,7 +117,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         html.write_all(page::page(&findings).as_bytes()).map_err(Failure::data)?;
         html.finish().map_err(Failure::data)?;
     }
-    match arguments.json {
+    match arguments.told.json {
         true => line!("{}", findings.to_json()),
         false => line!("{}", findings.to_text().trim_end()),
     }
