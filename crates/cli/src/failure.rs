@@ -48,6 +48,7 @@ impl From<seedpress_press::PressError> for Failure {
         use seedpress_press::PressError;
         match error {
             PressError::Assignment(_) => Self::usage(error),
+            PressError::Checkpoint(seedpress_checkpoint::CheckpointError::Unusable { .. }) => Self::usage(error),
             PressError::Cancelled => Self::interrupted("stopped: nothing was written"),
             error => Self::data(error),
         }

@@ -95,7 +95,8 @@ fn an_independent_reader_reads_shards() {
         let theirs = std::fs::read(here.join(format!("out/{place}.bin"))).unwrap();
         assert!(theirs == ours.bytes(ours.find(name).unwrap()).unwrap(), "{line}");
     }
-    std::fs::remove_file(here.join("m-00002-of-00005.sdp")).unwrap();
+    let second = listing(here).into_iter().find(|name| name.starts_with("m-00002-of-")).unwrap();
+    std::fs::remove_file(here.join(second)).unwrap();
     assert!(!read().status.success());
 }
 
