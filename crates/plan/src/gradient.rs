@@ -7,8 +7,6 @@ use crate::ladder::with_rate;
 use crate::plan::Assignment;
 use crate::waterfill::{Spectrum, fill};
 
-/// Changes when the same spectra give another plan.
-pub const VERSION: u32 = 1;
 /// Bits a weight that a plan chooses from.
 const RANGE: std::ops::RangeInclusive<f64> = 0.2..=10.0;
 /// Bytes of a file for each tensor beside its values, its line in the packed index and the header of its record: 24 to 30 were seen.

@@ -298,7 +298,7 @@ mod tests {
             [opaque("a", 400), opaque("b", 400), opaque("c", 2000), alias("d", 0), opaque("e", 100), opaque("f", 100)];
         let cut = |size: u64| partition(&entries, &[0; 6], &BTreeMap::new(), size);
         assert_eq!(cut(1 << 20), [vec![0, 1, 2, 3, 4, 5]]);
-        assert_eq!(cut(1000), [vec![0, 3], vec![1], vec![2], vec![4, 5]]);
+        assert_eq!(cut(850), [vec![0, 3], vec![1], vec![2], vec![4, 5]]);
         assert_eq!(cut(1), [vec![0, 3], vec![1], vec![2], vec![4], vec![5]]);
         assert_eq!(partition(&[], &[], &BTreeMap::new(), 10), [Vec::<usize>::new()]);
         assert_eq!(localised(&entries, &[0, 3])[1].stored, Stored::Alias(0));
