@@ -3,7 +3,7 @@
 usage: python3 docs/check_numbers.py [ROOT]      exit status 1 if anything differs
 
 Only the standard library. What is recomputed: the data of every page (reports/*/index.html), every line of every summary.csv, the figures of
-the tables in every report.md, the tables of the codecs' pages, and README.md, docs/findings.md and docs/planning.md from their templates.
+the tables in every report.md, the tables of the codecs' pages, and README.md and the pages below docs that have templates.
 """
 
 import csv
@@ -417,6 +417,23 @@ class Prose:
             lines.append([report.labels[codec], fixed(size, 2), fixed(32 / size, 1), significant(ratio, 3), *tasks])
         return lines
 
+    def rows(self, rest):
+        report, model, *named = (part.strip() for part in rest.split("|"))
+        report = self.reports[report]
+        named = [name.strip() for name in named[0].split(";")] if named else None
+        others = [metric for metric in report.metrics(model) if metric != KL]
+        lines = []
+        for codec, label in report.labels.items():
+            own = {row["metric"]: row for row in report.models if row["codec"] == codec and row["model"] == model and row["status"] == "ok"}
+            if KL not in own or (named and codec not in named):
+                continue
+            row = own[KL]
+            low, high = row["interval"] or (0, 0)
+            ends = f" [{significant(low, 3)}, {significant(high, 3)}]" if low < high else ""
+            rest = [significant(own[metric]["compressed"], 4) if metric in own else "-" for metric in others]
+            lines.append((-row["bytes"], [label, f"{row['bytes']:,}", fixed(bits([row]), 2), significant(row["compressed"], 3) + ends, *rest]))
+        return [line for _, line in sorted(lines, key=lambda line: line[0])]
+
     def answer(self, inside):
         query, _, form = inside.rpartition("=>") if "=>" in inside else (inside, "", "g3")
         query, form = query.strip(), form.strip()
@@ -452,7 +469,7 @@ class Prose:
 
 def check_prose(root, reports, check):
     prose = Prose(reports)
-    for template, target in (("README.md", "README.md"), ("findings.md", "docs/findings.md"), ("planning.md", "docs/planning.md")):
+    for template, target in (("README.md", "README.md"), *((name, f"docs/{name}") for name in ("findings.md", "language-models.md", "planning.md"))):
         source = root / "docs/templates" / template
         if not source.exists():
             continue
@@ -469,10 +486,12 @@ def check_prose(root, reports, check):
                 place += len(piece)
                 continue
             inside = " ".join(piece.split())
-            if inside.startswith("table "):
+            if inside.startswith(("table ", "rows ")):
                 end = text.index(pieces[index + 1][:40], place)
-                lines = [line for line in text[place:end].split("\n") if line.startswith("|")][2:-1]
-                for line, wanted in zip(lines, prose.table(inside.split()[1]), strict=True):
+                lines = [line for line in text[place:end].split("\n") if line.startswith("|")][2:]
+                of_rows = inside.startswith("rows ")
+                made = prose.rows(inside[5:]) if of_rows else prose.table(inside.split()[1])
+                for line, wanted in zip(lines if of_rows else lines[:-1], made, strict=True):
                     for a, b in zip((plain_text(cell) for cell in line.strip("|").split(" | ")), wanted, strict=True):
                         check.same(f"{target}, table", a, b)
                 place = end

@@ -42,9 +42,7 @@ fn every_command_reads_shards_as_one_file() {
     let shown = succeeds(here, "verify m.sdp.index.json --against m.safetensors --max-error 0.2");
     assert!(shown.contains("16 tensors decode"), "{shown}");
     let shown = succeeds(here, "inspect m.sdp.index.json");
-    assert!(
-        shown.contains(&format!("in {} shards", shards.len())) && shown.contains(": the same as ")
-    );
+    assert!(shown.contains(&format!("in {} shards", shards.len())) && shown.contains(": the same as "));
     let shown: serde_json::Value = serde_json::from_str(&succeeds(here, "inspect m.sdp.index.json --json")).unwrap();
     assert_eq!(shown["shards"].as_array().unwrap().len(), shards.len());
     succeeds(here, "decompress m.sdp.index.json -o part.safetensors --include head");

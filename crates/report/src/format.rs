@@ -37,6 +37,19 @@ pub fn fixed(value: f64, decimals: usize) -> String {
     }
 }
 
+/// An integer with commas between thousands.
+pub fn grouped(value: f64) -> String {
+    let text = fixed(value, 0);
+    let mut grouped = String::new();
+    for (index, digit) in text.chars().enumerate() {
+        if index > 0 && (text.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
 /// Weights per second with a unit: `4.2 K`, `1.35 M`, `2.1 G`.
 pub fn per_second(value: f64) -> String {
     scaled(value, 1000.0, &["", " K", " M", " G", " T"])

@@ -8,11 +8,13 @@ use crate::study::Study;
 /// A row that keeps less than this share of what lies between a model of zeros and the uncompressed one is broken.
 pub const BROKEN_BELOW: f64 = 0.5;
 
-/// The unit of a metric of a model: divergences of language models are in bits, as their losses are, those of others in nats.
+/// The unit of a metric of a model: divergences of the zoo's language models are in bits a byte, as their losses are, those of language
+/// models with text of one's own in nats a token, those of others in nats.
 pub fn unit(study: &Study, model: &str, metric: &str) -> &'static str {
     let language =
         study.metrics(model).iter().any(|name| name.starts_with("bits per") || name.starts_with("perplexity"));
     match metric {
+        "KL divergence" if study.has_own_text(model) => "nat",
         "KL divergence" if language => "bit",
         "KL divergence" => "nat",
         name if name.starts_with("KL") || name.starts_with("bits per") => "bit",

@@ -20,7 +20,7 @@ const DEFINITIONS: [(&str, &str); 11] = [
     ),
     (
         "KL divergence",
-        "mean over held-out samples of sum p log(p/q), p the uncompressed model's distribution and q the decoded one's; bits for language models, nats for others.",
+        "mean over held-out samples of sum p log(p/q), p the uncompressed model's distribution and q the decoded one's; bits a byte for the language models of the zoo, nats a token for those with text of one's own, nats for others.",
     ),
     ("SNR", "-10 log10 relMSE, dB."),
     (

@@ -165,6 +165,18 @@ impl Study {
         points
     }
 
+    /// Whether a model is a language model with text of its own: its divergences are in nats a token, as `seedpress evaluate` prints them.
+    pub fn has_own_text(&self, model: &str) -> bool {
+        let Ok(config) = self.run.config.parse::<toml::Table>() else { return false };
+        let tables = config.get("model").and_then(toml::Value::as_array).into_iter().flatten();
+        let named = |table: &&toml::Value| {
+            let is = |key: &str| table.get(key).and_then(toml::Value::as_str);
+            is("name").or(is("model")).is_some_and(|name| name == model)
+                || is("path").is_some_and(|path| path.ends_with(model))
+        };
+        tables.filter(named).any(|table| table.get("evaluation").is_some())
+    }
+
     /// The options that calibrate as the run's language models were, where all its models are such and one text serves them.
     pub fn calibration_options(&self) -> Option<String> {
         let config: toml::Table = self.run.config.parse().ok()?;

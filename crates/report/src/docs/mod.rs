@@ -7,6 +7,7 @@
 mod codec_rows;
 mod count;
 mod figures;
+mod model_rows;
 mod query;
 
 use std::path::Path;
@@ -19,8 +20,12 @@ pub use figures::Figures;
 pub struct DocsError(String);
 
 /// Templates and where their text goes.
-const TEMPLATES: [(&str, &str); 3] =
-    [("README.md", "README.md"), ("findings.md", "docs/findings.md"), ("planning.md", "docs/planning.md")];
+const TEMPLATES: [(&str, &str); 4] = [
+    ("README.md", "README.md"),
+    ("findings.md", "docs/findings.md"),
+    ("language-models.md", "docs/language-models.md"),
+    ("planning.md", "docs/planning.md"),
+];
 
 /// The text of every page whose template lies in a repository: paths relative to its root.
 ///

@@ -12,6 +12,7 @@
 //! - `row report | row`: the row's name, if it is there.
 //! - `run report | fact`: codecs, models, cells, failed, commit.
 //! - `table report`: the table of the README.
+//! - `rows report | model | row ; row`: every row of a model, or those named, see [`super::model_rows`].
 //! - `say text`: the text.
 //!
 //! Formats: `.2` decimals, `g3` significant digits, `%1` percent, `x1` times, `,` an integer with commas, `/s` weights per second.
@@ -20,7 +21,7 @@ use super::count;
 use super::figures::{Figures, contender, figure, is_kind, whole};
 use crate::contender::Contender;
 use crate::first::gains::{bytes_at, curve_of};
-use crate::format::{fixed, per_second, significant};
+use crate::format::{fixed, grouped, per_second, significant};
 
 /// The text that a query stands for.
 pub fn answer(query: &str, figures: &Figures) -> Result<String, String> {
@@ -45,6 +46,7 @@ pub fn answer(query: &str, figures: &Figures) -> Result<String, String> {
             let value = value_at(&curve_of(study, model, metric, &of), bytes);
             value.map_or_else(|| Ok("-".to_owned()), |value| print(value, format))
         }
+        "rows" => super::model_rows::table(rest, figures),
         "table" => {
             let table = crate::tables::best_at_sizes(figures.study(rest.trim())?);
             Ok(crate::markdown::table(&table).trim_end().to_owned())
@@ -179,17 +181,7 @@ fn print(value: f64, format: &str) -> Result<String, String> {
         Some(("%", rest)) => Ok(format!("{} %", fixed(100.0 * value, digits(rest)?))),
         Some(("x", rest)) => Ok(format!("{}x", fixed(value, digits(rest)?))),
         Some(("/", "s")) => Ok(per_second(value)),
-        Some((",", "")) => {
-            let text = fixed(value, 0);
-            let mut grouped = String::new();
-            for (index, digit) in text.chars().enumerate() {
-                if index > 0 && (text.len() - index).is_multiple_of(3) {
-                    grouped.push(',');
-                }
-                grouped.push(digit);
-            }
-            Ok(grouped)
-        }
+        Some((",", "")) => Ok(grouped(value)),
         _ => Err(format!("no format `{format}`")),
     }
 }
