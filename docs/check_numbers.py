@@ -431,7 +431,7 @@ class Prose:
             low, high = row["interval"] or (0, 0)
             ends = f" [{significant(low, 3)}, {significant(high, 3)}]" if low < high else ""
             rest = [significant(own[metric]["compressed"], 4) if metric in own else "-" for metric in others]
-            lines.append((-row["bytes"], [label, f"{row['bytes']:,}", fixed(bits([row]), 2), significant(row["compressed"], 3) + ends, *rest]))
+            lines.append(((-row["bytes"], -row["compressed"]), [label, f"{row['bytes']:,}", fixed(bits([row]), 2), significant(row["compressed"], 3) + ends, *rest]))
         return [line for _, line in sorted(lines, key=lambda line: line[0])]
 
     def answer(self, inside):

@@ -1,4 +1,4 @@
-//! Every row of one model in a report, largest file first: who wants to know what is best at a size finds its neighbours beside it.
+//! Every row of one model in a report, largest file first, of equal ones the better last: who wants to know what is best at a size finds its neighbours beside it.
 
 use std::fmt::Write as _;
 
@@ -22,7 +22,7 @@ pub fn table(query: &str, figures: &Figures) -> Result<String, String> {
     let study = figures.study(report)?;
     let metrics = study.metrics(model);
     let others: Vec<&str> = metrics.iter().copied().filter(|metric| *metric != DIVERGENCE).collect();
-    let mut rows: Vec<(u64, String)> = Vec::new();
+    let mut rows: Vec<(u64, f64, String)> = Vec::new();
     let is_wanted = |name: &str| named.as_ref().is_none_or(|named| named.contains(&name));
     if let Some(name) = named.iter().flatten().find(|name| contender(study, name).is_err()) {
         return Err(format!("no row {name} in {report}"));
@@ -42,17 +42,17 @@ pub fn table(query: &str, figures: &Figures) -> Result<String, String> {
             let value = find(metric).and_then(|row| row.compressed);
             let _ = write!(line, " {} |", value.map_or_else(|| "-".to_owned(), |value| significant(value, 4)));
         }
-        rows.push((row.bytes, line));
+        rows.push((row.bytes, row.compressed.unwrap_or(f64::INFINITY), line));
     }
     if rows.is_empty() {
         return Err(format!("no row of {model} in {report}"));
     }
-    rows.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+    rows.sort_by(|a, b| b.0.cmp(&a.0).then(b.1.total_cmp(&a.1)));
     let mut text = "| row | bytes of the file | bits/weight | KL divergence |".to_owned();
     others.iter().for_each(|metric| text += &format!(" {metric} |"));
     text += "\n| --- | ---: | ---: | ---: |";
     others.iter().for_each(|_| text += " ---: |");
-    rows.iter().for_each(|(_, line)| text += &format!("\n{line}"));
+    rows.iter().for_each(|(_, _, line)| text += &format!("\n{line}"));
     Ok(text)
 }
 
