@@ -8,9 +8,9 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use seedpress_codec::{AnyCodec, ConfigError, InputStatistics, Registry, Tensor};
-use seedpress_plan::gradient::{ASSUMPTION, Priced, TENSOR_BYTES, share};
+use seedpress_plan::gradient;
 use seedpress_plan::options::Costs;
-use seedpress_plan::{Context, Ladder, Options, Part, Plan, Sensitivity, Subject, Target};
+use seedpress_plan::{Context, Ladder, Options, Part, Plan, Sensitivity, Subject};
 use seedpress_results::{AssignmentRow, Code, PlanRow, SensitivityRow};
 use seedpress_transformer::CalibrationText;
 use seedpress_transformer::calibration_text::Step;
@@ -140,9 +140,8 @@ fn shared(
     matrix: &Matrix,
     context: &Context<'_>,
 ) -> Result<Plan, String> {
-    let free: Vec<&TensorInfo> =
-        model.tensors.iter().filter(|info| !matrix.run.keeps(&info.shape, info.weights)).collect();
-    let names: HashSet<&str> = free.iter().map(|info| info.name.as_str()).collect();
+    let free = model.tensors.iter().filter(|info| !matrix.run.keeps(&info.shape, info.weights));
+    let names: HashSet<&str> = free.map(|info| info.name.as_str()).collect();
     let mut watch = |step: Step<'_>| {
         match step {
             Step::Weighed(done, count) => (context.progress)(done, count, "weighed sequences"),
@@ -152,33 +151,17 @@ fn shared(
     };
     let spectra = text.spectra(&|name| names.contains(name), context.store, &mut watch);
     let spectra = spectra.map_err(|error| error.to_string())?;
-    let weights = model.weight_count();
-    let target = match options.target(context.registry).map_err(|error| error.to_string())? {
-        Target::Bits(bits) => (bits * weights as f64 / 8.0) as u64,
-        _ => return Err("`like` needs sizes that were encoded: name `bits` for a plan by gradients".to_owned()),
-    };
-    let priced: Vec<Priced<'_>> = free
-        .iter()
-        .filter_map(|info| {
-            let spectrum = spectra.get(&info.name)?;
-            Some(Priced { tensor: &info.name, weights: info.weights as u64, spectrum })
-        })
-        .collect();
-    let kept = model.source_bytes() - free.iter().map(|info| (info.weights * info.dtype.size()) as u64).sum::<u64>();
-    let fixed = kept + TENSOR_BYTES * model.tensors.len() as u64;
-    let shared = share(&priced, &options.ladder, fixed, target, context.registry);
-    let (assignments, bytes) = shared.map_err(|error| error.to_string())?;
-    Ok(Plan {
-        model: model.name.clone(),
-        assignments,
-        target,
-        bytes,
-        weights,
-        profile: None,
-        joint: None,
-        uniform: None,
-        assumptions: vec![ASSUMPTION.to_owned()],
-    })
+    let target = options.target(context.registry).map_err(|error| error.to_string())?;
+    let target = target.bytes(model.weight_count());
+    let target = target.ok_or("`like` needs sizes that were encoded: name `bits` for a plan by gradients")?;
+    let tensors = model.tensors.iter().map(|info| gradient::Tensor {
+        name: &info.name,
+        weights: info.weights as u64,
+        bytes: (info.weights * info.dtype.size()) as u64,
+    });
+    let tensors: Vec<gradient::Tensor<'_>> = tensors.collect();
+    let plan = gradient::plan(&model.name, &tensors, &spectra, &options.ladder, 0, target, context.registry);
+    plan.map_err(|error| error.to_string())
 }
 
 /// Writes down a plan and what it was made of; the codec of each tensor it decided about.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use seedpress::Registry;
 use seedpress_checkpoint::{Checkpoint, TensorInfo};
-use seedpress_plan::gradient::{ASSUMPTION, Priced, TENSOR_BYTES, share};
+use seedpress_plan::gradient::{self, Tensor};
 use seedpress_plan::{Plan, PlanError, Target};
 
 use crate::calibration::{Calibration, Text};
@@ -40,25 +40,14 @@ pub fn plan(
     let spectra = language.spectra(&|name| names.contains(name))?;
     let count = |info: &TensorInfo| info.shape.iter().product::<usize>() as u64;
     let weights: u64 = infos.iter().map(count).sum();
-    let target = match target {
-        Target::Bits(bits) => (bits * weights as f64 / 8.0) as u64,
-        Target::Ratio(ratio) => (4.0 * weights as f64 / ratio) as u64,
-        Target::Bytes(bytes) => *bytes,
-        Target::Like(_) => return Err(Failure::usage("--like: name a size for a plan with calibration text")),
-    };
-    let free: Vec<&TensorInfo> = infos.iter().filter(|info| spectra.contains_key(&info.name)).collect();
-    let bytes = |info: &TensorInfo| info.bytes as u64;
-    let kept = infos.iter().map(bytes).sum::<u64>() - free.iter().map(|info| bytes(info)).sum::<u64>();
-    let fixed = kept + TENSOR_BYTES * infos.len() as u64 + beside;
-    let priced: Vec<Priced<'_>> = free
-        .iter()
-        .map(|info| Priced { tensor: &info.name, weights: count(info), spectrum: &spectra[&info.name] })
-        .collect();
-    let (assignments, bytes) = share(&priced, codec, fixed, target, registry).map_err(|error| match error {
+    let target = target.bytes(weights);
+    let target = target.ok_or_else(|| Failure::usage("--like: name a size for a plan with calibration text"))?;
+    let tensors = infos.iter().map(|info| Tensor { name: &info.name, weights: count(info), bytes: info.bytes as u64 });
+    let tensors: Vec<Tensor<'_>> = tensors.collect();
+    let model = path.display().to_string();
+    let plan = gradient::plan(&model, &tensors, &spectra, codec, beside, target, registry);
+    plan.map_err(|error| match error {
         PlanError::Config(error) => Failure::usage(error),
         error => Failure::data(error),
-    })?;
-    let assumptions = vec![ASSUMPTION.to_owned()];
-    let model = path.display().to_string();
-    Ok(Plan { model, assignments, target, bytes, weights, profile: None, joint: None, uniform: None, assumptions })
+    })
 }

@@ -1,28 +1,74 @@
 //! A plan from what errors cost: [`Spectrum`]s of all tensors, one codec of any rate, a size.
 
+use std::collections::BTreeMap;
+
 use seedpress_codec::{ConfigError, Registry};
 
 use crate::error::PlanError;
 use crate::ladder::with_rate;
-use crate::plan::Assignment;
+use crate::plan::{Assignment, Plan};
 use crate::waterfill::{Spectrum, fill};
 
 /// Bits a weight that a plan chooses from.
 const RANGE: std::ops::RangeInclusive<f64> = 0.2..=10.0;
 /// Bytes of a file for each tensor beside its values, its line in the packed index and the header of its record: 24 to 30 were seen.
-pub const TENSOR_BYTES: u64 = 28;
+const TENSOR_BYTES: u64 = 28;
 /// Share of the size by which a plan may be expected to miss it, where the least rate of every tensor is too much.
 const MISS: f64 = 0.01;
 
-/// A tensor to decide about.
+/// A tensor of the model.
 #[derive(Debug, Clone, Copy)]
-pub struct Priced<'a> {
+pub struct Tensor<'a> {
     /// Its name.
-    pub tensor: &'a str,
+    pub name: &'a str,
     /// Number of weights.
     pub weights: u64,
-    /// What its errors cost.
-    pub spectrum: &'a Spectrum,
+    /// Bytes at the source: what it takes where it is kept.
+    pub bytes: u64,
+}
+
+/// A plan for a file of `target` bytes of which `beside` hold no tensors: `codec`, of any rate, for every tensor that has a spectrum; the
+/// others are kept as they are.
+///
+/// # Errors
+/// As for any size that is too small, [`PlanError::Nothing`], a codec without a rate.
+pub fn plan(
+    model: &str,
+    tensors: &[Tensor<'_>],
+    spectra: &BTreeMap<String, Spectrum>,
+    codec: &str,
+    beside: u64,
+    target: u64,
+    registry: &Registry,
+) -> Result<Plan, PlanError> {
+    let mut fixed = TENSOR_BYTES * tensors.len() as u64 + beside;
+    let mut priced = Vec::with_capacity(spectra.len());
+    for tensor in tensors {
+        match spectra.get(tensor.name) {
+            Some(spectrum) => priced.push(Priced { tensor: tensor.name, weights: tensor.weights, spectrum }),
+            None => fixed += tensor.bytes,
+        }
+    }
+    let (assignments, bytes) = share(&priced, codec, fixed, target, registry)?;
+    Ok(Plan {
+        model: model.to_owned(),
+        assignments,
+        target,
+        bytes,
+        weights: tensors.iter().map(|tensor| tensor.weights).sum(),
+        profile: None,
+        joint: None,
+        uniform: None,
+        assumptions: vec![ASSUMPTION.to_owned()],
+    })
+}
+
+/// A tensor to decide about.
+#[derive(Debug, Clone, Copy)]
+struct Priced<'a> {
+    tensor: &'a str,
+    weights: u64,
+    spectrum: &'a Spectrum,
 }
 
 /// Shares `target` bytes, of which `fixed` are taken, among tensors: the rate of `codec` for each, and the expected size. Sizes are
@@ -30,7 +76,7 @@ pub struct Priced<'a> {
 ///
 /// # Errors
 /// [`PlanError::OutOfReach`], [`PlanError::Nothing`], a codec without a rate.
-pub fn share(
+fn share(
     tensors: &[Priced<'_>],
     codec: &str,
     fixed: u64,
@@ -67,7 +113,7 @@ pub fn share(
 }
 
 /// What is assumed of such a plan, in a sentence.
-pub const ASSUMPTION: &str = "costs are second order in the errors, from the gradients of the model's own answers on the calibration text; sizes are expected";
+const ASSUMPTION: &str = "costs are second order in the errors, from the gradients of the model's own answers on the calibration text; sizes are expected";
 
 #[cfg(test)]
 mod tests {

@@ -17,6 +17,18 @@ pub enum Target {
     Like(AnyCodec),
 }
 
+impl Target {
+    /// Bytes of the file of a model of so many weights; `None` where another file has to be made to know.
+    pub fn bytes(&self, weights: u64) -> Option<u64> {
+        match self {
+            Self::Bits(bits) => Some((bits * weights as f64 / 8.0) as u64),
+            Self::Ratio(ratio) => Some((4.0 * weights as f64 / ratio) as u64),
+            Self::Bytes(bytes) => Some(*bytes),
+            Self::Like(_) => None,
+        }
+    }
+}
+
 /// What a plan does with one tensor.
 #[derive(Debug, Clone)]
 pub struct Assignment {

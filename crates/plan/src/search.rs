@@ -185,17 +185,11 @@ impl<'a> Search<'a> {
     fn run(mut self, target: &Target, rounds: usize) -> Result<Saved, PlanError> {
         let weights: u64 = self.subject.parts().iter().map(|part| part.weights).sum();
         self.steps.1 = 3 + rounds * (2 * self.free.len() + 1);
-        let size = match target {
-            Target::Bits(bits) => (bits * weights as f64 / 8.0) as u64,
-            Target::Ratio(ratio) => (4.0 * weights as f64 / ratio) as u64,
-            Target::Bytes(bytes) => *bytes,
-            Target::Like(codec) => {
-                let like = self.like(codec)?;
-                let bytes = like.bytes;
-                self.common = Some(like);
-                bytes
-            }
-        };
+        if let Target::Like(codec) = target {
+            self.common = Some(self.like(codec)?);
+        }
+        let like = self.common.as_ref().map_or(0, |like| like.bytes);
+        let size = target.bytes(weights).unwrap_or(like);
         if self.common.is_none() {
             self.common = self.uniform(size)?;
         }

@@ -165,22 +165,25 @@ impl Study {
         points
     }
 
+    /// The `[[model]]` tables of the config that was run; none where there is no config.
+    fn model_tables(&self) -> Vec<toml::Value> {
+        let config: toml::Table = self.run.config.parse().unwrap_or_default();
+        config.get("model").and_then(toml::Value::as_array).cloned().unwrap_or_default()
+    }
+
     /// Whether a model is a language model with text of its own: its divergences are in nats a token, as `seedpress evaluate` prints them.
     pub fn has_own_text(&self, model: &str) -> bool {
-        let Ok(config) = self.run.config.parse::<toml::Table>() else { return false };
-        let tables = config.get("model").and_then(toml::Value::as_array).into_iter().flatten();
         let named = |table: &&toml::Value| {
             let is = |key: &str| table.get(key).and_then(toml::Value::as_str);
             is("name").or(is("model")).is_some_and(|name| name == model)
                 || is("path").is_some_and(|path| path.ends_with(model))
         };
-        tables.filter(named).any(|table| table.get("evaluation").is_some())
+        self.model_tables().iter().filter(named).any(|table| table.get("evaluation").is_some())
     }
 
     /// The options that calibrate as the run's language models were, where all its models are such and one text serves them.
     pub fn calibration_options(&self) -> Option<String> {
-        let config: toml::Table = self.run.config.parse().ok()?;
-        let tables = config.get("model")?.as_array()?;
+        let tables = self.model_tables();
         let [table] = tables.as_slice() else { return None };
         let text = table.get("calibration")?.as_str()?;
         // Paths of a config begin at its folder.
