@@ -110,6 +110,8 @@ struct Runner<'a> {
     decode_pool: ThreadPool,
     baselines: Baselines,
     record: Run,
+    /// The commit now, where the run was begun at another one.
+    later: Option<String>,
     outcome: Outcome,
 }
 
@@ -122,7 +124,7 @@ impl<'a> Runner<'a> {
         stop: &'a AtomicBool,
     ) -> Result<Self, RunError> {
         let stored = Stored::open(&options.out, &asked(matrix), options.fresh, progress)?;
-        let record = record(matrix, options, &stored, progress);
+        let (record, later) = record(matrix, options, &stored, progress);
         let filter = &options.filter;
         let weights = matrix.models(filter).map(|model| {
             let own = matrix.tensors(model, filter).map(|info| info.weights).sum::<usize>();
@@ -142,6 +144,7 @@ impl<'a> Runner<'a> {
             decode_pool: ThreadPoolBuilder::new().num_threads(1).build()?,
             baselines: HashMap::new(),
             record,
+            later,
             outcome: Outcome::default(),
         })
     }
@@ -233,7 +236,8 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    fn store(&mut self, key: String, what: &str, rows: Vec<Row>) -> Result<(), RunError> {
+    fn store(&mut self, key: String, what: &str, mut rows: Vec<Row>) -> Result<(), RunError> {
+        rows.iter_mut().for_each(|row| row.set_commit(self.later.clone()));
         self.outcome.measured += 1;
         if let Some(error) = rows.iter().find_map(Row::error) {
             self.outcome.failed += 1;
@@ -258,18 +262,21 @@ fn asked(matrix: &Matrix) -> HashMap<String, Shown> {
     asked
 }
 
-/// What stands in `run.json` while the run goes on.
-fn record(matrix: &Matrix, options: &Options, stored: &Stored, progress: &dyn Progress) -> Run {
+/// What stands in `run.json` while the run goes on, and the commit of what is added to it where that is not its own.
+fn record(matrix: &Matrix, options: &Options, stored: &Stored, progress: &dyn Progress) -> (Run, Option<String>) {
     let previous = seedpress_results::read_run(&options.out).unwrap_or_default();
-    let environment = environment::detect();
+    let now = environment::detect();
     let none = stored.len() == 0;
-    if !none && previous.environment.commit != environment.commit {
+    let goes_on = !none && previous.environment.commit != now.commit;
+    if goes_on {
         let count = stored.len();
         progress.note(&format!(
             "note: {count} cells measured at another commit are kept: the code that makes their bytes is the same; --fresh measures anew"
         ));
     }
-    Run {
+    let later = goes_on.then(|| format!("{}{}", now.commit, if now.dirty { "+" } else { "" }));
+    let environment = if goes_on { previous.environment } else { now };
+    let run = Run {
         name: matrix.run.name.clone(),
         config: matrix.text.clone(),
         environment,
@@ -281,7 +288,8 @@ fn record(matrix: &Matrix, options: &Options, stored: &Stored, progress: &dyn Pr
         codecs: matrix.codecs.iter().map(CodecRow::name).collect(),
         models: matrix.models.iter().map(|model| model.name.clone()).collect(),
         memcpy_bytes_per_second: environment::memcpy_bytes_per_second(),
-    }
+    };
+    (run, later)
 }
 
 fn unix_seconds() -> u64 {

@@ -78,6 +78,25 @@ fn rows_are_judged_pair_by_pair() {
 
 /// A name is how a row is shown: another one measures nothing anew.
 #[test]
+fn cells_added_at_another_commit_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = "[[model]]\nsynthetic = \"gaussian\"\nshape = [32, 32]";
+    let (_, first, _) = go(folder.path(), &format!("[[codec]]\ncodec = \"raw\"\n{model}"));
+    assert!(first.iter().all(|row| row.commit.is_none()), "{first:?}");
+    // As if another commit had made them.
+    let out = folder.path().join("out");
+    let mut made = seedpress_results::read_run(&out).unwrap();
+    made.environment.commit = "another".to_owned();
+    seedpress_results::write_run(&out, &made).unwrap();
+    let (outcome, both, _) = go(folder.path(), &format!("[[codec]]\ncodec = [\"raw\", \"bf16\"]\n{model}"));
+    assert!(outcome.resumed > 0 && outcome.measured > 0);
+    for row in &both {
+        assert_eq!(row.commit.is_some(), row.codec == "bf16", "{row:?}");
+    }
+    assert_eq!(seedpress_results::read_run(&out).unwrap().environment, made.environment);
+}
+
+#[test]
 fn names_are_for_display() {
     let folder = tempfile::tempdir().unwrap();
     let model = "[[model]]\nsynthetic = \"gaussian\"\nshape = [32, 64]";

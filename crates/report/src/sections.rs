@@ -1,6 +1,6 @@
 //! What the report says, in which order.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::charts;
 use crate::document::{Block, Document, Section};
@@ -85,7 +85,27 @@ fn facts(study: &Study) -> Vec<(String, String)> {
         ),
         ("system", place.os.clone()),
     ];
-    facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    let later = later_commits(study);
+    let facts = facts.into_iter().chain((!later.is_empty()).then_some(("added later", later)));
+    facts.map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Cells that were measured at other commits than the run's own, by commit.
+fn later_commits(study: &Study) -> String {
+    let tensors = study.tensors.iter().filter_map(|row| Some((row.commit.as_deref()?, &row.key)));
+    let models = study.models.iter().filter_map(|row| Some((row.commit.as_deref()?, &row.key)));
+    let mut cells: BTreeMap<&str, BTreeSet<&String>> = BTreeMap::new();
+    for (commit, key) in tensors.chain(models) {
+        cells.entry(commit).or_default().insert(key);
+    }
+    cells
+        .into_iter()
+        .map(|(commit, keys)| match commit.strip_suffix('+') {
+            Some(commit) => format!("{} cells of commit {commit}, with local changes", keys.len()),
+            None => format!("{} cells of commit {commit}", keys.len()),
+        })
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 fn curves(study: &Study) -> Section {

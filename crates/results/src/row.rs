@@ -50,6 +50,22 @@ impl Row {
         }
     }
 
+    /// The commit it was added at, where that is not the run's.
+    pub fn commit(&self) -> Option<&str> {
+        match self {
+            Row::Tensor(row) => row.commit.as_deref(),
+            Row::Model(row) => row.commit.as_deref(),
+        }
+    }
+
+    /// Says that it was added at another commit than the run's.
+    pub fn set_commit(&mut self, commit: Option<String>) {
+        match self {
+            Row::Tensor(row) => row.commit = commit,
+            Row::Model(row) => row.commit = commit,
+        }
+    }
+
     /// The code that made the bytes: empty, of unknown revision, in rows of older runs.
     pub fn code(&self) -> &Code {
         match self {
@@ -100,6 +116,9 @@ pub struct TensorRow {
     pub mode: Option<Mode>,
     /// The code that made the bytes. Empty in rows of older runs: of unknown revision.
     pub code: Code,
+    /// The commit of a cell that was added to a run made at another one; with a + where there were local changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
     /// The program and version that made the bytes, where it is not this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub foreign: Option<String>,
@@ -193,6 +212,9 @@ pub struct ModelRow {
     pub mode: Option<Mode>,
     /// The code that made the bytes. Empty in rows of older runs: of unknown revision.
     pub code: Code,
+    /// The commit of a cell that was added to a run made at another one; with a + where there were local changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
     /// The program and version that made the bytes, where it is not this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub foreign: Option<String>,
@@ -276,7 +298,7 @@ pub struct Run {
     pub name: String,
     /// The config text as given.
     pub config: String,
-    /// Where.
+    /// Where, at the start; cells that were added at another commit name it in their rows.
     pub environment: Environment,
     /// Unix seconds at the start.
     pub started: u64,
