@@ -180,7 +180,10 @@ impl Matrix {
     pub fn model_key(&self, row: &CodecRow, model: &Source) -> String {
         let tensors: Vec<_> = model.tensors.iter().map(|info| self.tensor_key(row, model, info)).collect();
         let evaluated = self.run.evaluate.then_some((METRICS, model.evaluation_data()));
-        key::key(&serde_json::json!(["model", tensors, evaluated]))
+        match self.run.draws.get() {
+            0 => key::key(&serde_json::json!(["model", tensors, evaluated])),
+            draws => key::key(&serde_json::json!(["model", tensors, evaluated, draws])),
+        }
     }
 
     /// The key of the row that says a model is absent.

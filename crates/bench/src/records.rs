@@ -11,6 +11,7 @@ use seedpress_transformer::calibration_text::Step;
 
 use crate::cache::Cache;
 use crate::config::CodecRow;
+use crate::draws;
 use crate::matrix::Matrix;
 use crate::planning;
 use crate::progress::Progress;
@@ -29,8 +30,8 @@ pub(crate) struct Prepared<'m> {
     pub(crate) scarce: Option<u64>,
 }
 
-/// Tensors by model and row, as a sequential row decodes them.
-type Decoded = ((String, String), Vec<Hashed>);
+/// Tensors by model, row and draw, as a sequential row decodes them.
+type Decoded = ((String, String, u64), Vec<Hashed>);
 
 pub(crate) struct Records<'a> {
     pub(crate) matrix: &'a Matrix,
@@ -42,6 +43,8 @@ pub(crate) struct Records<'a> {
     pub(crate) pool: ThreadPool,
     pub(crate) progress: &'a dyn Progress,
     pub(crate) stop: &'a AtomicBool,
+    /// Which weights are encoded: 0 for those of the model, 1, 2, .. for [draws](crate::draws) near them.
+    draw: u64,
     /// What plans chose, by model and row: a codec for each tensor that is not kept.
     plans: HashMap<(String, String), Result<HashMap<String, AnyCodec>, String>>,
     /// The first tensors of a model as a sequential row stores them.
@@ -58,7 +61,16 @@ impl<'a> Records<'a> {
         stop: &'a AtomicBool,
     ) -> Self {
         let (plans, decoded) = (HashMap::new(), Default::default());
-        Self { matrix, registry, cache, out, pool, progress, stop, plans, decoded }
+        Self { matrix, registry, cache, out, pool, progress, stop, draw: 0, plans, decoded }
+    }
+
+    /// What the file of a draw decodes to, as [`record`](Self::record) makes that of the model.
+    pub(crate) fn drawn(&mut self, model: &Source, codec: &CodecRow, draw: u64) -> Result<Vec<Tensor>, String> {
+        self.draw = draw;
+        let made: Result<Vec<_>, String> = model.tensors.iter().map(|info| self.record(model, codec, info)).collect();
+        self.draw = 0;
+        let decode = |record: Record| self.registry.decode_bytes(&record.to_bytes()).map(|decoded| decoded.tensor);
+        made?.into_iter().map(decode).collect::<Result<_, _>>().map_err(|error| error.to_string())
     }
 
     pub(crate) fn stopped(&self) -> bool {
@@ -96,10 +108,11 @@ impl<'a> Records<'a> {
     }
 
     fn record_key(&self, row: &CodecRow, chosen: &CodecRow, model: &Source, info: &TensorInfo) -> String {
-        match row.sequential {
+        let key = match row.sequential {
             true => self.matrix.sequential_record_key(row, model, info),
             false => self.matrix.record_key(chosen, model, info),
-        }
+        };
+        if self.draw == 0 { key } else { format!("{key}-{}", self.draw) }
     }
 
     /// A tensor's record: from the cache, or encoded again where the cache was cleared between runs.
@@ -111,7 +124,10 @@ impl<'a> Records<'a> {
         }
         let (stored, _) = self.matrix.stored_by(&chosen, info);
         let Prepared { corrected, calibration, .. } = self.prepared(model, codec, stored, info)?;
-        let tensor = corrected.map_or_else(|| model.load(info), Ok)?;
+        let mut tensor = corrected.map_or_else(|| model.load(info), Ok)?;
+        if self.draw > 0 && !self.matrix.run.keeps(&info.shape, info.weights) {
+            tensor = draws::moved(&tensor, &info.name, self.draw)?;
+        }
         let context = EncodeContext { calibration: calibration.as_deref(), ..EncodeContext::default() };
         let record = self.pool.install(|| stored.encode(&tensor.view(&info.name), &context));
         let record = record.map_err(|error| error.to_string())?;
@@ -166,7 +182,7 @@ impl<'a> Records<'a> {
     /// Decodes all tensors before one in a sequential row, in order, from their records.
     fn decode_before(&mut self, model: &Source, row: &CodecRow, info: &TensorInfo) -> Result<(), String> {
         let wanted = model.tensors.iter().take_while(|other| other.name != info.name).count();
-        let place = (model.name.clone(), row.name());
+        let place = (model.name.clone(), row.name(), self.draw);
         if self.decoded.0 != place || self.decoded.1.len() > wanted {
             self.decoded = (place, Vec::new());
         }

@@ -12,6 +12,7 @@ use seedpress_results::{ModelRow, Outcomes, Row, Status};
 
 use crate::cell::one_line;
 use crate::config::CodecRow;
+use crate::draws::widened;
 use crate::measure::panic_text;
 use crate::records::{NOT_FOLLOWED, Records};
 use crate::source::{Source, TensorInfo};
@@ -100,7 +101,45 @@ fn measured(
     if !records.matrix.run.evaluate {
         return Ok(vec![done]);
     }
-    records.pool.install(|| metric_rows(baselines, model, decoded, &done))
+    let rows = records.pool.install(|| metric_rows(baselines, model, decoded, &done))?;
+    with_draws(records, stored, model, codec, rows)
+}
+
+/// Below this error, in parts of the weights, a row counts as faithful: draws would show the noise that moves them.
+const FAITHFUL: f64 = 1.0 / 256.0;
+
+/// Measures the draws that the run asks for, where the row is a lossy one.
+fn with_draws(
+    records: &mut Records<'_>,
+    stored: &Stored,
+    model: &Source,
+    codec: &CodecRow,
+    mut rows: Vec<ModelRow>,
+) -> Result<Vec<ModelRow>, String> {
+    let (mut error, mut energy) = (0.0, 0.0);
+    for info in &model.tensors {
+        for row in stored.of(&records.matrix.tensor_key(codec, model, info)) {
+            if let Row::Tensor(row) = row {
+                error += row.squared_error;
+                energy += row.energy;
+            }
+        }
+    }
+    let lossy = error > FAITHFUL.powi(2) * energy;
+    for draw in 1..=records.matrix.run.draws.get() as u64 {
+        if !lossy || !model.has_metric() {
+            break;
+        }
+        let decoded = records.drawn(model, codec, draw)?;
+        let metrics = records.pool.install(|| model.evaluate(Some(decoded)))?;
+        for row in &mut rows {
+            row.drawn.extend(metrics.iter().find(|metric| metric.name == row.metric).map(|metric| metric.value));
+        }
+    }
+    for row in &mut rows {
+        row.interval = row.interval.zip(row.compressed).map(|(interval, value)| widened(value, interval, &row.drawn));
+    }
+    Ok(rows)
 }
 
 /// `done` once for each metric of the model with `decoded` in place of its tensors; once without where it has none.

@@ -78,6 +78,30 @@ fn rows_are_judged_pair_by_pair() {
 
 /// A name is how a row is shown: another one measures nothing anew.
 #[test]
+fn draws_show_how_far_an_encoder_scatters() {
+    let folder = tempfile::tempdir().unwrap();
+    let rest =
+        "[[codec]]\ncodec = \"raw\"\n[[codec]]\ncodec = \"lloyd-max\"\nbits = 2\n[[model]]\nmodel = \"fashion-mlp\"";
+    let (_, _, plain) = go(folder.path(), rest);
+    let (outcome, _, drawn) = go(folder.path(), &format!("draws = 2\n{rest}"));
+    // The files are there already; what is asked of them is new.
+    assert!(outcome.resumed > outcome.measured && outcome.failed == 0, "{outcome:?}");
+    assert_eq!(plain.len(), drawn.len());
+    for row in &drawn {
+        let once = plain.iter().find(|once| once.codec == row.codec && once.metric == row.metric).unwrap();
+        assert_eq!((row.bytes, row.compressed), (once.bytes, once.compressed));
+        let ([low, high], [low_once, high_once]) = (row.interval.unwrap(), once.interval.unwrap());
+        if row.codec == "raw" {
+            assert!(row.drawn.is_empty() && (low, high) == (low_once, high_once));
+            continue;
+        }
+        let value = row.compressed.unwrap();
+        assert!(row.drawn.len() == 2 && row.drawn.iter().all(|&figure| (figure / value - 1.0).abs() < 0.2), "{row:?}");
+        assert!(row.drawn[0] != row.drawn[1] && low < low_once && high > high_once, "{row:?}");
+    }
+}
+
+#[test]
 fn cells_added_at_another_commit_say_so() {
     let folder = tempfile::tempdir().unwrap();
     let model = "[[model]]\nsynthetic = \"gaussian\"\nshape = [32, 32]";

@@ -28,7 +28,10 @@ const DEFINITIONS: [(&str, &str); 11] = [
         "10 log10(relMSE x 4^bits), dB: distance to the rate-distortion limit of a Gaussian source at the bits really spent. Weights that are not Gaussian can go below 0.",
     ),
     ("speed", "weights over the median of all timed runs. Decoding starts from the written bytes."),
-    ("interval", "95 % bootstrap interval over held-out samples."),
+    (
+        "interval",
+        "95 % bootstrap interval over held-out samples; where a run draws files anew, widened by the scatter of their figures.",
+    ),
     (
         "small-tensor policy",
         "tensors too small to be worth a codec are stored by another one; they count in every file size and in no codec comparison.",
@@ -51,6 +54,7 @@ pub fn document(study: &Study) -> Document {
         progressive(study),
         trade_offs(study),
         accuracy(study),
+        scatter(study),
     ]);
     let mut definitions = Section::new("definitions", "Definitions");
     definitions.blocks.push(Block::Definitions(DEFINITIONS.to_vec()));
@@ -242,6 +246,12 @@ fn accuracy(study: &Study) -> Section {
     let mut section = Section::new("accuracy", "Accuracy");
     section.table(tables::accuracy(study, Scope::Real));
     section.table(tables::accuracy(study, Scope::Gaussian));
+    section
+}
+
+fn scatter(study: &Study) -> Section {
+    let mut section = Section::new("scatter", "Scatter of encoders");
+    section.table(tables::scatter(study));
     section
 }
 

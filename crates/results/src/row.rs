@@ -245,6 +245,9 @@ pub struct ModelRow {
     /// `compressed` by independent unit, where it is a quotient of sums over them. `None` in rows of older runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcomes: Option<Outcomes>,
+    /// The same metric of further files, of weights moved by next to nothing: the scatter of the encoder, which widened `interval`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub drawn: Vec<f64>,
     /// `baseline` by the same units.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub baseline_outcomes: Option<Outcomes>,

@@ -21,6 +21,9 @@ pub struct RunSettings {
     pub keep_below: Int<0, 1_000_000_000>,
     /// Whether models are evaluated on their task before and after.
     pub evaluate: bool,
+    /// Further files of each lossy row, of weights moved by 2^-12 of themselves and measured like the row's own: how far an encoder's
+    /// figures scatter. Their spread widens the intervals of metrics.
+    pub draws: Int<0, 16>,
 }
 
 impl Default for RunSettings {
@@ -32,6 +35,7 @@ impl Default for RunSettings {
             threads: Int::of(0),
             keep_below: Int::of(1024),
             evaluate: true,
+            draws: Int::of(0),
         }
     }
 }

@@ -9,6 +9,7 @@ mod outcomes;
 mod overview;
 mod plans;
 mod prefixes;
+mod scatter;
 mod speeds;
 mod thirty;
 
@@ -21,6 +22,7 @@ pub use outcomes::{failures, success};
 pub use overview::{best_at_sizes, overview};
 pub use plans::plans;
 pub use prefixes::prefixes;
+pub use scatter::scatter;
 pub use speeds::speeds;
 pub use thirty::{best_kept, steps, thirty};
 
