@@ -7,9 +7,10 @@ use clap::Args;
 use seedpress::Registry;
 use seedpress_checkpoint::container::shards::index_path;
 use seedpress_checkpoint::{Checkpoint, Order, Overwrite, Shards, companions};
+use seedpress_model::Storage;
+use seedpress_press::control::DEFAULT_MEMORY;
 use seedpress_press::{Accompanied, Control, Guide, Layout, NoGuide, PressError, Source, Summary, compress_file};
-use seedpress_transformer::guide;
-use seedpress_transformer::guide::CalibrationGuide;
+use seedpress_transformer::guide::{self, CalibrationGuide};
 
 use crate::calibration::{Calibration, Text};
 use crate::choice::Choice;
@@ -34,7 +35,8 @@ use crate::zoo::{Calibrated, Zoo};
   seedpress compress fashion-mlp --codec trellis:hessian=full -o model.sdp
   seedpress compress smollm2-135m --codec trellis:bits=3,hessian=full --calibration text.txt -o model.sdp
 Codecs that use calibration data have it for models of the zoo, and for folders of language models with --calibration: tensors are then
-compressed in the order of execution, each with the inputs that those before it leave it. Of a file nothing is known but its weights.
+compressed in the order of execution, each with the inputs that those before it leave it. Hidden states of the text that exceed
+--max-memory lie in a temporary file beside the output meanwhile. Of a file nothing is known but its weights.
 A relative error is ||original - decoded|| / ||original||, of what the written bytes decode to: 0 for a faithful copy, 1 for zeros. With
 --max-error each tensor is encoded at several rates, from what its codec allows (whole bits, or steps of 1/32); one that no rate brings
 within E is stored as it is, and said so. `seedpress verify model.sdp --against model.safetensors --max-error E` checks the result.
@@ -154,9 +156,19 @@ fn calibrated(arguments: &Arguments, text: &Path, registry: &Registry, choice: &
     };
     let (network, weights) = (calibration.text.network().clone(), calibration.text.weights()?);
     let (samples, sequential) = (calibration.text.samples(), !arguments.not_sequential);
-    let identity = guide::identity(samples);
-    let mut guide = CalibrationGuide::new(network, weights, &source, samples, sequential, importances, &identity)?;
+    let storage = states(arguments);
+    let mut guide = CalibrationGuide::new(network, weights, &source, samples, sequential, importances, &storage)?;
     press(arguments, registry, choice, &source, &mut guide, Some(checkpoint.path()))
+}
+
+/// Where the hidden states of calibration text are kept: beyond `--max-memory` on the disk that has room for the output.
+fn states(arguments: &Arguments) -> Storage {
+    let folder = match arguments.output.parent() {
+        _ if arguments.output == Path::new("-") => std::env::temp_dir(),
+        Some(folder) if folder != Path::new("") => folder.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    Storage::new(arguments.work.max_memory.unwrap_or(DEFAULT_MEMORY), &folder)
 }
 
 /// What is carried beside the weights of a folder.

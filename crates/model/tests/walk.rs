@@ -9,8 +9,8 @@ use seedpress_calibration::{Accumulator, AsymmetricAccumulator};
 use seedpress_codec::{DType, Tensor};
 use seedpress_model::random::Random;
 use seedpress_model::{
-    BlockWeights, Hidden, Mode, ModelError, Network, NoTap, Outputs, Samples, Statistics, Tap, TapAll, TensorInfo,
-    Walk, Weights,
+    BlockWeights, Hidden, Mode, ModelError, Network, NoTap, Outputs, Samples, Statistics, Storage, Tap, TapAll,
+    TensorInfo, Walk, Weights,
 };
 
 const WIDTH: usize = 6;
@@ -141,10 +141,18 @@ fn rounded(tensor: &Tensor) -> Tensor {
 
 #[test]
 fn statistics_are_those_of_running_the_whole_network_for_every_tensor() {
+    let folder = tempfile::tempdir().unwrap();
+    // All hidden states in memory, some of them, none.
+    for limit in [u64::MAX, 8000, 0] {
+        compare(&Storage::new(limit, folder.path()));
+    }
+}
+
+fn compare(storage: &Storage) {
     let toy = Arc::new(Toy::new(4));
     let weights = toy.weights();
     let samples = toy.samples();
-    let walk = |mode| Walk::new(toy.clone(), Arc::new(weights.clone()), &samples, mode).unwrap();
+    let walk = |mode| Walk::within(toy.clone(), Arc::new(weights.clone()), &samples, mode, storage).unwrap();
     let (mut plain, mut sequential) = (walk(Mode::Plain), walk(Mode::Sequential));
     let mut given = weights.clone();
     for tensor in Walk::order(toy.as_ref()) {

@@ -6,8 +6,8 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error::PressError;
 
-/// Memory that tensors in work at the same time may take together; a larger one is worked on alone.
-const DEFAULT_MEMORY: u64 = 384 << 20;
+/// What [`Control::max_memory`] stands for where it says nothing.
+pub const DEFAULT_MEMORY: u64 = 384 << 20;
 
 /// Learns how far the work is. Called from several threads.
 pub trait Progress: Sync {

@@ -4,9 +4,10 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use seedpress_checkpoint::Checkpoint;
-use seedpress_model::{CheckpointWeights, Hidden, ModelError, Network as _, RowWeights, Walk};
+use seedpress_model::{CheckpointWeights, Hidden, Mode, ModelError, Network as _, RowWeights, Storage, Walk};
 use seedpress_plan::Store;
 use seedpress_press::Source;
+use seedpress_press::control::DEFAULT_MEMORY;
 
 use crate::error::TransformerError;
 use crate::guide::{CAP, identity};
@@ -116,7 +117,8 @@ impl CalibrationText {
         }
         let importances = self.importances(store, watch)?;
         let weights = self.weights()?;
-        let walk = Walk::new(self.network.clone(), weights.clone(), &self.samples, seedpress_model::Mode::Plain);
+        let storage = Storage::new(DEFAULT_MEMORY, &std::env::temp_dir());
+        let walk = Walk::within(self.network.clone(), weights.clone(), &self.samples, Mode::Plain, &storage);
         let walk = walk.map_err(|error| TransformerError::Input(error.to_string()))?;
         let walk = walk.capped(CAP).weighted(importances.clone());
         let mut progress = |done: usize, name: &str| watch(Step::Priced(done, name));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use seedpress_checkpoint::{Content, TensorInfo};
 use seedpress_codec::Tensor;
-use seedpress_model::{Hidden, Mode, Network, Walk, Weights};
+use seedpress_model::{Hidden, Mode, Network, Storage, Walk, Weights};
 use seedpress_press::{Guidance, Guide, PressError, Source};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -98,7 +98,7 @@ pub struct CalibrationGuide<'a> {
 
 impl<'a> CalibrationGuide<'a> {
     /// Begins a walk. With `sequential` each tensor sees the inputs that the compressed ones before it leave it, and is moved so that it
-    /// brings the original outputs back. Tokens count by their `importances`, or all alike. `identity` names the text and how it was cut.
+    /// brings the original outputs back. Tokens count by their `importances`, or all alike. Hidden states are kept where `storage` has them.
     ///
     /// # Errors
     /// Text that does not fit the model, weights that cannot be read.
@@ -109,12 +109,13 @@ impl<'a> CalibrationGuide<'a> {
         samples: &Vec<Hidden>,
         sequential: bool,
         importances: Option<Arc<Importances>>,
-        identity: &str,
+        storage: &Storage,
     ) -> Result<Self, PressError> {
         let mode = if sequential { Mode::Sequential } else { Mode::Plain };
         let places = source.tensors().iter().map(|info| network.find(&info.name)).collect();
-        let identity = format!("{mode:?} {} {identity}", if importances.is_some() { "weighed" } else { "unweighed" });
-        let mut walk = Walk::new(network, weights, samples, mode).map_err(fault)?.capped(CAP);
+        let weighed = if importances.is_some() { "weighed" } else { "unweighed" };
+        let identity = format!("{mode:?} {weighed} {}", identity(samples));
+        let mut walk = Walk::within(network, weights, samples, mode, storage).map_err(fault)?.capped(CAP);
         if let Some(importances) = importances {
             walk = walk.weighted(importances);
         }

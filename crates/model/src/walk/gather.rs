@@ -9,6 +9,7 @@ use seedpress_calibration::{Accumulator, AsymmetricAccumulator, InputStatistics,
 use super::{Mode, SCARCE, Statistics, Walk};
 use crate::error::ModelError;
 use crate::network::{Hidden, Network, Tap};
+use crate::states::States;
 use crate::weights::BlockWeights;
 
 /// Layers of more inputs than this get mean squares and no second moment, which grows with the square: 1 GiB here, and twice that while
@@ -51,16 +52,14 @@ impl Walk {
         let weights = BlockWeights::load(self.network.as_ref(), self.block, self.weights.as_ref())?;
         let leaders: Vec<usize> = groups.iter().map(|group| group[0]).collect();
         let mut sums: HashMap<usize, Accumulator> = HashMap::new();
-        for (part, states) in self.original.chunks(together()).enumerate() {
-            let gather = |state: &Hidden| gather(self.network.as_ref(), self.block, &weights, state, &leaders);
-            let found = states.par_iter().map(gather).collect::<Result<Vec<_>, _>>()?;
-            for (at, found) in found.iter().enumerate() {
-                for (leader, rows) in found {
-                    let group = groups.iter().find(|group| group[0] == *leader).map_or(&[][..], Vec::as_slice);
-                    self.add(&mut sums, group, part * together() + at, rows);
-                }
+        let gather = |batch| gather(self.network.as_ref(), self.block, &weights, &*self.original.at(batch)?, &leaders);
+        in_order(self.original.len(), gather, |batch, found: Vec<(usize, Vec<f32>)>| {
+            for (leader, rows) in &found {
+                let group = groups.iter().find(|group| group[0] == *leader).map_or(&[][..], Vec::as_slice);
+                self.add(&mut sums, group, batch, rows);
             }
-        }
+            true
+        })?;
         let found = self.finished(sums)?;
         let of_group = |group: &Vec<usize>| {
             let own = group.iter().filter_map(|tensor| Some((*tensor, found.get(tensor)?.clone()))).collect();
@@ -93,27 +92,27 @@ impl Walk {
         }
         let apart = self.apart(group);
         let mut sums: Vec<_> = apart.iter().map(|_| AsymmetricAccumulator::new(columns)).collect();
-        let pairs: Vec<(&Hidden, &Hidden)> = self.original.iter().zip(behind).collect();
-        for (part, pairs) in pairs.chunks(together()).enumerate() {
-            let both = |&(original, behind): &(&Hidden, &Hidden)| {
-                let x = inputs(&weights, original)?;
-                let y = if differs { Some(inputs(given, behind)?) } else { None };
-                Ok((x, y))
-            };
-            let found = pairs.par_iter().map(both).collect::<Result<Vec<_>, ModelError>>()?;
-            for (at, (mut x, mut y)) in found.into_iter().enumerate() {
-                // Routing that changed: what reaches this expert now has no counterpart in the original.
-                if y.as_ref().is_some_and(|y| x.len() != y.len()) {
-                    return self.unpaired(group, given, behind);
-                }
-                if let Some(times) = self.cap {
-                    turn_down(&mut x, y.as_mut(), columns, times);
-                }
-                for (&tensor, sums) in apart.iter().zip(&mut sums) {
-                    let weights = self.row_weights(tensor, part * together() + at, &x);
-                    sums.add_weighted(&x, y.as_ref().unwrap_or(&x), weights);
-                }
+        let both = |batch| {
+            let x = inputs(&weights, &*self.original.at(batch)?)?;
+            let y = if differs { Some(inputs(given, &*behind.at(batch)?)?) } else { None };
+            Ok((x, y))
+        };
+        let paired = in_order(self.original.len(), both, |batch, (mut x, mut y): (Vec<f32>, Option<Vec<f32>>)| {
+            // Routing that changed: what reaches this expert now has no counterpart in the original.
+            if y.as_ref().is_some_and(|y| x.len() != y.len()) {
+                return false;
             }
+            if let Some(times) = self.cap {
+                turn_down(&mut x, y.as_mut(), columns, times);
+            }
+            for (&tensor, sums) in apart.iter().zip(&mut sums) {
+                let weights = self.row_weights(tensor, batch, &x);
+                sums.add_weighted(&x, y.as_ref().unwrap_or(&x), weights);
+            }
+            true
+        })?;
+        if !paired {
+            return self.unpaired(group, given, behind);
         }
         let mut found = HashMap::new();
         for (&tensor, sums) in apart.iter().zip(sums) {
@@ -128,16 +127,14 @@ impl Walk {
         &self,
         group: &[usize],
         weights: &BlockWeights<'_>,
-        states: &[Hidden],
+        states: &States,
     ) -> Result<HashMap<usize, Statistics>, ModelError> {
         let mut sums = HashMap::new();
-        for (part, states) in states.chunks(together()).enumerate() {
-            let gather = |state: &Hidden| gather(self.network.as_ref(), self.block, weights, state, &group[..1]);
-            let found = states.par_iter().map(gather).collect::<Result<Vec<_>, _>>()?;
-            for (at, found) in found.iter().enumerate() {
-                found.iter().for_each(|(_, rows)| self.add(&mut sums, group, part * together() + at, rows));
-            }
-        }
+        let gather = |batch| gather(self.network.as_ref(), self.block, weights, &*states.at(batch)?, &group[..1]);
+        in_order(states.len(), gather, |batch, found: Vec<(usize, Vec<f32>)>| {
+            found.iter().for_each(|(_, rows)| self.add(&mut sums, group, batch, rows));
+            true
+        })?;
         Ok(self.shared(group, self.finished(sums)?))
     }
 
@@ -175,11 +172,11 @@ impl Walk {
         let given = given.as_ref().unwrap_or(&weights);
         let states = self.compressed.as_ref().unwrap_or(&self.original);
         let mut sums = self.accumulator(tensors[0]);
-        for states in states.chunks(together()) {
-            let gather = |state: &Hidden| gather(self.network.as_ref(), self.block, given, state, tensors);
-            let found = states.par_iter().map(gather).collect::<Result<Vec<_>, _>>()?;
-            found.iter().flatten().for_each(|(_, rows)| sums.add(rows));
-        }
+        let gather = |batch| gather(self.network.as_ref(), self.block, given, &*states.at(batch)?, tensors);
+        in_order(states.len(), gather, |_, found: Vec<(usize, Vec<f32>)>| {
+            found.iter().for_each(|(_, rows)| sums.add(rows));
+            true
+        })?;
         Ok(self.sound(tensors[0], sums.finish())?.map(Arc::new))
     }
 
@@ -190,7 +187,7 @@ impl Walk {
             .map(|block| self.network.groups(block).into_iter().filter(|group| group.iter().any(is_tied)).collect())
             .collect();
         let Some(end) = wanted.iter().rposition(|wanted| !wanted.is_empty()) else { return Ok(HashMap::new()) };
-        let mut ahead = Self { original: self.original.clone(), block: self.block, ..self.bare() };
+        let mut ahead = Self { original: self.original.duplicate()?, block: self.block, ..self.bare() };
         let mut found = HashMap::new();
         for (block, wanted) in wanted.iter().enumerate().take(end + 1).skip(self.block) {
             if !wanted.is_empty() {
@@ -211,7 +208,7 @@ impl Walk {
             mode: Mode::Plain,
             spans: self.spans.clone(),
             block: 0,
-            original: Vec::new(),
+            original: States::none(),
             compressed: None,
             decoded: HashMap::new(),
             known: HashMap::new(),
@@ -269,9 +266,23 @@ fn turn_down(x: &mut [f32], y: Option<&mut Vec<f32>>, columns: usize, times: f32
     }
 }
 
-/// Batches that are run side by side: results do not depend on it.
-fn together() -> usize {
-    rayon::current_num_threads().max(1)
+/// Makes something of every batch, as many side by side as there are threads, and takes it in order, which results depend on; until `take`
+/// says that it is enough. Whether it never did.
+fn in_order<T: Send>(
+    batches: usize,
+    make: impl Fn(usize) -> Result<T, ModelError> + Sync,
+    mut take: impl FnMut(usize, T) -> bool,
+) -> Result<bool, ModelError> {
+    let all: Vec<usize> = (0..batches).collect();
+    for part in all.chunks(rayon::current_num_threads().max(1)) {
+        let made = part.par_iter().map(|&batch| make(batch)).collect::<Result<Vec<_>, _>>()?;
+        for (&batch, made) in part.iter().zip(made) {
+            if !take(batch, made) {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
 }
 
 /// What some tensors multiply in one step; ends the step when all are seen.

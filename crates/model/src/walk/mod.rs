@@ -2,7 +2,8 @@
 //!
 //! The hidden states of all calibration samples are kept, of the original model and, in sequential mode, of the one that is being
 //! compressed. Block by block the inputs of its weights are gathered; the decoded tensors are taken; the states move on. No block is run
-//! again once it is passed, so the cost grows with the depth, not with its square, and memory holds one block and its hidden states.
+//! again once it is passed, so the cost grows with the depth, not with its square, and memory holds one block and its hidden states, of
+//! which those beyond a [limit](Storage) lie in a temporary file.
 //!
 //! - **Plain**: statistics of the inputs in the original model, all of a block in one run.
 //! - **Sequential**: for each [group](Network::groups) of tensors that share inputs the block alone is run again, with the groups before
@@ -17,13 +18,13 @@ mod gather;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rayon::prelude::*;
 use seedpress_calibration::{AsymmetricStatistics, DAMPING, InputStatistics};
 use seedpress_codec::Tensor;
 
 use crate::data::Samples;
 use crate::error::ModelError;
-use crate::network::{Hidden, Network, NoTap};
+use crate::network::{Network, NoTap};
+use crate::states::{States, Storage};
 use crate::weights::{BlockWeights, Weights};
 
 /// Raised when statistics of the same model and data, or the weights corrected by them, change: rows of calibrated codecs are then stale.
@@ -101,9 +102,9 @@ pub struct Walk {
     spans: Vec<Option<(usize, usize)>>,
     /// The block at work, and the states before it.
     block: usize,
-    original: Vec<Hidden>,
+    original: States,
     /// Of the compressed model; `None` as long as nothing differs.
-    compressed: Option<Vec<Hidden>>,
+    compressed: Option<States>,
     /// Decoded tensors that differ from the original and are still to be read.
     decoded: HashMap<usize, Tensor>,
     /// Of tensors of the block at work.
@@ -118,7 +119,7 @@ pub struct Walk {
 }
 
 impl Walk {
-    /// Reads the data and stands before the first block.
+    /// Reads the data and stands before the first block, with all hidden states in memory.
     ///
     /// # Errors
     /// Data that cannot be read or does not fit.
@@ -128,8 +129,21 @@ impl Walk {
         samples: &dyn Samples,
         mode: Mode,
     ) -> Result<Self, ModelError> {
-        let start = |batch: usize| network.start(samples.batch(batch)?);
-        let original = (0..samples.batches()).into_par_iter().map(start).collect::<Result<Vec<_>, _>>()?;
+        Self::within(network, weights, samples, mode, &Storage::memory())
+    }
+
+    /// The same with hidden states where `storage` has them.
+    ///
+    /// # Errors
+    /// Data that cannot be read or does not fit, a file that cannot be written.
+    pub fn within(
+        network: Arc<dyn Network>,
+        weights: Arc<dyn Weights>,
+        samples: &dyn Samples,
+        mode: Mode,
+        storage: &Storage,
+    ) -> Result<Self, ModelError> {
+        let original = States::new(samples.batches(), storage, |batch| network.start(samples.batch(batch)?))?;
         let mut spans: Vec<Option<(usize, usize)>> = vec![None; network.tensors().len()];
         for block in 0..network.blocks() {
             for tensor in network.block_tensors(block) {
@@ -247,14 +261,15 @@ impl Walk {
         let mut compressed = self.compressed.take();
         let given = self.given(&weights);
         if given.is_some() && compressed.is_none() {
-            compressed = Some(self.original.clone());
+            compressed = Some(self.original.duplicate()?);
         }
         if let Some(states) = &mut compressed {
-            step_all(network.as_ref(), block, given.as_ref().unwrap_or(&weights), states)?;
+            let given = given.as_ref().unwrap_or(&weights);
+            states.update(|state| network.step(block, given, state, &mut NoTap))?;
         }
         drop(given);
         self.compressed = compressed;
-        step_all(network.as_ref(), block, &weights, &mut self.original)?;
+        self.original.update(|state| network.step(block, &weights, state, &mut NoTap))?;
         self.known.clear();
         self.pooled.clear();
         self.decoded.retain(|&tensor, _| self.spans[tensor].is_some_and(|(_, last)| last > block));
@@ -271,16 +286,4 @@ impl Walk {
         changed.for_each(|(tensor, values)| given.replace(tensor, values));
         Some(given)
     }
-}
-
-fn step_all(
-    network: &dyn Network,
-    block: usize,
-    weights: &BlockWeights<'_>,
-    states: &mut [Hidden],
-) -> Result<(), ModelError> {
-    states.par_iter_mut().try_for_each(|state| {
-        *state = network.step(block, weights, state, &mut NoTap)?;
-        Ok(())
-    })
 }
