@@ -7,10 +7,12 @@
 
 use rayon::prelude::*;
 
-use crate::accumulator::{Accumulator, BATCH, Tiles, scaled};
+use crate::accumulator::Accumulator;
+use crate::batch::{BATCH, scaled};
 use crate::factor::damping;
 use crate::ldl::{Ldl, solve};
 use crate::statistics::{InputStatistics, StatisticsError};
+use crate::tiles::Tiles;
 use seedpress_matrix::{View, add_product, transpose};
 
 /// Rows of weights solved for together.

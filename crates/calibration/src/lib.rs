@@ -42,12 +42,14 @@
 
 mod accumulator;
 mod asymmetric;
+mod batch;
 mod descent;
 mod factor;
 mod ldl;
 mod output;
 mod statistics;
 mod sweep;
+mod tiles;
 
 pub use accumulator::Accumulator;
 pub use asymmetric::{AsymmetricAccumulator, AsymmetricStatistics};
@@ -55,4 +57,4 @@ pub use descent::{Blocks, Gradient};
 pub use factor::{DAMPING, Factor, Order, damping};
 pub use output::{OutputError, output_error};
 pub use statistics::{InputStatistics, StatisticsError};
-pub use sweep::{Quantizer, sweep, sweep_columns};
+pub use sweep::{Quantizer, sweep, sweep_columns, visit_columns};

@@ -2,19 +2,25 @@
 //!
 //! Column `i` aims at `c_i = w_i + sum_{j<i} a_ij (w_j - q_j)` (see [`Factor`]): the weight that makes up best for all errors made so far.
 //! Columns quantised together aim at what would be best for all of them at once. Errors reach the columns of the same block at once, all
-//! others when a block of 128 is finished, in one product (the "lazy batch" of GPTQ, arXiv 2210.17323, section 3.3).
+//! others when a block (of 128 columns) is finished, in one product (the "lazy batch" of GPTQ, arXiv 2210.17323, section 3.3).
 
 use seedpress_matrix::{add_scaled, transpose};
 
 use crate::factor::Factor;
 
-/// Columns whose errors are handed on together.
+/// Columns whose errors are handed on together, unless a quantiser asks for others.
 const BLOCK: usize = 128;
 
 /// What a sweep asks for every column, or every few. Closures `(columns, aims, out)` are quantisers.
 ///
 /// Rows are those handed to [`sweep`], matrices are column-major: all rows of the first column, then all of the second.
 pub trait Quantizer {
+    /// Columns whose errors are handed on together: more of them make larger products, fewer stay in the cache where columns are long. It
+    /// is part of what makes an encoder's bytes: sums inside a block and between blocks round differently.
+    fn block(&self) -> usize {
+        BLOCK
+    }
+
     /// After how many columns [`prepare`](Self::prepare) is called; never if 0.
     fn group(&self) -> usize {
         0
@@ -52,22 +58,60 @@ pub fn sweep(factor: &Factor, weights: &[f32], width: usize, quantizer: &mut imp
 /// # Panics
 /// As there.
 pub fn sweep_columns(factor: &Factor, weights: &[f32], width: usize, quantizer: &mut impl Quantizer) -> Vec<f32> {
+    let height = weights.len() / factor.columns().max(1);
+    let mut keeper = Keeper { quantizer, height, out: vec![0f32; weights.len()] };
+    visit_columns(factor, weights, width, &mut keeper);
+    keeper.out
+}
+
+/// Keeps what columns become.
+struct Keeper<'a, Q> {
+    quantizer: &'a mut Q,
+    height: usize,
+    /// Columns as stored.
+    out: Vec<f32>,
+}
+
+impl<Q: Quantizer> Quantizer for Keeper<'_, Q> {
+    fn block(&self) -> usize {
+        self.quantizer.block()
+    }
+
+    fn group(&self) -> usize {
+        self.quantizer.group()
+    }
+
+    fn prepare(&mut self, columns: &[usize], aims: &[f32]) {
+        self.quantizer.prepare(columns, aims);
+    }
+
+    fn quantize(&mut self, columns: &[usize], aims: &[f32], out: &mut [f32]) {
+        self.quantizer.quantize(columns, aims, out);
+        for (&column, chosen) in columns.iter().zip(out.chunks_exact(self.height)) {
+            self.out[column * self.height..][..self.height].copy_from_slice(chosen);
+        }
+    }
+}
+
+/// [`sweep_columns`] for a quantiser that keeps what columns become in a form of its own.
+///
+/// # Panics
+/// As there.
+pub fn visit_columns(factor: &Factor, weights: &[f32], width: usize, quantizer: &mut impl Quantizer) {
     let columns = factor.columns();
     assert!(width > 0, "columns are quantised at least one at a time");
     assert!(columns > 0 && weights.len().is_multiple_of(columns), "the weights have the columns of the factor");
     let height = weights.len() / columns;
     if height == 0 {
-        return Vec::new();
+        return;
     }
-    let feedback = vec![0f32; weights.len()];
-    let mut walk = Walk { factor, weights, height, quantizer, feedback, out: vec![0f32; weights.len()] };
+    let mut walk = Walk { factor, weights, height, quantizer, feedback: vec![0f32; weights.len()] };
     let mut start = 0;
     while start < columns {
         let end = walk.end_of_block(start, width).min(columns);
         walk.block(start, end, width);
         start = end;
     }
-    walk.out
 }
 
 struct Walk<'a, Q> {
@@ -78,19 +122,17 @@ struct Walk<'a, Q> {
     quantizer: &'a mut Q,
     /// What earlier errors call for, columns in the order of the sweep.
     feedback: Vec<f32>,
-    /// Columns as stored.
-    out: Vec<f32>,
 }
 
 impl<Q: Quantizer> Walk<'_, Q> {
     /// Blocks end where steps end, and groups start with a block or lie within one.
     fn end_of_block(&self, start: usize, width: usize) -> usize {
-        let group = self.quantizer.group();
-        let steps = |limit: usize| (limit / width).max(1) * width;
+        let (block, group) = (self.quantizer.block(), self.quantizer.group());
+        let steps = (block / width).max(1) * width;
         match group {
-            0 => start + steps(BLOCK),
-            1..=BLOCK => start + BLOCK / group * group,
-            _ => (start + steps(BLOCK)).min((start / group + 1) * group),
+            0 => start + steps,
+            group if group <= block => start + block / group * group,
+            _ => (start + steps).min((start / group + 1) * group),
         }
     }
 
@@ -130,7 +172,6 @@ impl<Q: Quantizer> Walk<'_, Q> {
         for (&column, (chosen, errors)) in columns.iter().zip(parts) {
             let weights = &self.weights[column * height..][..height];
             errors.iter_mut().zip(weights.iter().zip(chosen)).for_each(|(error, (&w, &q))| *error = w - q);
-            self.out[column * height..][..height].copy_from_slice(chosen);
         }
     }
 

@@ -177,6 +177,12 @@ impl Encoded {
         Self { params, layers: vec![Layer { segments }] }
     }
 
+    /// Bytes of parameters and segments: what the codec writes, without what the record adds around it.
+    pub fn payload_bytes(&self) -> usize {
+        let segments = self.layers.iter().flat_map(|layer| &layer.segments);
+        self.params.len() + segments.map(|segment| segment.bytes.len()).sum::<usize>()
+    }
+
     /// Borrows every layer, as a decoder of this format number sees them.
     pub fn view<'a>(&'a self, format: u32, shape: &'a [usize]) -> EncodedView<'a> {
         EncodedView::new(format, shape, &self.params, self.layers.iter().map(Layer::view).collect())

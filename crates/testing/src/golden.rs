@@ -24,6 +24,17 @@ pub fn floats(bytes: &[u8]) -> Vec<f32> {
     floats.iter().map(|float| f32::from_le_bytes(*float)).collect()
 }
 
+/// FNV-1a.
+pub fn fnv1a(bytes: impl IntoIterator<Item = u8>) -> u64 {
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, step)
+}
+
+/// FNV-1a of the little-endian bytes of floats, as golden files write it: sixteen hexadecimal digits.
+pub fn hash(values: &[f32]) -> String {
+    format!("{:016x}", fnv1a(values.iter().flat_map(|value| value.to_le_bytes())))
+}
+
 /// Patterns to compare floats by: NaN equals itself, and zeros have signs.
 pub fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
@@ -32,6 +43,13 @@ pub fn bits(values: &[f32]) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Values of the authors' test suite.
+    #[test]
+    fn hashes_are_those_published() {
+        assert_eq!(fnv1a([]), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fnv1a(*b"foobar"), 0x8594_4171_f739_67e8);
+    }
 
     #[test]
     fn bytes_come_back() {

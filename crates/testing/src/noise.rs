@@ -21,6 +21,11 @@ impl Noise {
         (self.bits() >> 40) % bound
     }
 
+    /// A place in something of this length, which is between 1 and 2^24.
+    pub fn index(&mut self, length: usize) -> usize {
+        self.below(length as u64) as usize
+    }
+
     /// Uniform in `[0, 1)`, 24 bits.
     pub fn unit(&mut self) -> f32 {
         (self.bits() >> 40) as f32 / (1u32 << 24) as f32
@@ -34,6 +39,12 @@ impl Noise {
     /// The sum of eight dice: a bell curve over bytes, 0 to 248, without floating point.
     pub fn bell_byte(&mut self) -> u8 {
         (0..8).map(|_| self.below(32) as u8).sum()
+    }
+
+    /// A die of a thousand sides less another, twice: a bell curve around zero, without floating point.
+    pub fn bell_integer(&mut self) -> i32 {
+        let mut die = || self.below(1000) as i32;
+        die() - die() + die() - die()
     }
 
     /// The sum of so many centred uniform numbers: a bell of variance `terms / 12`.

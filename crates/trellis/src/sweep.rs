@@ -1,7 +1,7 @@
 //! A pass column by column, with errors fed forward: what minimises the error of the layer's *output*.
 //!
 //! The trellis runs down the columns; between two columns, the errors made so far move the aims of the columns to come
-//! (see [`Factor`]); a step proportional to `1 / sqrt(d_i)` makes it water-filling ("WaterSIC", arXiv 2603.04956).
+//! (see [`Factor`] and [`visit_columns`]); a step proportional to `1 / sqrt(d_i)` makes it water-filling ("WaterSIC", arXiv 2603.04956).
 //!
 //! One thing keeps this sound at low rates, where most weights become zero: *a price for later columns*. What a column leaves to its
 //! successors is not free there, as the plain sweep believes: a weight of size `q` adds about `lambda q^2 / (2 ln 2 sigma^2)` to the cost
@@ -14,12 +14,12 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
-use seedpress_calibration::Factor;
-use seedpress_matrix::{View, add_scaled, product, transpose};
+use seedpress_calibration::{Factor, Quantizer, visit_columns};
+use seedpress_matrix::{View, product, transpose};
 
 use crate::classes::Classes;
 use crate::code::Code;
-use crate::encoder::Search;
+use crate::effort::SearchParameters;
 use crate::pass::{Choice, Outcome, Pass, Tally};
 use crate::stream::CHUNK;
 use crate::viterbi::{Scratch, Start, Tables, search};
@@ -45,7 +45,6 @@ struct Part {
 /// A matrix ready to be swept.
 pub struct Sweep {
     code: Code,
-    columns: usize,
     factor: Factor,
     /// The column steps' exponents, as written.
     pub weights: Weights,
@@ -161,7 +160,7 @@ fn filter(problem: &Problem<'_>, prices: &[f64], original: &[f32]) -> (Factor, V
 
 impl Sweep {
     /// Prepares a sweep with price `mu`.
-    pub fn new(problem: &Problem<'_>, mu: f64, code: Code, effort: Search) -> Self {
+    pub fn new(problem: &Problem<'_>, mu: f64, code: Code, search: SearchParameters) -> Self {
         let (rows, columns) = (problem.rows, problem.columns);
         let prices = problem.prices(mu);
         let original = transpose(problem.values, rows, columns);
@@ -180,11 +179,11 @@ impl Sweep {
                 filtered[i * rows..][..rows].iter().map(move |&w| (f64::from(w) * factor) as f32)
             })
             .collect();
-        let classes = match effort.contexts {
-            true => Classes::choose(&scaled, 0.0, columns, rows, effort.spread),
+        let classes = match search.contexts {
+            true => Classes::choose(&scaled, 0.0, columns, rows, search.spread),
             false => Classes::none(),
         };
-        let height = (effort.sample / columns).max(24);
+        let height = (search.sample / columns).max(24);
         let sample = (rows > 2 * height).then(|| {
             let chosen: Vec<usize> = (0..height).map(|at| at * rows / height).collect();
             let gather = |from: &[f32]| -> Vec<f32> {
@@ -198,7 +197,6 @@ impl Sweep {
         });
         Self {
             code,
-            columns,
             factor,
             weights,
             scales,
@@ -211,7 +209,7 @@ impl Sweep {
     }
 
     /// Mean magnitude and largest magnitude of what the trellis sees.
-    pub fn magnitudes(&self) -> (f64, f64) {
+    pub fn magnitudes(&self) -> [f64; 2] {
         let (mut sum, mut largest) = (0.0, 0f64);
         for (i, column) in self.whole.filtered.chunks_exact(self.whole.height).enumerate() {
             let factor = self.scales[i] * f64::from(self.raise[i]);
@@ -221,7 +219,7 @@ impl Sweep {
                 largest = largest.max(magnitude);
             }
         }
-        (sum / self.whole.filtered.len() as f64, largest)
+        [sum / self.whole.filtered.len() as f64, largest]
     }
 }
 
@@ -238,16 +236,27 @@ struct Walk<'a> {
     tally: Tally,
     /// Magnitudes that the column at work aims at, in steps.
     u: Vec<f32>,
-    /// What was chosen for it, as weights.
-    chosen: Vec<f32>,
-    /// The state each column starts in.
-    starts: Vec<usize>,
+    /// The state the next column starts in.
+    state: usize,
     classes: Vec<u8>,
 }
 
+impl Quantizer for Walk<'_> {
+    fn block(&self) -> usize {
+        BLOCK
+    }
+
+    fn quantize(&mut self, columns: &[usize], aims: &[f32], out: &mut [f32]) {
+        let column = columns[0];
+        let raise = self.sweep.raise[column];
+        let aims: Vec<f32> = aims.iter().map(|aim| aim * raise).collect();
+        self.column(column, &aims, out);
+    }
+}
+
 impl Walk<'_> {
-    /// Chooses column `i` for these aims; returns the state after it.
-    fn column(&mut self, i: usize, aims: &[f32]) -> usize {
+    /// Chooses column `i` for these aims.
+    fn column(&mut self, i: usize, aims: &[f32], chosen: &mut [f32]) {
         let height = self.part.height;
         let base = i * height;
         let scale = self.sweep.scales[i] / f64::from(self.step);
@@ -255,18 +264,17 @@ impl Walk<'_> {
             *u = ((f64::from(aim.abs()) * scale) as f32).min(LARGEST_AIM);
         }
         self.part.classes.fill(base, height, &mut self.classes);
-        let (mut at, mut state) = (0, self.starts[i]);
+        let mut at = 0;
         while at < height {
             let (piece, offset) = ((base + at) / CHUNK, (base + at) % CHUNK);
             let stop = height.min(at + CHUNK - offset);
-            state = self.piece(i, at..stop, (piece, offset), aims, state);
+            self.piece(i, at..stop, (piece, offset), aims, &mut chosen[at..stop]);
             // A chunk knows nothing of the one before.
             if (base + stop).is_multiple_of(CHUNK) {
-                state = 0;
+                self.state = 0;
             }
             at = stop;
         }
-        state
     }
 
     /// Chooses those rows of column `i` that lie in one piece of the stream.
@@ -276,20 +284,20 @@ impl Walk<'_> {
         rows: Range<usize>,
         (piece, offset): (usize, usize),
         aims: &[f32],
-        state: usize,
-    ) -> usize {
+        chosen: &mut [f32],
+    ) {
         let (code, tables) = (self.sweep.code, self.tables);
         let inverse = 1.0 / (self.sweep.scales[i] / f64::from(self.step));
         let place = offset..offset + rows.len();
         let Choice { indices, negative } = &mut self.choices[piece];
         let (indices, negative) = (&mut indices[place.clone()], &mut negative[place]);
         let (u, classes, aims) = (&self.u[rows.clone()], &self.classes[rows.clone()], &aims[rows.clone()]);
-        let start = Start { state, weight: self.sweep.forward[i] };
-        let end = search(code, tables, u, classes, start, &mut self.scratch, indices);
-        let mut walking = state;
-        let found = indices.iter().zip(negative).zip(&mut self.chosen[rows]);
+        let start = Start { state: self.state, weight: self.sweep.forward[i] };
+        self.state = search(code, tables, u, classes, start, &mut self.scratch, indices);
+        let mut state = start.state;
+        let found = indices.iter().zip(negative).zip(chosen);
         for ((((&k, negative), chosen), &aim), (&u, &class)) in found.zip(aims).zip(u.iter().zip(classes)) {
-            let quantizer = walking & 1;
+            let quantizer = state & 1;
             let point = tables.point(quantizer, k as usize);
             let magnitude = (f64::from(point) * inverse) as f32;
             *negative = aim < 0.0;
@@ -298,35 +306,7 @@ impl Walk<'_> {
             self.tally.centroid(quantizer, k, u);
             let miss = f64::from(u - point);
             self.tally.error(f64::from(self.sweep.forward[i]) * miss * miss);
-            walking = code.next(walking, k as usize & 1);
-        }
-        end
-    }
-
-    fn forward(&mut self) {
-        let (sweep, height) = (self.sweep, self.part.height);
-        // Row sums of what earlier errors call for.
-        let mut feedback = vec![0f32; self.part.filtered.len()];
-        let mut aims = vec![0f32; height];
-        for start in (0..sweep.columns).step_by(BLOCK) {
-            let end = (start + BLOCK).min(sweep.columns);
-            let mut errors = vec![0f32; (end - start) * height];
-            for i in start..end {
-                let column = i * height..(i + 1) * height;
-                let wanted = self.part.filtered[column.clone()].iter().zip(&feedback[column.clone()]);
-                aims.iter_mut().zip(wanted).for_each(|(aim, (&w, &f))| *aim = (w + f) * sweep.raise[i]);
-                let state = self.column(i, &aims);
-                if let Some(next) = self.starts.get_mut(i + 1) {
-                    *next = state;
-                }
-                let error = &mut errors[(i - start) * height..][..height];
-                let pairs = self.part.filtered[column].iter().zip(&self.chosen);
-                error.iter_mut().zip(pairs).for_each(|(error, (&w, &q))| *error = w - q);
-                for j in i + 1..end {
-                    add_scaled(&mut feedback[j * height..][..height], sweep.factor.entry(j, i), error);
-                }
-            }
-            sweep.factor.feed(start, &errors, end, &mut feedback[end * height..], height);
+            state = code.next(state, k as usize & 1);
         }
     }
 }
@@ -352,11 +332,10 @@ impl Pass for Sweep {
             choices: room(part.filtered.len()),
             tally: Tally::new(2 * usize::from(part.classes.count), shift),
             u: vec![0.0; part.height],
-            chosen: vec![0.0; part.height],
-            starts: vec![0; self.columns],
+            state: 0,
             classes: vec![0; part.height],
         };
-        walk.forward();
+        visit_columns(&self.factor, &part.filtered, 1, &mut walk);
         walk.tally.finish(walk.choices)
     }
 

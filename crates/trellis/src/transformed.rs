@@ -32,9 +32,11 @@ use seedpress_entropy::binary::log2;
 use seedpress_matrix::{View, multiply, transpose};
 use seedpress_rotation::{Basis, Cosine, principal};
 
-use crate::encoder::{self, Aim, Weighing};
+use crate::config::{Config, Hessian, Transform};
+use crate::effort::Effort;
+use crate::encoder::{self, FIRST_SLOPE_BITS, Target, Weighing};
+use crate::matrix::{self, Preparation};
 use crate::stream::{self, Stream};
-use crate::{Config, Effort, Hessian, Transform, Trellis};
 
 /// The first parameter byte of such a stream.
 pub const FLAG: u8 = 128;
@@ -49,56 +51,52 @@ const BASIS_BITS: [f64; 4] = [3.0, 4.0, 5.0, 6.0];
 const MOST_BASIS_BITS: f64 = 1.0;
 
 /// What a transform must promise before the tensor is coded with it: a tenth of a decibel, as a factor of the error in octaves.
-const PROMISE: f64 = 0.033;
+const LEAST_GAIN: f64 = 0.033;
 
 /// A transform with what it makes of a tensor.
 struct Candidate {
-    transform: Done,
+    transform: Transformation,
     coefficients: Vec<f32>,
     /// Logarithm of the error to be expected at the rate aimed at.
     expected: f64,
 }
 
-enum Done {
+enum Transformation {
     Cosine(Cosine),
     /// With the stream it is decoded from.
     Basis(Basis, Encoded),
 }
 
-impl Done {
+impl Transformation {
     fn bytes(&self) -> usize {
         match self {
             Self::Cosine(_) => 2,
-            Self::Basis(_, encoded) => 6 + size(encoded),
+            Self::Basis(_, encoded) => 6 + encoded.payload_bytes(),
         }
     }
-}
-
-/// Bytes of a stream, without the record's.
-fn size(encoded: &Encoded) -> usize {
-    encoded.params.len() + encoded.layers[0].segments.iter().map(|s| s.bytes.len()).sum::<usize>()
 }
 
 /// Compresses a tensor by a transform, or without where it has nothing to transform or, chosen automatically, that serves better.
 ///
 /// # Errors
 /// Cancellation.
-pub fn encode(codec: &Trellis, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
-    let kind = codec.config.transform;
+pub fn encode(config: &Config, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
+    let kind = config.transform;
+    let plainly = || matrix::encode(config, tensor, tensor, context, Preparation::None);
     let largest = tensor.values().iter().fold(0f32, |largest, value| largest.max(value.abs()));
     let alike = tensor.values().iter().all(|&value| value == tensor.values()[0]);
     // Sums must neither overflow nor lose digits.
     if tensor.columns() < 2 || alike || !(1e-30..1e30).contains(&largest) {
-        return codec.encode_rows(tensor, tensor, context, None, false);
+        return plainly();
     }
     let plain = match kind {
-        Transform::Auto => Some(codec.encode_rows(tensor, tensor, context, None, false)?),
+        Transform::Auto => Some(plainly()?),
         _ => None,
     };
     let rate = match &plain {
-        Some(plain) => 8.0 * size(plain) as f64 / tensor.len() as f64,
-        None if codec.config.slope.get() > 0.0 => 1.5,
-        None => codec.config.bits.get(),
+        Some(plain) => 8.0 * plain.payload_bytes() as f64 / tensor.len() as f64,
+        None if config.slope.get() > 0.0 => FIRST_SLOPE_BITS,
+        None => config.bits.get(),
     };
     let without = expected(tensor.values(), tensor.columns(), rate);
     let mut best: Option<Candidate> = None;
@@ -113,15 +111,15 @@ pub fn encode(codec: &Trellis, tensor: &TensorView<'_>, context: &EncodeContext<
     if kind != Transform::Dct {
         bases(tensor, context, rate, kind == Transform::Auto)?.into_iter().for_each(consider);
     }
-    let promising = |best: &Candidate| kind != Transform::Auto || best.expected < without - PROMISE;
+    let promising = |best: &Candidate| kind != Transform::Auto || best.expected < without - LEAST_GAIN;
     let Some(best) = best.filter(promising) else {
-        return plain.map_or_else(|| codec.encode_rows(tensor, tensor, context, None, false), Ok);
+        return plain.map_or_else(plainly, Ok);
     };
-    let Some(turned) = with(codec, tensor, context, &best)? else {
-        return plain.map_or_else(|| codec.encode_rows(tensor, tensor, context, None, false), Ok);
+    let Some(turned) = with(config, tensor, context, &best)? else {
+        return plain.map_or_else(plainly, Ok);
     };
     match plain {
-        Some(plain) if merit(codec, tensor, context, &plain)? <= merit(codec, tensor, context, &turned)? => Ok(plain),
+        Some(plain) if merit(config, tensor, context, &plain)? <= merit(config, tensor, context, &turned)? => Ok(plain),
         _ => Ok(turned),
     }
 }
@@ -131,7 +129,7 @@ fn cosine(tensor: &TensorView<'_>, rate: f64) -> Candidate {
     let mut coefficients = tensor.values().to_vec();
     transform.apply(&mut coefficients);
     let expected = expected(&coefficients, tensor.columns(), rate);
-    Candidate { transform: Done::Cosine(transform), coefficients, expected }
+    Candidate { transform: Transformation::Cosine(transform), coefficients, expected }
 }
 
 /// Principal directions at several precisions.
@@ -153,13 +151,12 @@ fn bases(
         context.check_cancelled()?;
         let encoded = basis_stream(&directions, columns, bits)?;
         let mut matrix = vec![0f32; directions.len()];
-        stream::decode(&encoded.view(2, &[columns, columns]), &mut matrix, &mut Limits::new(u64::MAX))
-            .map_err(stale)?;
+        stream::decode_fresh(&encoded, &[columns, columns], &mut matrix)?;
         let Some(basis) = Basis::new(columns, matrix) else { continue };
         let Some(coefficients) = basis.coefficients(tensor.values()) else { continue };
-        let left = rate - 8.0 * size(&encoded) as f64 / tensor.len() as f64;
+        let left = rate - 8.0 * encoded.payload_bytes() as f64 / tensor.len() as f64;
         let expected = expected(&coefficients, columns, left);
-        candidates.push(Candidate { transform: Done::Basis(basis, encoded), coefficients, expected });
+        candidates.push(Candidate { transform: Transformation::Basis(basis, encoded), coefficients, expected });
     }
     Ok(candidates)
 }
@@ -170,36 +167,32 @@ fn basis_stream(directions: &[f32], columns: usize, bits: f64) -> Result<Encoded
     let tensor = TensorView::new("basis", &shape, directions, seedpress_codec::DType::F32);
     let tensor = tensor.map_err(|error| EncodeError::Internal(error.to_string()))?;
     let search = Effort::Default.search(bits, directions.len());
-    encoder::encode(&tensor, &EncodeContext::default(), Weighing::Plain, Aim::Bits(bits), search)
-}
-
-fn stale(error: DecodeError) -> EncodeError {
-    EncodeError::Internal(format!("a fresh stream does not decode: {error}"))
+    encoder::encode(&tensor, &EncodeContext::default(), Weighing::Plain, Target::Bits(bits), search)
 }
 
 /// The stream of a tensor with a transform; `None` where the transform takes more bits than there are.
 fn with(
-    codec: &Trellis,
+    config: &Config,
     tensor: &TensorView<'_>,
     context: &EncodeContext<'_>,
     candidate: &Candidate,
 ) -> Result<Option<Encoded>, EncodeError> {
     let overhead = 8.0 * candidate.transform.bytes() as f64 / tensor.len() as f64;
-    let bits = match codec.config.slope.get() {
-        0.0 => Number::new(((codec.config.bits.get() - overhead) * 1000.0).round() / 1000.0),
-        _ => Some(codec.config.bits),
+    let bits = match config.slope.get() {
+        0.0 => Number::new(((config.bits.get() - overhead) * 1000.0).round() / 1000.0),
+        _ => Some(config.bits),
     };
     let Some(bits) = bits else { return Ok(None) };
-    let inner = Trellis { config: Config { bits, ..codec.config.clone() } };
+    let inner = Config { bits, ..config.clone() };
     let calibration = context.calibration.and_then(|statistics| turned(statistics, &candidate.transform));
     let context = EncodeContext { calibration: calibration.as_ref(), ..*context };
     let coefficients = TensorView::new(tensor.name(), tensor.shape(), &candidate.coefficients, tensor.dtype());
     let coefficients = coefficients.map_err(|error| EncodeError::Internal(error.to_string()))?;
-    let mut encoded = inner.encode_rows(&coefficients, &coefficients, &context, None, true)?;
+    let mut encoded = matrix::encode(&inner, &coefficients, &coefficients, &context, Preparation::Transformed)?;
     let mut params = vec![FLAG];
     match &candidate.transform {
-        Done::Cosine(_) => params.push(1),
-        Done::Basis(_, basis) => {
+        Transformation::Cosine(_) => params.push(1),
+        Transformation::Basis(_, basis) => {
             params.extend([2, basis.layers[0].segments.len() as u8]);
             params.put_varint(basis.params.len() as u64);
             params.extend(&basis.params);
@@ -213,15 +206,17 @@ fn with(
 
 /// Statistics of the inputs of coefficients: `B H B^T`; `None` for those of another shape, or so large that sums overflow. Where only
 /// mean squares are known the inputs are taken to be uncorrelated.
-fn turned(statistics: &InputStatistics, transform: &Done) -> Option<InputStatistics> {
+fn turned(statistics: &InputStatistics, transform: &Transformation) -> Option<InputStatistics> {
     let columns = statistics.columns();
     let mut matrix = vec![0f32; columns * columns];
     matrix.iter_mut().step_by(columns + 1).for_each(|entry| *entry = 1.0);
     // The directions: what single coefficients stand for.
     match transform {
-        Done::Cosine(transform) => transform.undo(&mut matrix),
-        Done::Basis(basis, _) if basis.matrix().len() == matrix.len() => matrix.copy_from_slice(basis.matrix()),
-        Done::Basis(..) => return None,
+        Transformation::Cosine(transform) => transform.undo(&mut matrix),
+        Transformation::Basis(basis, _) if basis.matrix().len() == matrix.len() => {
+            matrix.copy_from_slice(basis.matrix())
+        }
+        Transformation::Basis(..) => return None,
     }
     let Some(moment) = statistics.second_moment() else {
         let along = |row: &[f32]| row.iter().zip(statistics.mean_square()).map(|(b, h)| b * b * h).sum();
@@ -259,32 +254,37 @@ fn expected(values: &[f32], columns: usize, rate: f64) -> f64 {
 
 /// What two streams are compared by: the logarithm of the error, that of the output where the codec minimises it, at equal bits.
 fn merit(
-    codec: &Trellis,
+    config: &Config,
     tensor: &TensorView<'_>,
     context: &EncodeContext<'_>,
     encoded: &Encoded,
 ) -> Result<f64, EncodeError> {
     let mut decoded = vec![0f32; tensor.len()];
-    stream::decode(&encoded.view(2, tensor.shape()), &mut decoded, &mut Limits::new(u64::MAX)).map_err(stale)?;
-    let statistics = context.calibration.filter(|_| codec.config.hessian != Hessian::None);
+    let view = encoded.view(stream::FORMAT, tensor.shape());
+    decode(&view, &mut decoded, &mut Limits::new(u64::MAX))
+        .map_err(|error| EncodeError::Internal(format!("a fresh stream does not decode: {error}")))?;
+    let statistics = context.calibration.filter(|_| config.hessian != Hessian::None);
     let form = statistics.and_then(|statistics| output_error(tensor.values(), &decoded, statistics).ok());
     let error = form.map_or_else(
         || tensor.values().iter().zip(&decoded).map(|(&w, &v)| (f64::from(w) - f64::from(v)).powi(2)).sum(),
         |form| form.error,
     );
     // A bit is two octaves.
-    Ok(log2(error.max(1e-300)) + 2.0 * 8.0 * size(encoded) as f64 / tensor.len() as f64)
+    Ok(log2(error.max(1e-300)) + 2.0 * 8.0 * encoded.payload_bytes() as f64 / tensor.len() as f64)
 }
 
-/// Reconstructs a tensor from a stream of this kind.
+/// Reconstructs a tensor from a stream of this kind, or one without a transform.
 ///
 /// # Errors
 /// Truncated, corrupt, or the limit.
 pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {
+    let segments = &encoded.layers[0].segments[..];
+    if encoded.params.first() != Some(&FLAG) {
+        return stream::decode(Stream { params: encoded.params, segments, shape: encoded.shape }, out, limits);
+    }
     let columns = encoded.columns();
     let mut reader = Reader::new(encoded.params);
     let (_, kind) = (reader.u8()?, reader.u8()?);
-    let segments = &encoded.layers[0].segments[..];
     let (basis, segments) = match kind {
         1 => (None, segments),
         2 if columns <= MOST_COLUMNS => {
@@ -296,13 +296,13 @@ pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -
             let params = reader.take(length)?;
             let mut matrix = limits.filled(columns * columns, 0f32)?;
             let stream = Stream { params, segments: own, shape: &[columns, columns] };
-            stream::decode_noting(stream, None, None, &mut matrix, limits)?;
+            stream::decode(stream, &mut matrix, limits)?;
             (Basis::new(columns, matrix), rest)
         }
         _ => return Err(DecodeError::corrupt("unknown transform").at_offset(1)),
     };
     let params = reader.take(reader.remaining())?;
-    stream::decode_noting(Stream { params, segments, shape: encoded.shape }, None, None, out, limits)?;
+    stream::decode(Stream { params, segments, shape: encoded.shape }, out, limits)?;
     match basis {
         Some(basis) => basis.undo(out),
         None => Cosine::new(columns).undo(out),

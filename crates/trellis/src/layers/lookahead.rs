@@ -14,7 +14,7 @@ use super::product::{Branches, Product};
 use super::{KNOWN, cell};
 use crate::classes::Classes;
 use crate::code::Code;
-use crate::encoder::{Found, Goal, Hunt};
+use crate::encoder::{Budget, OperatingPoint, RARE_ZERO, RateSearch, SAMPLE_PASSES};
 use crate::pass::{Choice, Outcome, Pass, Rows, Tally};
 use crate::stream::Params;
 use crate::viterbi::{FURTHEST, Tables};
@@ -34,7 +34,7 @@ struct Ahead<'a> {
     /// Added to the cell of a weight: its class in the next layer.
     groups: &'a [u8],
     code: Code,
-    far: Found,
+    far: OperatingPoint,
 }
 
 /// One way for the near layer to go.
@@ -74,64 +74,72 @@ impl Ahead<'_> {
 
     /// Chooses both layers. Steps of the near layer are `step`.
     fn both(&self, whole: bool, near: &Tables, step: f32, shift: u32) -> Option<[Outcome; 2]> {
+        let pieces = self.rows.pieces(whole).par_iter();
+        let search = || Product::new(self.code);
+        let (near, far): (Vec<Outcome>, Vec<Outcome>) = pieces
+            .map_init(search, |product, &(start, length)| self.piece(product, [start, length], near, step, shift))
+            .unzip();
+        Some([Outcome::merged(near)?, Outcome::merged(far)?])
+    }
+
+    /// Chooses both layers for `length` weights from `start` on.
+    fn piece(
+        &self,
+        product: &mut Product,
+        [start, length]: [usize; 2],
+        near: &Tables,
+        step: f32,
+        shift: u32,
+    ) -> (Outcome, Outcome) {
         let (far, far_shift) = (&self.far.tables, self.far.params.shift);
         let ratio = (f64::from(step) / f64::from(self.far.params.step)) as f32;
+        let u = self.rows.magnitudes(start, length, step);
+        let mut classes = vec![0u8; length];
+        self.rows.fill(start, &mut classes);
+        let groups = &self.groups[start..start + length];
+        let ways = |at: usize, branch: usize| self.ways(near, ratio, u[at], classes[at], branch, groups[at]);
+        let branches: Vec<Branches> = (0..length).map(|at| self.branches(|branch| ways(at, branch))).collect();
+        let mut chosen = vec![0u8; length];
+        product.search(&branches, &mut chosen);
         let contexts = [2 * usize::from(self.rows.classes().count), 2 * usize::from(KNOWN)];
-        let parts: Vec<[Outcome; 2]> = self
-            .rows
-            .pieces(whole)
-            .par_iter()
-            .map_init(
-                || Product::new(self.code),
-                |product, &(start, length)| {
-                    let u = self.rows.magnitudes(start, length, step);
-                    let mut classes = vec![0u8; length];
-                    self.rows.fill(start, &mut classes);
-                    let groups = &self.groups[start..start + length];
-                    let branches: Vec<Branches> = (0..length)
-                        .map(|at| {
-                            let mut costs = [f32::INFINITY; 16];
-                            for branch in 0..4 {
-                                let (ways, count) = self.ways(near, ratio, u[at], classes[at], branch, groups[at]);
-                                for way in &ways[..count] {
-                                    let next = far.branches(way.u, 1.0, usize::from(way.class));
-                                    for (cost, next) in costs[4 * branch..][..4].iter_mut().zip(next) {
-                                        let sum = way.cost + FAR * next;
-                                        *cost = if sum < *cost { sum } else { *cost };
-                                    }
-                                }
-                            }
-                            costs.map(|cost| (cost * SCALE + 0.5).min(MOST) as u16)
-                        })
-                        .collect();
-                    let mut chosen = vec![0u8; length];
-                    product.search(&branches, &mut chosen);
-                    let mut tallies = [Tally::new(contexts[0], shift), Tally::new(contexts[1], far_shift)];
-                    let mut indices = vec![0u32; length];
-                    for (at, &pair) in chosen.iter().enumerate() {
-                        let (branch, next) = (usize::from(pair) / 4, usize::from(pair) % 4);
-                        let (ways, count) = self.ways(near, ratio, u[at], classes[at], branch, groups[at]);
-                        let mut best = (f32::INFINITY, ways[0], 0);
-                        for &way in &ways[..count] {
-                            let (cost, k) = far.best(way.u, 1.0, usize::from(way.class), next >> 1, next & 1);
-                            let sum = way.cost + FAR * cost;
-                            if sum < best.0 {
-                                best = (sum, way, k);
-                            }
-                        }
-                        let (_, way, k) = best;
-                        indices[at] = way.k as u32;
-                        note(&mut tallies[0], near, classes[at], branch >> 1, way.k, u[at]);
-                        note(&mut tallies[1], far, way.class, next >> 1, k, way.u);
-                    }
-                    let negative = self.rows.signs(start, length);
-                    let [one, two] = tallies;
-                    [one.finish(vec![Choice { indices, negative }]), two.finish(Vec::new())]
-                },
-            )
-            .collect();
-        let (near, far): (Vec<Outcome>, Vec<Outcome>) = parts.into_iter().map(|[near, far]| (near, far)).unzip();
-        Some([Outcome::merged(near)?, Outcome::merged(far)?])
+        let mut tallies = [Tally::new(contexts[0], shift), Tally::new(contexts[1], far_shift)];
+        let mut indices = vec![0u32; length];
+        for (at, &pair) in chosen.iter().enumerate() {
+            let (branch, next) = (usize::from(pair) / 4, usize::from(pair) % 4);
+            let (ways, count) = ways(at, branch);
+            let mut best = (f32::INFINITY, ways[0], 0);
+            for &way in &ways[..count] {
+                let (cost, k) = far.best(way.u, 1.0, usize::from(way.class), next >> 1, next & 1);
+                let sum = way.cost + FAR * cost;
+                if sum < best.0 {
+                    best = (sum, way, k);
+                }
+            }
+            let (_, way, k) = best;
+            indices[at] = way.k as u32;
+            note(&mut tallies[0], near, classes[at], branch >> 1, way.k, u[at]);
+            note(&mut tallies[1], far, way.class, next >> 1, k, way.u);
+        }
+        let negative = self.rows.signs(start, length);
+        let [one, two] = tallies;
+        (one.finish(vec![Choice { indices, negative }]), two.finish(Vec::new()))
+    }
+
+    /// The costs of all pairs of branches of a weight whose near layer may go these ways.
+    #[inline]
+    fn branches(&self, ways: impl Fn(usize) -> ([Way; 3], usize)) -> Branches {
+        let mut costs = [f32::INFINITY; 16];
+        for (branch, costs) in costs.chunks_exact_mut(4).enumerate() {
+            let (ways, count) = ways(branch);
+            for way in &ways[..count] {
+                let next = self.far.tables.branches(way.u, 1.0, usize::from(way.class));
+                for (cost, next) in costs.iter_mut().zip(next) {
+                    let sum = way.cost + FAR * next;
+                    *cost = if sum < *cost { sum } else { *cost };
+                }
+            }
+        }
+        costs.map(|cost| (cost * SCALE + 0.5).min(MOST) as u16)
     }
 }
 
@@ -166,39 +174,33 @@ impl Pass for Ahead<'_> {
 /// Compresses a layer, from where a search without the next layer ended, with a layer of `next` bits per weight in view; `groups` are
 /// added to the cells of its weights to give the classes of the next layer.
 pub fn finish(
-    hunt: Hunt<'_>,
+    rate_search: RateSearch<'_>,
     rows: &Rows<'_>,
     groups: &[u8],
     columns: usize,
-    goal: Goal,
-    mut near: Found,
+    budget: Budget,
+    mut near: OperatingPoint,
     next: f64,
 ) -> Result<Encoded, EncodeError> {
-    let Hunt { context, effort, .. } = hunt;
+    let RateSearch { context, search, code, count } = rate_search;
     let sampled = rows.sampled() as f64;
     let left = rows.pass(false, &near.tables, near.params.step, near.params.shift).error / sampled;
     // Residuals are nearly Gaussian, and end within a few steps.
     let spread = left.sqrt() * f64::from(near.params.step);
     let classes = Classes { count: KNOWN, ..Classes::none() };
-    let far_goal = hunt.goal(None, &classes, next, 0.8 * spread, 16.0 * spread);
-    let blank = Params { memory: effort.memory, ..Params::default() };
-    let far = hunt.start(&far_goal, &blank, 2 * usize::from(KNOWN), ZERO);
-    let mut ahead = Ahead { rows, groups, code: hunt.code, far };
-    for _ in 0..PASSES {
+    let far_budget = Budget::new(count, None, &classes, next, [0.8 * spread, 16.0 * spread]);
+    let blank = Params { memory: search.memory, ..Params::default() };
+    let far = OperatingPoint::start(&far_budget, &blank, 2 * usize::from(KNOWN), RARE_ZERO);
+    let mut ahead = Ahead { rows, groups, code, far };
+    for _ in 0..SAMPLE_PASSES {
         context.check_cancelled()?;
         let Some([one, two]) = ahead.both(false, &near.tables, near.params.step, near.params.shift) else { break };
-        let misses =
-            [hunt.learn(&goal, &mut near, &one, sampled), hunt.learn(&far_goal, &mut ahead.far, &two, sampled)];
-        if misses.iter().all(|miss| miss.abs() < effort.tolerance) {
+        let misses = [near.learn(&budget, &one, sampled), ahead.far.learn(&far_budget, &two, sampled)];
+        if misses.iter().all(|miss| miss.abs() < search.tolerance) {
             break;
         }
-        hunt.move_step(&goal, &mut near, misses[0], ZERO);
-        hunt.move_step(&far_goal, &mut ahead.far, misses[1], ZERO);
+        near.move_step(&budget, misses[0], RARE_ZERO);
+        ahead.far.move_step(&far_budget, misses[1], RARE_ZERO);
     }
-    hunt.finish(&ahead, &goal, near, columns)
+    rate_search.finish(&ahead, &budget, near, columns)
 }
-
-/// Passes over the sample at most.
-const PASSES: usize = 14;
-/// How frequent the second quantiser's zero is taken to be at first.
-const ZERO: f64 = 0.01;

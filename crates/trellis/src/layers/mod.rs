@@ -36,9 +36,9 @@ use seedpress_codec::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::Effort;
 use crate::classes::Classes;
-use crate::encoder::{Hunt, Search, Source, constant};
+use crate::effort::{Effort, SearchParameters};
+use crate::encoder::{Budget, RateSearch, Source, constant};
 use crate::pass::Pass;
 use crate::stream::{CELLS, Params, Stream, cell, decode_noting};
 
@@ -134,15 +134,15 @@ fn encode(
     [count, columns]: [usize; 2],
     bits: [f64; 2],
     context: &EncodeContext<'_>,
-    effort: Search,
+    search: SearchParameters,
 ) -> Result<Encoded, EncodeError> {
     let rows = &source.rows;
-    let hunt = Hunt { context, effort, code: rows.code(), count };
-    let goal = hunt.goal(None, rows.classes(), bits[0], source.mean, source.largest);
-    let found = hunt.search(rows, &goal, &source.params, None)?;
+    let rate_search = RateSearch { context, search, code: rows.code(), count };
+    let budget = Budget::new(count, None, rows.classes(), bits[0], source.magnitudes);
+    let point = rate_search.run(rows, &budget, &source.params, None)?;
     match ahead.filter(|_| bits.iter().all(|&bits| bits >= LEAST_BITS)) {
-        Some(groups) => lookahead::finish(hunt, rows, groups, columns, goal, found, bits[1]),
-        None => hunt.finish(rows, &goal, found, columns),
+        Some(groups) => lookahead::finish(rate_search, rows, groups, columns, budget, point, bits[1]),
+        None => rate_search.finish(rows, &budget, point, columns),
     }
 }
 
@@ -175,18 +175,18 @@ impl Codec for Layered {
     fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
         let (layers, count) = (self.config.layers.size(), tensor.len());
         let share = (self.config.bits.get() / layers as f64).max(0.1);
-        let effort = self.config.effort.layered(share, count);
+        let search = self.config.effort.layered(share, count);
         let quiet = EncodeContext { progress: None, ..*context };
         let inner = |error: DecodeError| EncodeError::Internal(error.to_string());
-        let blank = Params { memory: effort.memory, ..Params::default() };
+        let blank = Params { memory: search.memory, ..Params::default() };
         let (rows, columns) = (tensor.rows(), tensor.columns());
-        let mut encoded = match Source::of_tensor(tensor.values(), rows, columns, false, effort)? {
-            None => constant(tensor.values(), effort),
+        let mut encoded = match Source::of_tensor(tensor.values(), rows, columns, false, search)? {
+            None => constant(tensor.values(), search),
             Some(source) => {
                 let mut groups = vec![0u8; count];
                 halves(source.rows.classes(), columns, &mut groups);
                 let ahead = (layers > 1).then_some(&groups[..]);
-                encode(&source, ahead, [count, columns], [share; 2], &quiet, effort)?
+                encode(&source, ahead, [count, columns], [share; 2], &quiet, search)?
             }
         };
         let mut limits = Limits::new(u64::MAX);
@@ -200,10 +200,10 @@ impl Codec for Layered {
             let bits = (share * number as f64 - written as f64 * 8.0 / count as f64).max(0.1);
             let known = state.known();
             let classes = || Classes { count: KNOWN, ..Classes::none() };
-            let Some(source) = Source::new(&residual, columns, blank.clone(), classes, effort)? else { break };
+            let Some(source) = Source::new(&residual, columns, blank.clone(), classes, search)? else { break };
             let source = Source { rows: source.rows.knowing(&known), ..source };
             let ahead = (number < layers).then_some(&state.groups[..]);
-            let layer = encode(&source, ahead, [count, columns], [bits, share], &quiet, effort)?;
+            let layer = encode(&source, ahead, [count, columns], [bits, share], &quiet, search)?;
             let segments = views(&layer.layers[0].segments);
             let stream = Stream { params: &layer.params, segments: &segments, shape: tensor.shape() };
             state.refine(stream, &mut limits).map_err(inner)?;
