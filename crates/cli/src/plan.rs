@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args};
 use indicatif::{ProgressBar, ProgressStyle};
+use seedpress::Registry;
 use seedpress::codec::AnyCodec;
 use seedpress_bench::cache::Cache;
 use seedpress_bench::config::{Location, ModelSpec, Origin};
@@ -89,39 +90,13 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let file = output(&arguments.output, arguments.force, &read)?;
     let names = if arguments.codec.is_empty() { "trellis".to_owned() } else { arguments.codec.join(" ") };
     let ladder = Ladder::parse(&names, &registry).map_err(Failure::usage)?;
-    let positive = |key: &str, value: f64| {
-        let sound = value.is_finite() && value > 0.0;
-        if sound { Ok(value) } else { Err(Failure::usage(format!("--{key} must be a number above 0"))) }
-    };
-    let target = match (arguments.bits, arguments.ratio, arguments.target_bytes, &arguments.like) {
-        (Some(bits), ..) => Target::Bits(positive("bits", bits)?),
-        (_, Some(ratio), ..) => Target::Ratio(positive("ratio", ratio)?),
-        (_, _, Some(bytes), _) => Target::Bytes(bytes),
-        (.., like) => Target::Like(registry.parse(like.as_deref().unwrap_or_default()).map_err(Failure::usage)?),
-    };
-    let profile = arguments.profile.as_deref().map(|name| {
-        let legal = Profile::ALL.map(Profile::name).join(", ");
-        let unknown = || Failure::usage(format!("--profile: unknown profile `{name}`: legal values are {legal}"));
-        Profile::from_name(name).ok_or_else(unknown)
-    });
-    let profile = profile.transpose()?;
+    let target = target(arguments, &registry)?;
+    let profile = arguments.profile.as_deref().map(profile).transpose()?;
 
     let keep_below = arguments.keep_below;
     let keeps = |shape: &[usize], weights: usize| keep_below > 0 && (shape.len() <= 1 || weights < keep_below);
     if let Some(text) = &arguments.text.calibration {
-        let codec = match arguments.codec.as_slice() {
-            [] => "trellis:hessian=full",
-            [codec] => codec,
-            _ => return Err(Failure::usage("--codec: a plan with calibration text shares the bits of one codec")),
-        };
-        let otherwise = registry.parse(codec).map_err(Failure::usage)?;
-        if !otherwise.capabilities().targets_bits {
-            return Err(Failure::usage(format!("--codec {codec}: only codecs of any rate can be planned with text")));
-        }
-        let model = Path::new(&arguments.model);
-        let beside = if arguments.weights_only { 0 } else { companions::packed_len(&files(model)?) };
-        let wanted = Wanted { codec, target: &target, beside, keep: &keeps };
-        let plan = language_plan::plan(model, &arguments.text, text, &wanted, &registry)?;
+        let (plan, otherwise) = with_text(arguments, text, &target, &keeps, &registry)?;
         return finish(arguments, file, &plan, &otherwise);
     }
     let given = PathBuf::from(&arguments.model);
@@ -136,14 +111,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     })?;
     let subject = Planned::new(&source, |info| keeps(&info.shape, info.weights)).map_err(Failure::data)?;
 
-    let bar = if std::io::stderr().is_terminal() && !arguments.told.quiet {
-        ProgressBar::new(1)
-    } else {
-        ProgressBar::hidden()
-    };
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len}  {elapsed}  {wide_msg}") {
-        bar.set_style(style);
-    }
+    let bar = progress_bar(arguments.told.quiet);
     let progress = |done: usize, total: usize, what: &str| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
@@ -161,6 +129,58 @@ pub fn run(arguments: &Arguments) -> Outcome {
     })?;
     let otherwise = &ladder.rungs[ladder.rungs.len() - 1].codec;
     finish(arguments, file, &plan, otherwise)
+}
+
+/// The size to plan for.
+fn target(arguments: &Arguments, registry: &Registry) -> Result<Target, Failure> {
+    let positive = |key: &str, value: f64| {
+        let sound = value.is_finite() && value > 0.0;
+        if sound { Ok(value) } else { Err(Failure::usage(format!("--{key} must be a number above 0"))) }
+    };
+    Ok(match (arguments.bits, arguments.ratio, arguments.target_bytes, &arguments.like) {
+        (Some(bits), ..) => Target::Bits(positive("bits", bits)?),
+        (_, Some(ratio), ..) => Target::Ratio(positive("ratio", ratio)?),
+        (_, _, Some(bytes), _) => Target::Bytes(bytes),
+        (.., like) => Target::Like(registry.parse(like.as_deref().unwrap_or_default()).map_err(Failure::usage)?),
+    })
+}
+
+fn profile(name: &str) -> Result<Profile, Failure> {
+    let legal = Profile::ALL.map(Profile::name).join(", ");
+    let unknown = || Failure::usage(format!("--profile: unknown profile `{name}`: legal values are {legal}"));
+    Profile::from_name(name).ok_or_else(unknown)
+}
+
+/// A plan of one codec for a language model with calibration text, and the codec.
+fn with_text(
+    arguments: &Arguments,
+    text: &Path,
+    target: &Target,
+    keep: &dyn Fn(&[usize], usize) -> bool,
+    registry: &Registry,
+) -> Result<(Plan, AnyCodec), Failure> {
+    let codec = match arguments.codec.as_slice() {
+        [] => "trellis:hessian=full",
+        [codec] => codec,
+        _ => return Err(Failure::usage("--codec: a plan with calibration text shares the bits of one codec")),
+    };
+    let otherwise = registry.parse(codec).map_err(Failure::usage)?;
+    if !otherwise.capabilities().targets_bits {
+        return Err(Failure::usage(format!("--codec {codec}: only codecs of any rate can be planned with text")));
+    }
+    let model = Path::new(&arguments.model);
+    let beside = if arguments.weights_only { 0 } else { companions::packed_len(&files(model)?) };
+    let wanted = Wanted { codec, target, beside, keep };
+    Ok((language_plan::plan(model, &arguments.text, text, &wanted, registry)?, otherwise))
+}
+
+/// Hidden where nobody looks.
+fn progress_bar(quiet: bool) -> ProgressBar {
+    let bar = if std::io::stderr().is_terminal() && !quiet { ProgressBar::new(1) } else { ProgressBar::hidden() };
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len}  {elapsed}  {wide_msg}") {
+        bar.set_style(style);
+    }
+    bar
 }
 
 /// Writes the plan and shows it.

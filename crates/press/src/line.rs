@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 
 use crate::control::Control;
 use crate::error::{PressError, panic_text};
@@ -45,10 +45,7 @@ pub(crate) fn run<E: Ends>(
                 loop {
                     let job = queue.lock().ok().and_then(|queue| queue.recv().ok());
                     let Some((number, job)) = job else { return };
-                    let done =
-                        catch_unwind(AssertUnwindSafe(|| pool.install(|| work(job)))).unwrap_or_else(|payload| {
-                            Err(PressError::Panicked { tensor: String::new(), why: panic_text(payload.as_ref()) })
-                        });
+                    let done = caught(|| pool.install(|| work(job)));
                     if results.send((number, done)).is_err() {
                         return;
                     }
@@ -58,46 +55,78 @@ pub(crate) fn run<E: Ends>(
         drop(results);
         // Dropped on every way out, which ends the workers.
         let jobs = jobs;
-        let (mut sent, mut taken, mut over) = (0, 0, false);
-        let mut costs = BTreeMap::new();
-        let mut waiting: Option<(E::Job, u64)> = None;
+        let mut state = Line { workers, sent: 0, taken: 0, over: false, costs: BTreeMap::new(), waiting: None };
         let mut early = BTreeMap::new();
         loop {
-            while !over {
-                control.check()?;
-                let in_work: u64 = costs.values().sum();
-                if waiting.is_none() {
-                    let full = costs.len() > workers || (!costs.is_empty() && !ends.ready());
-                    if full {
-                        break;
-                    }
-                    waiting = ends.next()?;
-                    over = waiting.is_none();
-                }
-                let Some((_, cost)) = &waiting else { break };
-                if !costs.is_empty() && in_work.saturating_add(*cost) > control.memory() {
-                    break;
-                }
-                if let Some((job, cost)) = waiting.take() {
-                    costs.insert(sent, cost);
-                    let _ = jobs.send((sent, job));
-                    sent += 1;
-                }
-            }
-            if taken == sent {
+            state.hand_out(control, ends, &jobs)?;
+            if state.taken == state.sent {
                 return Ok(());
             }
             let Ok((number, done)) = finished.recv() else {
                 return Err(PressError::Panicked { tensor: String::new(), why: "a worker ended".to_owned() });
             };
             early.insert(number, done?);
-            while let Some(done) = early.remove(&taken) {
+            while let Some(done) = early.remove(&state.taken) {
                 ends.take(done)?;
-                costs.remove(&taken);
-                taken += 1;
+                state.costs.remove(&state.taken);
+                state.taken += 1;
             }
         }
     })
+}
+
+/// What work comes to; a panic is an error.
+fn caught<T>(work: impl FnOnce() -> Result<T, PressError>) -> Result<T, PressError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+        Err(PressError::Panicked { tensor: String::new(), why: panic_text(payload.as_ref()) })
+    })
+}
+
+/// What is in work.
+struct Line<J> {
+    workers: usize,
+    /// Pieces handed out, and handed on.
+    sent: usize,
+    taken: usize,
+    /// Whether there is nothing more to hand out.
+    over: bool,
+    /// Bytes of memory by piece, from handing it out to handing it on.
+    costs: BTreeMap<usize, u64>,
+    /// The next piece, while it does not fit in memory.
+    waiting: Option<(J, u64)>,
+}
+
+impl<J> Line<J> {
+    /// Hands out work while threads and memory allow. A piece that is larger than all memory goes alone.
+    fn hand_out<E: Ends<Job = J>>(
+        &mut self,
+        control: &Control<'_>,
+        ends: &mut E,
+        jobs: &Sender<(usize, J)>,
+    ) -> Result<(), PressError> {
+        while !self.over {
+            control.check()?;
+            if self.waiting.is_none() {
+                let full = self.costs.len() > self.workers || (!self.costs.is_empty() && !ends.ready());
+                if full {
+                    break;
+                }
+                self.waiting = ends.next()?;
+                self.over = self.waiting.is_none();
+            }
+            let Some((_, cost)) = &self.waiting else { break };
+            let in_work: u64 = self.costs.values().sum();
+            if !self.costs.is_empty() && in_work.saturating_add(*cost) > control.memory() {
+                break;
+            }
+            if let Some((job, cost)) = self.waiting.take() {
+                self.costs.insert(self.sent, cost);
+                let _ = jobs.send((self.sent, job));
+                self.sent += 1;
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! Behaviour over all models against size: the picture of the README.
 
-use std::collections::BTreeMap;
-
 use super::labels::Labels;
+use super::scatter::{Dot, lines, names, picture};
 use super::{MOST_BITS, WIDTH, legend, plain};
 use crate::average::{Average, average, models, reference};
-use crate::canvas::{Axis, Frame, draw, legend_height};
+use crate::canvas::{Axis, Frame};
 use crate::contender::Contender;
 use crate::document::Chart;
 use crate::format::{fixed, significant};
@@ -36,43 +35,27 @@ pub fn behaviour(study: &Study) -> Option<Chart> {
         y: Axis::log(low / 1.5, high * 1.5, &what, |value| significant(value, 1)),
     };
     let title = "Behaviour against size, over all models".to_owned();
-    let height = frame.bottom + 52 + legend_height(WIDTH, &entries);
-    let place = |average: &Average| frame.at(average.bits, average.ratio);
-    let svg = draw(WIDTH as u32, height as u32, &title, |canvas| {
-        frame.draw(canvas);
-        for curve in curves(&points) {
-            let mark = study.mark(curve[0].0);
-            let ends: Vec<(i32, i32)> = curve.iter().map(|point| place(&point.1)).collect();
-            for pair in ends.windows(2) {
-                if mark.hollow {
-                    canvas.dashed(pair[0], pair[1], mark.colour, 2);
-                } else {
-                    canvas.line(pair, mark.colour, 2);
-                }
-            }
-        }
-        let mut sorted: Vec<&(&Contender, Average)> = points.iter().collect();
-        sorted.sort_by(|a, b| a.1.bits.total_cmp(&b.1.bits).then(a.1.ratio.total_cmp(&b.1.ratio)));
+    let dots = points.iter().map(|(contender, average)| {
+        let at = frame.at(average.bits, average.ratio);
+        Dot { contender, bits: average.bits, loss: average.ratio, at }
+    });
+    let dots: Vec<Dot> = dots.collect();
+    let svg = picture(&frame, &title, &entries, |canvas| {
+        lines(canvas, study, &dots, 2, |ratio, best| ratio < best);
+        let mut sorted: Vec<&Dot> = dots.iter().collect();
+        sorted.sort_by(|a, b| a.bits.total_cmp(&b.bits).then(a.loss.total_cmp(&b.loss)));
         let mut best = f64::INFINITY;
-        for (contender, average) in sorted {
-            let at = place(average);
+        for &Dot { contender, bits, loss, at } in sorted {
             canvas.mark(study.mark(contender), at, 6);
-            if average.ratio < best {
-                best = average.ratio;
+            if loss < best {
+                best = loss;
                 canvas.ring(at, 10);
             }
-            let (bits, ratio) = (fixed(average.bits, 3), significant(average.ratio, 3));
+            let (bits, ratio) = (fixed(bits, 3), significant(loss, 3));
             canvas.tip(at, &format!("{}: {bits} bits per weight, {ratio} times {}", contender.label, reference.label));
         }
-        let mut labels = Labels::around(&frame, points.iter().map(|point| place(&point.1)));
-        for (_, name) in &entries {
-            let own = points.iter().filter(|point| point.0.family() == *name);
-            labels.write(canvas, name, &own.map(|point| place(&point.1)).collect::<Vec<_>>());
-        }
-        for (contender, average) in &points {
-            labels.write(canvas, &contender.rate(), &[place(average)]);
-        }
-        canvas.legend(frame.bottom + 50, WIDTH, &entries);
+        let mut labels = Labels::around(&frame, dots.iter().map(|dot| dot.at));
+        names(canvas, &mut labels, &entries, dots.iter(), dots.iter());
     });
     let caption = format!(
         "Geometric mean over {} of the KL divergence to the uncompressed model, each as a ratio to {}'s. Rings: no row has both fewer bits and less \
@@ -82,22 +65,4 @@ pub fn behaviour(study: &Study) -> Option<Chart> {
         reference.label
     );
     Some(Chart { name: "behaviour".to_owned(), title, caption, svg, interactive: true, ..Chart::default() })
-}
-
-/// Of each curve the points where more bits bring less divergence.
-fn curves<'a, 'b>(points: &'b [(&'a Contender, Average)]) -> Vec<Vec<&'b (&'a Contender, Average)>> {
-    let mut curves: BTreeMap<String, Vec<&(&Contender, Average)>> = BTreeMap::new();
-    for point in points {
-        curves.entry(point.0.curve()).or_default().push(point);
-    }
-    for curve in curves.values_mut() {
-        curve.sort_by(|a, b| a.1.bits.total_cmp(&b.1.bits));
-        let mut best = f64::INFINITY;
-        curve.retain(|point| {
-            let keep = point.1.ratio < best;
-            best = best.min(point.1.ratio);
-            keep
-        });
-    }
-    curves.into_values().collect()
 }

@@ -9,6 +9,7 @@ mod metrics;
 mod parts;
 mod prefixes;
 mod rates;
+mod scatter;
 mod sensitivity;
 mod speed;
 mod trade_offs;

@@ -3,8 +3,9 @@
 use seedpress_results::derive;
 
 use super::labels::Labels;
+use super::scatter::picture;
 use super::{WIDTH, legend, plain, slug};
-use crate::canvas::{Anchor, Axis, Frame, draw, legend_height};
+use crate::canvas::{Anchor, Axis, Frame};
 use crate::document::Chart;
 use crate::format::fixed;
 use crate::prefixes::prefix_sums;
@@ -32,9 +33,7 @@ pub fn prefixes(study: &Study, scope: Scope) -> Option<Chart> {
     };
     let kind = if scope == Scope::Real { "real weights" } else { "synthetic weights" };
     let title = format!("Quality at each prefix: {kind}");
-    let height = frame.bottom + 52 + legend_height(WIDTH, &entries);
-    let svg = draw(WIDTH as u32, height as u32, &title, |canvas| {
-        frame.draw(canvas);
+    let svg = picture(&frame, &title, &entries, |canvas| {
         let end = bits.min(high / 6.0206);
         canvas.dashed(frame.at(0.0, 0.0), frame.at(end, end * 6.0206), LIMIT, 2);
         let (x, y) = frame.at(end * 0.8, end * 0.8 * 6.0206);
@@ -63,7 +62,6 @@ pub fn prefixes(study: &Study, scope: Scope) -> Option<Chart> {
         for (contender, curve) in &curves {
             labels.write(canvas, &contender.label, &curve.iter().map(at).collect::<Vec<_>>());
         }
-        canvas.legend(frame.bottom + 50, WIDTH, &entries);
     });
     let caption = "Each mark is one more layer decoded from the same stream.".to_owned();
     Some(Chart { name: format!("prefixes-{}", slug(kind)), title, caption, svg, ..Chart::default() })

@@ -96,84 +96,99 @@ fn seed_speeds(study: &Study) -> Vec<String> {
     ranges.into_iter().map(print).collect()
 }
 
-/// The gap analysis with measured gains.
-pub fn gains(study: &Study) -> Table {
-    let plain =
-        |id: &'static str| move |c: &Contender| c.codec_id == id && c.stage.is_empty() && c.mode() == Mode::Plain;
-    let mode = |id: &'static str, mode: Mode| move |c: &Contender| c.codec_id == id && c.mode() == mode;
-    let bare = |id: &'static str| move |c: &Contender| c.codec_id == id;
-    let mut table = Table::new(
-        "Gap analysis",
-        &["optimisation", "claim: theoretical gain", "claim: status", "what was measured", "#smaller by, measured", "#least", "#most", "#comparisons"],
-    )
-    .note("Whole files of the real models; how many times smaller a file is at the same KL divergence to the uncompressed model, straight between measured rates; geometric mean, least and most over models and rates. A factor of 1 is no gain.");
-    let mut add = |name: &str, claim: &str, status: &str, what: &str, gain: Option<(f64, f64, f64, usize)>| {
+/// A line of the first report's gap analysis, and what was measured of it.
+struct Comparison {
+    /// Empty where it continues the line above, as its claim.
+    optimisation: &'static str,
+    claim: &'static str,
+    status: &'static str,
+    what: &'static str,
+    gain: Option<(f64, f64, f64, usize)>,
+}
+
+impl Comparison {
+    /// What the first report said stands beside what comparing one set of rows with another gave.
+    fn new(
+        [optimisation, claim, status]: [&'static str; 3],
+        what: &'static str,
+        gain: Option<(f64, f64, f64, usize)>,
+    ) -> Self {
+        Self { optimisation, claim, status, what, gain }
+    }
+
+    fn row(&self) -> Vec<Cell> {
         let claimed = |text: &str| if text.is_empty() { Cell::text("") } else { Cell::text(text).tone(Tone::Claim) };
-        let mut cells = vec![Cell::text(name), claimed(claim), claimed(status), Cell::text(what)];
-        if let Some((mean, low, high, count)) = gain {
+        let mut cells =
+            vec![Cell::text(self.optimisation), claimed(self.claim), claimed(self.status), Cell::text(self.what)];
+        if let Some((mean, low, high, count)) = self.gain {
             cells.extend([mean, low, high].map(|value| Cell::number(value, format!("{}x", fixed(value, 2)))));
             cells.push(Cell::number(count as f64, count.to_string()));
         } else {
             cells.extend(["not measured", "-", "-", "-"].map(Cell::text));
         }
-        table.rows.push(cells);
-    };
-    let (lloyd, trellis, paper, legacy) =
-        (plain("lloyd-max"), plain("trellis"), bare("seedlm-paper"), bare("seedlm-legacy"));
-    add(
-        "Better Quantization",
-        "2-3x",
-        "not implemented",
-        "lloyd-max (fixed rate) → trellis, both without calibration",
-        gain(study, &lloyd, &trellis),
-    );
-    add("", "", "", "seedlm-legacy → seedlm-paper", gain(study, &legacy, &paper));
-    let (vptq, calibrated) = (mode("vptq", Mode::Plain), mode("trellis", Mode::Calibrated));
-    add(
-        "Learned Bases",
-        "2-4x",
-        "not implemented",
-        "seedlm-paper (pseudo-random bases) → vptq (learned codebooks), without calibration",
-        gain(study, &paper, &vptq),
-    );
+        cells
+    }
+}
+
+/// The lines whose claims are sizes.
+fn comparisons(study: &Study) -> Vec<Comparison> {
+    let plain =
+        |id: &'static str| move |c: &Contender| c.codec_id == id && c.stage.is_empty() && c.mode() == Mode::Plain;
+    let mode = |id: &'static str, mode: Mode| move |c: &Contender| c.codec_id == id && c.mode() == mode;
+    let bare = |id: &'static str| move |c: &Contender| c.codec_id == id;
     let basis = |name: &'static str| {
         move |c: &Contender| {
             c.codec_id == "learned-basis" && c.options.get("basis").and_then(serde_json::Value::as_str) == Some(name)
         }
     };
-    add(
-        "",
-        "",
-        "",
-        "learned-basis with an LFSR's directions → with learned ones, else the same code",
-        gain(study, &basis("lfsr"), &basis("learned")),
-    );
-    add(
-        "Entropy Coding",
-        "1.5-2x",
-        "not implemented",
-        "the same codec → with the stage ans, identical weights",
-        entropy_gain(study),
-    );
-    add(
-        "Model-Specific Optimization",
-        "2-3x",
-        "partial",
-        "trellis → trellis calibrated (hessian = full)",
-        gain(study, &trellis, &calibrated),
-    );
-    let planned = mode("plan", Mode::Planned);
-    add("", "", "", "trellis → a plan of it", gain(study, &trellis, &planned));
+    let (trellis, paper) = (plain("trellis"), bare("seedlm-paper"));
+    vec![
+        Comparison::new(
+            ["Better Quantization", "2-3x", "not implemented"],
+            "lloyd-max (fixed rate) → trellis, both without calibration",
+            gain(study, &plain("lloyd-max"), &trellis),
+        ),
+        Comparison::new(["", "", ""], "seedlm-legacy → seedlm-paper", gain(study, &bare("seedlm-legacy"), &paper)),
+        Comparison::new(
+            ["Learned Bases", "2-4x", "not implemented"],
+            "seedlm-paper (pseudo-random bases) → vptq (learned codebooks), without calibration",
+            gain(study, &paper, &mode("vptq", Mode::Plain)),
+        ),
+        Comparison::new(
+            ["", "", ""],
+            "learned-basis with an LFSR's directions → with learned ones, else the same code",
+            gain(study, &basis("lfsr"), &basis("learned")),
+        ),
+        Comparison::new(
+            ["Entropy Coding", "1.5-2x", "not implemented"],
+            "the same codec → with the stage ans, identical weights",
+            entropy_gain(study),
+        ),
+        Comparison::new(
+            ["Model-Specific Optimization", "2-3x", "partial"],
+            "trellis → trellis calibrated (hessian = full)",
+            gain(study, &trellis, &mode("trellis", Mode::Calibrated)),
+        ),
+        Comparison::new(["", "", ""], "trellis → a plan of it", gain(study, &trellis, &mode("plan", Mode::Planned))),
+    ]
+}
+
+/// The gap analysis with measured gains.
+pub fn gains(study: &Study) -> Table {
+    let mut table = Table::new(
+        "Gap analysis",
+        &["optimisation", "claim: theoretical gain", "claim: status", "what was measured", "#smaller by, measured", "#least", "#most", "#comparisons"],
+    )
+    .note("Whole files of the real models; how many times smaller a file is at the same KL divergence to the uncompressed model, straight between measured rates; geometric mean, least and most over models and rates. A factor of 1 is no gain.");
+    table.rows.extend(comparisons(study).iter().map(Comparison::row));
     let speeds = seed_speeds(study);
+    let speeds = if speeds.is_empty() { "not measured".to_owned() } else { speeds.join(", ") };
     let mut row = vec![
         Cell::text("CUDA Acceleration"),
         Cell::text("1x (speed only)").tone(Tone::Claim),
         Cell::text("not implemented").tone(Tone::Claim),
+        Cell::text(format!("weights encoded per second on the processor: {speeds}")),
     ];
-    row.push(Cell::text(format!(
-        "weights encoded per second on the processor: {}",
-        if speeds.is_empty() { "not measured".to_owned() } else { speeds.join(", ") }
-    )));
     row.resize(table.columns.len(), Cell::text("-"));
     table.rows.push(row);
     table
