@@ -34,7 +34,7 @@ use seedpress_rotation::{Rotation, SIDE};
 use crate::code::{DEVIATION, value};
 use crate::header::{Header, Layout, Settings};
 use crate::search::Search;
-use crate::stream::{Block, SPREAD, bounded, factor, pack, padded, scale_byte};
+use crate::stream::{Block, HALF_STEP, SPREAD, bounded, factor, pack, padded, scale_byte};
 
 /// Weights of a panel at least, some lengths of a state: with fewer the search gains nothing over single weights. Columns of a panel make up
 /// for no errors of each other, so more is worse where rows are few (10 rows of 150 columns at 1 bit: an output error of .20 with 32
@@ -55,9 +55,6 @@ const FAINT_COLUMNS: usize = 128;
 
 /// Columns of a few hundred weights that are all alike differ by less than this, in squared energy.
 const CHANCE: f64 = 1.4;
-
-/// Half a step of the scales, which round up.
-const HALF_STEP: f64 = 1.0443;
 
 /// How columns are cut.
 #[derive(Clone, Copy)]

@@ -97,7 +97,47 @@ pub fn encode(
     let energies: Vec<f64> =
         values.chunks(SIDE).map(|block| block.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>()).collect();
     let deviation = (energies.iter().sum::<f64>() / values.len() as f64).sqrt();
-    // Every block at the deviation of its own, where that saves more than its byte.
+    let scales = scales(&values, &energies, deviation);
+    header.scaled = scales.is_some();
+    let unit = (SPREAD[settings.bits as usize - 1] / f64::from(DEVIATION)) as f32;
+    let blocks: Vec<Coded> = values
+        .par_chunks(SIDE)
+        .enumerate()
+        .map_init(
+            || Search::new(settings.state_bits, settings.bits, unit),
+            |search, (index, weights)| {
+                context.check_cancelled()?;
+                let own = scales.as_ref().map_or(1.0, |scales| f64::from(factor(scales[index])));
+                let coded = Coded::new(search, weights, index, settings, [own, deviation]);
+                context.advance(weights.len());
+                Ok(coded)
+            },
+        )
+        .collect::<Result<_, EncodeError>>()?;
+    // The step that fits best what was chosen.
+    let (dot, square) = blocks.iter().fold((0.0, 0.0), |(dot, square), block| (dot + block.dot, square + block.square));
+    let fitted = if dot > 0.0 { deviation * dot / square } else { deviation * f64::from(unit) };
+    header.step = (fitted as f32).max(f32::MIN_POSITIVE);
+    let stream: Vec<u8> = blocks.into_iter().flat_map(|block| block.bytes).collect();
+    debug_assert_eq!(stream.len(), stream_length(values.len(), settings));
+    let mut segments = Vec::new();
+    if let Some(scales) = scales {
+        segments.push(Segment::new(Role::Scales, Symbols::bits(8, scales.len(), 0), scales));
+    }
+    let symbols = Symbols { count: values.len() as u64, ..Symbols::OPAQUE };
+    segments.push(Segment::new(Role::Indices, symbols, stream));
+    Ok(Encoded::single(header.to_bytes(), segments))
+}
+
+/// What scales of their own must save, in octaves of error: a byte on 256 weights is worth 1/32 bit, 1/16 in the binary logarithm.
+const LEAST_SAVING: f64 = 0.07;
+
+/// Half a step of the scales, which round up.
+pub(crate) const HALF_STEP: f64 = 1.0443;
+
+/// A scale for every block, where blocks at deviations of their own save more than their bytes. The error falls with the energy-weighted
+/// mean of log energy.
+fn scales(values: &[f32], energies: &[f64], deviation: f64) -> Option<Vec<u8>> {
     let (mut saved, mut worth) = (0.0, 0.0);
     for (energy, block) in energies.iter().zip(values.chunks(SIDE)) {
         let count = block.len() as f64;
@@ -105,30 +145,30 @@ pub fn encode(
         saved += count * ratio * log2(ratio.max(1e-30));
         worth += count * ratio;
     }
-    // The error falls with the energy-weighted mean of log energy; a byte on 256 weights is worth 1/32 bit, 1/16 in
-    // its binary logarithm.
-    header.scaled = values.len() > SIDE && saved / worth.max(1e-300) > 0.07;
-    let scales: Vec<u8> = if header.scaled {
-        let byte =
-            |(energy, block): (&f64, &[f32])| scale_byte((energy / block.len() as f64).sqrt() / deviation / 1.0443);
-        energies.iter().zip(values.chunks(SIDE)).map(byte).collect()
-    } else {
-        Vec::new()
-    };
-    let unit = (SPREAD[settings.bits as usize - 1] / f64::from(DEVIATION)) as f32;
-    let done = |(index, weights): (usize, &[f32]), search: &mut Search| -> Result<(Vec<u8>, f64, f64), EncodeError> {
-        context.check_cancelled()?;
-        let own = scales.get(index).map_or(1.0, |&byte| f64::from(factor(byte)));
-        let mut samples = rotated(weights, index, settings.seed);
+    let pays = values.len() > SIDE && saved / worth.max(1e-300) > LEAST_SAVING;
+    let byte =
+        |(energy, block): (&f64, &[f32])| scale_byte((energy / block.len() as f64).sqrt() / deviation / HALF_STEP);
+    pays.then(|| energies.iter().zip(values.chunks(SIDE)).map(byte).collect())
+}
+
+/// A block as it goes into the stream.
+struct Coded {
+    bytes: Vec<u8>,
+    /// Products of the values chosen with the weights, and their squares, in units of the deviation.
+    dot: f64,
+    square: f64,
+}
+
+impl Coded {
+    /// Codes a block whose weights are `own` times as large as the deviation of all.
+    fn new(search: &mut Search, weights: &[f32], index: usize, settings: Settings, [own, deviation]: [f64; 2]) -> Self {
+        let length = if weights.len() < SIDE { padded(weights.len(), settings) } else { SIDE };
         if own == 0.0 {
-            return Ok((
-                vec![0; samples.len().max(padded(weights.len(), settings)) / 8 * settings.bits as usize],
-                0.0,
-                0.0,
-            ));
+            return Self { bytes: vec![0; length / 8 * settings.bits as usize], dot: 0.0, square: 0.0 };
         }
+        let mut samples = rotated(weights, index, settings.seed);
         // What a last block is padded with decodes to no weight: any value will do.
-        samples.resize(if weights.len() < SIDE { padded(weights.len(), settings) } else { SIDE }, f32::NAN);
+        samples.resize(length, f32::NAN);
         let inverse = (1.0 / (own * deviation)) as f32;
         samples.iter_mut().for_each(|sample| *sample *= inverse);
         let states = search.tail_biting(&samples);
@@ -138,27 +178,8 @@ pub fn encode(
             dot += own * own * value * f64::from(sample);
             square += own * own * value * value;
         }
-        context.advance(weights.len());
-        Ok((pack(&states, settings.bits), dot, square))
-    };
-    let blocks: Vec<(Vec<u8>, f64, f64)> = values
-        .par_chunks(SIDE)
-        .enumerate()
-        .map_init(|| Search::new(settings.state_bits, settings.bits, unit), |search, block| done(block, search))
-        .collect::<Result<_, _>>()?;
-    // The step that fits best what was chosen.
-    let (dot, square) = blocks.iter().fold((0.0, 0.0), |(dot, square), block| (dot + block.1, square + block.2));
-    let fitted = if dot > 0.0 { deviation * dot / square } else { deviation * f64::from(unit) };
-    header.step = (fitted as f32).max(f32::MIN_POSITIVE);
-    let stream: Vec<u8> = blocks.into_iter().flat_map(|block| block.0).collect();
-    debug_assert_eq!(stream.len(), stream_length(values.len(), settings));
-    let mut segments = Vec::new();
-    if header.scaled {
-        segments.push(Segment::new(Role::Scales, Symbols::bits(8, scales.len(), 0), scales));
+        Self { bytes: pack(&states, settings.bits), dot, square }
     }
-    let symbols = Symbols { count: values.len() as u64, ..Symbols::OPAQUE };
-    segments.push(Segment::new(Role::Indices, symbols, stream));
-    Ok(Encoded::single(header.to_bytes(), segments))
 }
 
 /// A block's weights, rotated where it is full and they are to be.

@@ -33,7 +33,8 @@ pub fn principal(values: &[f32], columns: usize) -> Option<Vec<f32>> {
     Some(order.iter().flat_map(|&at| &directions[at * columns..][..columns]).map(|&entry| entry as f32).collect())
 }
 
-/// Symmetric `v` becomes the transform to a tridiagonal matrix with this diagonal and, from index 1, these entries beside it.
+/// Symmetric `v` becomes the transform to a tridiagonal matrix with this diagonal and, from index 1, these entries beside it. One
+/// function, as the `tred2` of EISPACK that it follows step by step: pieces of it would share every variable.
 fn tridiagonal(v: &mut [f64], d: &mut [f64], e: &mut [f64]) {
     let n = d.len();
     d.copy_from_slice(&v[(n - 1) * n..]);

@@ -21,7 +21,9 @@ use half::f16;
 use rayon::prelude::*;
 use seedpress_codec::packing::{BitReader, pack_bits};
 use seedpress_codec::wire::Reader;
-use seedpress_codec::{DecodeError, Encoded, EncodedView, Limits, Packing, PowerOfTwo, Role, Segment, Symbols};
+use seedpress_codec::{
+    DecodeError, Encoded, EncodedView, Limits, Packing, PowerOfTwo, Role, Segment, Segments, Symbols,
+};
 
 use crate::plan::{Book, LARGEST, LONGEST, Plan};
 
@@ -79,49 +81,13 @@ struct Class<'a> {
 /// # Errors
 /// Truncated or corrupt.
 pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {
-    let mut reader = Reader::new(encoded.params);
-    let lying = reader.u8()?;
-    let power = PowerOfTwo::read(&mut reader)?;
-    let count = usize::from(reader.u8()?);
-    if lying > 1 || !(1..=CLASSES).contains(&count) {
-        return Err(DecodeError::corrupt("no such kind of codebooks").at_offset(0));
-    }
-    let mut books = Vec::with_capacity(CLASSES);
-    for _ in 0..count {
-        let book = Book { vector: reader.u8()?, first: reader.u8()?, second: reader.u8()? };
-        let legal = (1..=LONGEST).contains(&usize::from(book.vector)) && (1..=LARGEST).contains(&book.first);
-        if !legal || book.second > LARGEST {
-            return Err(DecodeError::corrupt("no such codebook").at_offset(reader.position()));
-        }
-        books.push(book);
-    }
-    reader.finish()?;
-    let (rows, columns) = match (lying, (encoded.rows(), encoded.columns())) {
-        (0, shape) => shape,
-        (_, (1, columns)) => (columns, 1),
-        _ => return Err(DecodeError::corrupt("more than one row").at_offset(0)),
-    };
+    let Header { books, power, rows, columns } = Header::read(encoded)?;
+    let count = books.len();
     if encoded.layers.len() != 1 {
         return Err(DecodeError::corrupt("exactly one layer is expected"));
     }
     let mut segments = encoded.segments(0)?;
-    // Of every column: its class, and how many of the class lie before it.
-    let mut places: Vec<(u8, usize)> = limits.filled(columns, (0, 0))?;
-    let mut sizes = [0usize; CLASSES];
-    if count > 1 {
-        let classes = BitReader::new(segments.take(Role::Tables)?, class_bits(count), columns)?;
-        for (column, place) in places.iter_mut().enumerate() {
-            let class = classes.get(column) as usize;
-            if class >= count {
-                return Err(DecodeError::corrupt("no such class").at(0, 0));
-            }
-            *place = (class as u8, sizes[class]);
-            sizes[class] += 1;
-        }
-    } else {
-        sizes[0] = columns;
-        places.iter_mut().enumerate().for_each(|(column, place)| place.1 = column);
-    }
+    let (places, sizes) = places(&mut segments, count, columns, limits)?;
     let mut classes = Vec::with_capacity(count);
     for (number, &book) in books.iter().enumerate() {
         let numbers = segments.exact(Role::Codebook, 2 * book.numbers())?;
@@ -143,6 +109,68 @@ pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -
         power.up_all(out);
     });
     Ok(())
+}
+
+/// What the parameters say, and the shape of what the vectors lie in.
+struct Header {
+    books: Vec<Book>,
+    power: PowerOfTwo,
+    rows: usize,
+    columns: usize,
+}
+
+impl Header {
+    fn read(encoded: &EncodedView<'_>) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(encoded.params);
+        let lying = reader.u8()?;
+        let power = PowerOfTwo::read(&mut reader)?;
+        let count = usize::from(reader.u8()?);
+        if lying > 1 || !(1..=CLASSES).contains(&count) {
+            return Err(DecodeError::corrupt("no such kind of codebooks").at_offset(0));
+        }
+        let mut books = Vec::with_capacity(CLASSES);
+        for _ in 0..count {
+            let book = Book { vector: reader.u8()?, first: reader.u8()?, second: reader.u8()? };
+            let legal = (1..=LONGEST).contains(&usize::from(book.vector)) && (1..=LARGEST).contains(&book.first);
+            if !legal || book.second > LARGEST {
+                return Err(DecodeError::corrupt("no such codebook").at_offset(reader.position()));
+            }
+            books.push(book);
+        }
+        reader.finish()?;
+        let (rows, columns) = match (lying, (encoded.rows(), encoded.columns())) {
+            (0, shape) => shape,
+            (_, (1, columns)) => (columns, 1),
+            _ => return Err(DecodeError::corrupt("more than one row").at_offset(0)),
+        };
+        Ok(Self { books, power, rows, columns })
+    }
+}
+
+/// Of every column its class and how many of the class lie before it, and how many columns each class has.
+fn places(
+    segments: &mut Segments<'_, '_>,
+    count: usize,
+    columns: usize,
+    limits: &mut Limits,
+) -> Result<(Vec<(u8, usize)>, [usize; CLASSES]), DecodeError> {
+    let mut places: Vec<(u8, usize)> = limits.filled(columns, (0, 0))?;
+    let mut sizes = [0usize; CLASSES];
+    if count > 1 {
+        let classes = BitReader::new(segments.take(Role::Tables)?, class_bits(count), columns)?;
+        for (column, place) in places.iter_mut().enumerate() {
+            let class = classes.get(column) as usize;
+            if class >= count {
+                return Err(DecodeError::corrupt("no such class").at(0, 0));
+            }
+            *place = (class as u8, sizes[class]);
+            sizes[class] += 1;
+        }
+    } else {
+        sizes[0] = columns;
+        places.iter_mut().enumerate().for_each(|(column, place)| place.1 = column);
+    }
+    Ok((places, sizes))
 }
 
 impl Class<'_> {
