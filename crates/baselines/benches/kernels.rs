@@ -2,6 +2,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use seedpress_codec::{DType, EncodeContext, Limits, Registry, Tensor};
+use seedpress_testing::Noise;
 
 const SHAPE: [usize; 2] = [1024, 1024];
 const COUNT: usize = SHAPE[0] * SHAPE[1];
@@ -23,12 +24,8 @@ const CODECS: &[&str] = &[
 
 /// Sums of four uniforms: near enough to normal for timing.
 fn noise() -> Vec<f32> {
-    let mut state = 7u64;
-    let mut next = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1 << 24) as f32 - 0.5
-    };
-    (0..COUNT).map(|_| (next() + next() + next() + next()) * 0.05).collect()
+    let mut noise = Noise::new(7);
+    (0..COUNT).map(|_| noise.bell(4) * 0.05).collect()
 }
 
 fn kernels(criterion: &mut Criterion) {

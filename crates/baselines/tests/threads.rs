@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use seedpress_codec::{DType, EncodeContext, Registry, Tensor};
+use seedpress_testing::Noise;
 
 /// One of each kind of choice, beside every codec's defaults.
 const VARIANTS: &[&str] =
@@ -10,12 +11,9 @@ const VARIANTS: &[&str] =
 
 /// Rows of different scales, heavier in the tails than uniform.
 fn weights(rows: usize, columns: usize) -> Tensor {
-    let mut state = 3u64;
-    let mut next = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1 << 24) as f32 - 0.5
-    };
-    let values = (0..rows * columns).map(|index| next() * next() * (1 + index / columns) as f32).collect();
+    let mut noise = Noise::new(3);
+    let values =
+        (0..rows * columns).map(|index| noise.centred() * noise.centred() * (1 + index / columns) as f32).collect();
     Tensor::new(vec![rows, columns], values, DType::F32).unwrap()
 }
 

@@ -6,14 +6,11 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use seedpress_bitshift::code::DEVIATION;
 use seedpress_bitshift::search::Search;
 use seedpress_codec::{DType, EncodeContext, Registry, Tensor};
+use seedpress_testing::Noise;
 
 fn noise(count: usize) -> Vec<f32> {
-    let mut state = 7u64;
-    let mut next = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1 << 24) as f32 - 0.5
-    };
-    (0..count).map(|_| (next() + next() + next() + next()) * 1.732).collect()
+    let mut noise = Noise::new(7);
+    (0..count).map(|_| noise.bell(4) * 1.732).collect()
 }
 
 fn searches(criterion: &mut Criterion) {

@@ -4,6 +4,7 @@
 
 use proptest::prelude::*;
 use seedpress_codec::{DType, EncodeContext, Encoded, Limits, Registry, Role, Segment, Symbols, TensorView};
+use seedpress_testing::Noise;
 
 fn registry() -> Registry {
     seedpress_bitshift::register(Registry::default())
@@ -11,12 +12,8 @@ fn registry() -> Registry {
 
 /// Sums of four uniform numbers: near enough to normal, without any library function.
 fn noise(count: usize, scale: f32) -> Vec<f32> {
-    let mut state = 7u64;
-    let mut next = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1 << 24) as f32 - 0.5
-    };
-    (0..count).map(|_| (next() + next() + next() + next()) * 1.732 * scale).collect()
+    let mut noise = Noise::new(7);
+    (0..count).map(|_| noise.bell(4) * 1.732 * scale).collect()
 }
 
 fn encode(name: &str, values: &[f32]) -> Encoded {

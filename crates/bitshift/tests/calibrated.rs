@@ -43,7 +43,7 @@ fn decode(encoded: &Encoded, count: usize, columns: usize) -> Option<Vec<f32>> {
 
 fn through(name: &str, values: &[f32], columns: usize, calibration: Option<&InputStatistics>) -> (usize, Vec<f32>) {
     let encoded = encode(name, values, columns, calibration);
-    let bytes = encoded.params.len() + encoded.layers[0].segments.iter().map(|s| s.bytes.len()).sum::<usize>();
+    let bytes = encoded.payload_bytes();
     (bytes, decode(&encoded, values.len(), columns).unwrap())
 }
 

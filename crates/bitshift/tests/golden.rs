@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use seedpress_codec::{
     DType, EncodeContext, EncodedView, InputStatistics, LayerView, Limits, Registry, Role, SegmentView, TensorView,
 };
+use seedpress_testing::Noise;
+use seedpress_testing::golden::{hash, hex, unhex};
 
 /// Name, codec, shape, and what every block of 256 weights is multiplied by, in turn.
 const CASES: [(&str, &str, &[usize], [f32; 3]); 10] = [
@@ -25,12 +27,8 @@ const ROLES: [(&str, Role); 2] = [("scales", Role::Scales), ("indices", Role::In
 
 /// Sums of four uniform numbers.
 fn input(count: usize, scales: [f32; 3]) -> Vec<f32> {
-    let mut state = 7u64;
-    let mut die = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as i32 % 1000
-    };
-    (0..count).map(|i| (die() - die() + die() - die()) as f32 / 500.0 * scales[i / 256 % 3]).collect()
+    let mut noise = Noise::new(7);
+    (0..count).map(|i| noise.bell_integer() as f32 / 500.0 * scales[i / 256 % 3]).collect()
 }
 
 /// Inputs of which neighbours are alike, every fourth much louder.
@@ -43,20 +41,6 @@ fn statistics(columns: usize) -> InputStatistics {
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name).with_extension("txt")
-}
-
-/// FNV-1a of the little-endian bytes.
-fn hash(values: &[f32]) -> u64 {
-    let bytes = values.iter().flat_map(|v| v.to_le_bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn bytes(hex: &str) -> Vec<u8> {
-    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
 fn decode(view: &EncodedView<'_>) -> Vec<f32> {
@@ -72,14 +56,14 @@ fn frozen_streams_decode() {
         let text = std::fs::read_to_string(path(name)).unwrap();
         let lines: Vec<(&str, &str)> = text.lines().map(|line| line.split_once(' ').unwrap()).collect();
         let field = |key: &str| lines.iter().find(|line| line.0 == key).unwrap().1;
-        let params = bytes(field("params"));
+        let params = unhex(field("params"));
         let segments: Vec<(Role, Vec<u8>)> = lines
             .iter()
-            .filter_map(|(key, hex)| ROLES.iter().find(|role| role.0 == *key).map(|role| (role.1, bytes(hex))))
+            .filter_map(|(key, hex)| ROLES.iter().find(|role| role.0 == *key).map(|role| (role.1, unhex(hex))))
             .collect();
         let segments = segments.iter().map(|(role, bytes)| SegmentView { role: *role, bytes }).collect();
         let out = decode(&EncodedView::new(1, shape, &params, vec![LayerView { segments }]));
-        assert_eq!(format!("{:016x}", hash(&out)), field("fnv1a"), "{name}");
+        assert_eq!(hash(&out), field("fnv1a"), "{name}");
         let (mut error, mut power) = (0.0, 0.0);
         for (a, b) in input(out.len(), scales).iter().zip(&out) {
             error += (f64::from(*a) - f64::from(*b)).powi(2);
@@ -107,7 +91,7 @@ fn write() {
             let role = ROLES.iter().find(|role| role.1 == segment.role).unwrap().0;
             text += &format!("{role} {}\n", hex(&segment.bytes));
         }
-        text += &format!("fnv1a {:016x}\n", hash(&decode(&encoded.view(1, shape))));
+        text += &format!("fnv1a {}\n", hash(&decode(&encoded.view(1, shape))));
         std::fs::write(path(name), text).unwrap();
     }
 }

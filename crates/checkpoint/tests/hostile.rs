@@ -1,33 +1,9 @@
 //! What small hostile files cost: a counting allocator watches.
 
-#![allow(clippy::unwrap_used, unsafe_code)]
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
+#![allow(clippy::unwrap_used)]
 
 use seedpress_checkpoint::{ContainerView, Index};
-
-/// Counts bytes in use and the most that ever were.
-struct Counting;
-
-static USED: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is handed on to the system's allocator as it came; the counters touch no memory that is handed out.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let used = USED.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(used, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        USED.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `dealloc`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+use seedpress_testing::allocator::{self, Counting};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -80,11 +56,10 @@ fn an_index_of_a_thousand_bytes_takes_little_memory() {
     ];
     for (number, bytes) in hostile.iter().enumerate() {
         assert!(bytes.len() < 1100, "{number}: {} bytes", bytes.len());
-        let before = USED.load(Ordering::Relaxed);
-        PEAK.store(before, Ordering::Relaxed);
+        allocator::reset();
         let _ = Index::parse(bytes);
         let _ = ContainerView::parse(bytes);
-        let peak = PEAK.load(Ordering::Relaxed) - before;
+        let peak = allocator::most();
         assert!(peak < 48 << 20, "{number}: {peak} bytes");
     }
 }

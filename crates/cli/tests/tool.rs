@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use seedpress_checkpoint::{Checkpoint, SavedTensor, save_safetensors};
+use seedpress_testing::Noise;
 
 fn seedpress(folder: &Path, line: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_seedpress")).args(line.split_whitespace()).current_dir(folder).output().unwrap()
@@ -38,12 +39,8 @@ fn fails(folder: &Path, line: &str, status: i32, part: &str) {
 
 /// Weights that a generator of 64-bit steps makes: no two alike, no pattern a codec could use.
 fn weights(seed: u64, count: usize) -> Vec<f32> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
-    };
-    (0..count).map(|_| next() + next() + next()).collect()
+    let mut noise = Noise::new(seed);
+    (0..count).map(|_| noise.bell(3)).collect()
 }
 
 fn save(path: &Path, name: &str, seed: u64) {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use seedpress_codec::{AnyCodec, EncodeContext, InputStatistics, Registry};
 use seedpress_conformance::inputs;
 use seedpress_conformance::settings::{CALIBRATED, MORE};
+use seedpress_testing::golden::fnv1a;
 
 /// Set to write the file anew.
 const UPDATE: &str = "SEEDPRESS_UPDATE_ENCODINGS";
@@ -32,7 +33,7 @@ fn statistics(columns: usize) -> InputStatistics {
 
 /// FNV-1a of the records of all inputs, with statistics of what they multiply where `calibrated`.
 fn hash(codec: &AnyCodec, calibrated: bool) -> String {
-    let mut hash = 0xCBF2_9CE4_8422_2325u64;
+    let mut bytes = Vec::new();
     let odd = ["shape [17, 33]", "shape [64, 64]", "shape [8, 4, 3, 3]", "bf16 source"];
     let mut all = inputs::shapes();
     all.retain(|input| odd.contains(&input.name.as_str()));
@@ -44,11 +45,9 @@ fn hash(codec: &AnyCodec, calibrated: bool) -> String {
         let statistics = statistics(tensor.columns());
         let calibration = calibrated.then_some(&statistics);
         let record = codec.encode(&tensor, &EncodeContext { calibration, ..EncodeContext::default() }).unwrap();
-        for byte in record.to_bytes() {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3);
-        }
+        bytes.extend(record.to_bytes());
     }
-    format!("{hash:016x}")
+    format!("{:016x}", fnv1a(bytes))
 }
 
 /// Every setting by name: the versions of its code, and the hash of its bytes.

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use seedpress_exchange::open;
+use seedpress_testing::Noise;
 use seedpress_testing::allocator::{self, Counting};
 
 #[global_allocator]
@@ -26,18 +27,6 @@ fn digest(path: &Path, bytes: &[u8]) -> bool {
     let largest = allocator::largest();
     assert!(largest <= ALLOWED, "{}: {largest} bytes at once", path.display());
     fine
-}
-
-/// A small generator: reproducible, and no dependence.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound as u64) as usize
-    }
 }
 
 const FILES: &[&str] = &[
@@ -72,34 +61,34 @@ fn mutated_files_are_errors_or_values() {
             std::fs::copy(config, path.with_file_name("config.json")).unwrap();
         }
         assert!(digest(&path, &bytes), "{name}");
-        let mut random = Random(0x9E37_79B9_7F4A_7C15);
+        let mut random = Noise::new(0x9E37_79B9_7F4A_7C15);
         // Most that can go wrong lies in the first and the last bytes: headers and directories.
         let ends = 768.min(bytes.len());
         for round in 0..200 {
             let mut mutated = bytes.clone();
-            for _ in 0..=random.below(3) {
+            for _ in 0..=random.index(3) {
                 let at = match round % 3 {
-                    0 => random.below(ends),
-                    1 => bytes.len() - 1 - random.below(ends),
-                    _ => random.below(bytes.len()),
+                    0 => random.index(ends),
+                    1 => bytes.len() - 1 - random.index(ends),
+                    _ => random.index(bytes.len()),
                 };
-                mutated[at] = match random.below(4) {
+                mutated[at] = match random.index(4) {
                     0 => 0,
                     1 => 0xFF,
-                    2 => mutated[at] ^ 1 << random.below(8),
-                    _ => random.below(256) as u8,
+                    2 => mutated[at] ^ 1 << random.index(8),
+                    _ => random.index(256) as u8,
                 };
             }
             if round % 5 == 0 {
                 // Eight bytes at once: lengths and counts.
-                let at = random.below(bytes.len().saturating_sub(8).max(1));
-                let value = [u64::MAX, 1 << 62, 1 << 32, 1 << 31][random.below(4)];
+                let at = random.index(bytes.len().saturating_sub(8).max(1));
+                let value = [u64::MAX, 1 << 62, 1 << 32, 1 << 31][random.index(4)];
                 mutated[at..at + 8].copy_from_slice(&value.to_le_bytes());
             }
             digest(&path, &mutated);
         }
         for _ in 0..40 {
-            let cut = random.below(bytes.len());
+            let cut = random.index(bytes.len());
             digest(&path, &bytes[..cut]);
         }
     }

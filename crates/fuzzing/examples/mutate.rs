@@ -12,12 +12,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use seedpress_fuzzing::{TARGETS, Target};
+use seedpress_testing::Noise;
 use seedpress_testing::allocator::{self, Counting};
 
 #[path = "../tests/common/mutations.rs"]
 mod mutations;
 
-use mutations::{Random, mutated};
+use mutations::mutated;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -42,7 +43,7 @@ fn corpus(target: &Target) -> Vec<Vec<u8>> {
 /// Mutates until the time is over; whether nothing was found.
 fn run(target: Target, duration: Duration) -> bool {
     let corpus = corpus(&target);
-    let mut random = Random::new(0x9E37_79B9_7F4A_7C15 ^ target.name.len() as u64);
+    let mut random = Noise::new(0x9E37_79B9_7F4A_7C15 ^ target.name.len() as u64);
     let (begin, mut count, mut found) = (Instant::now(), 0u64, 0);
     let (mut slowest, mut largest) = (Duration::ZERO, 0);
     while begin.elapsed() < duration {

@@ -7,8 +7,9 @@ mod mutations;
 
 use std::path::{Path, PathBuf};
 
-use mutations::{Random, mutated};
+use mutations::mutated;
 use seedpress_fuzzing::{TARGETS, seeds};
+use seedpress_testing::Noise;
 use seedpress_testing::allocator::{self, Counting};
 
 #[global_allocator]
@@ -48,7 +49,7 @@ fn hostile_bytes_cost_little() {
             }
         }
         let seeds: Vec<Vec<u8>> = files.into_iter().map(|(_, bytes)| bytes).collect();
-        let mut random = Random::new(7);
+        let mut random = Noise::new(7);
         for round in 0..CHANGED {
             watched(&format!("change {round}"), &mutated(&seeds, &mut random));
         }

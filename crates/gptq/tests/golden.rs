@@ -9,6 +9,7 @@ use seedpress_codec::{
     DType, EncodeContext, Encoded, EncodedView, InputStatistics, LayerView, Limits, Registry, Role, SegmentView,
     TensorView,
 };
+use seedpress_testing::golden::{hash, hex, unhex};
 
 const ROWS: usize = 40;
 const COLUMNS: usize = 96;
@@ -66,21 +67,6 @@ fn codes_are_those_of_the_papers() {
     }
 }
 
-fn hash(values: &[f32]) -> String {
-    let bytes = values.iter().flat_map(|v| v.to_le_bytes());
-    let hash =
-        bytes.fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    format!("{hash:016x}")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn bytes(hex: &str) -> Vec<u8> {
-    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
-}
-
 /// The third of four segments is the table of groups or the scales of the inputs.
 fn roles(name: &str, count: usize) -> Vec<Role> {
     let third = if name.starts_with("awq") { Role::Scales } else { Role::Tables };
@@ -97,9 +83,9 @@ fn frozen_streams_decode() {
         let text = std::fs::read_to_string(path(&format!("{name}.txt"))).unwrap();
         let lines: Vec<(&str, &str)> = text.lines().map(|line| line.split_once(' ').unwrap()).collect();
         let field = |key: &str| lines.iter().find(|line| line.0 == key).unwrap().1;
-        let params = bytes(field("params"));
+        let params = unhex(field("params"));
         let segments: Vec<Vec<u8>> =
-            lines.iter().filter(|line| line.0 == "segment").map(|line| bytes(line.1)).collect();
+            lines.iter().filter(|line| line.0 == "segment").map(|line| unhex(line.1)).collect();
         let segments =
             segments.iter().zip(roles(name, segments.len())).map(|(bytes, role)| SegmentView { role, bytes }).collect();
         let shape = [ROWS, COLUMNS];

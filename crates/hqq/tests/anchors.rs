@@ -3,21 +3,12 @@
 #![allow(clippy::unwrap_used)]
 
 use seedpress_codec::{DType, EncodeContext, Registry, TensorView};
-
-/// Normal numbers by the polar method.
-fn normal(count: usize) -> Vec<f32> {
-    let mut state = 1u64;
-    let mut unit = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((state >> 11) as f64 + 0.5) / (1u64 << 53) as f64
-    };
-    (0..count).map(|_| ((-2.0 * unit().ln()).sqrt() * (std::f64::consts::TAU * unit()).cos()) as f32).collect()
-}
+use seedpress_testing::noise::normal;
 
 /// Relative squared errors measured with the package, in binary32 on the processor, on N(0,1), 1024 x 1024; its figures repeat to 1 %.
 #[test]
 fn errors_are_those_of_the_package() {
-    let values = normal(512 * 512);
+    let values = normal(512 * 512, 1);
     let tensor = TensorView::new("w", &[512, 512], &values, DType::F32).unwrap();
     let power: f64 = values.iter().map(|&v| f64::from(v).powi(2)).sum();
     let registry = seedpress_hqq::register(Registry::default());

@@ -6,18 +6,17 @@ use std::path::PathBuf;
 
 use proptest::prelude::*;
 use seedpress_codec::{DType, EncodeContext, Encoded, Registry, TensorView};
+use seedpress_testing::Noise;
+use seedpress_testing::golden::hash;
 
 fn registry() -> Registry {
     seedpress_learned_basis::register(Registry::default())
 }
 
 /// Sums of four uniform numbers.
-fn bell(count: usize, mut state: u64) -> Vec<f32> {
-    let mut die = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as i32 % 1000
-    };
-    (0..count).map(|_| (die() - die() + die() - die()) as f32 / 500.0).collect()
+fn bell(count: usize, seed: u64) -> Vec<f32> {
+    let mut noise = Noise::new(seed);
+    (0..count).map(|_| noise.bell_integer() as f32 / 500.0).collect()
 }
 
 fn encode(name: &str, shape: [usize; 2], values: &[f32]) -> Encoded {
@@ -101,13 +100,6 @@ const GOLDEN: [(&str, &str); 3] = [
 
 fn golden(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name).with_extension("record")
-}
-
-/// FNV-1a of the little-endian bytes of the values.
-fn hash(values: &[f32]) -> String {
-    let bytes = values.iter().flat_map(|v| v.to_le_bytes());
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325u64, |h, byte| (h ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    format!("{hash:016x}")
 }
 
 #[test]

@@ -5,6 +5,8 @@
 use std::path::PathBuf;
 
 use seedpress_codec::{DType, EncodeContext, EncodedView, LayerView, Limits, Registry, Role, SegmentView, TensorView};
+use seedpress_testing::Noise;
+use seedpress_testing::golden::{hash, hex, unhex};
 
 /// Name, codec, weights.
 const CASES: [(&str, &str, usize); 4] = [
@@ -17,30 +19,12 @@ const ROLES: [(&str, Role); 2] = [("codebook", Role::Codebook), ("indices", Role
 
 /// A bell curve, a tenth of the weights ten times as large.
 fn input(count: usize) -> Vec<f32> {
-    let mut state = 7u64;
-    let mut die = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as i32 % 1000
-    };
-    (0..count).map(|i| (die() - die() + die() - die()) as f32 / if i % 10 == 0 { 400.0 } else { 4000.0 }).collect()
+    let mut noise = Noise::new(7);
+    (0..count).map(|i| noise.bell_integer() as f32 / if i % 10 == 0 { 400.0 } else { 4000.0 }).collect()
 }
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name).with_extension("txt")
-}
-
-/// FNV-1a of the little-endian bytes.
-fn hash(values: &[f32]) -> u64 {
-    let bytes = values.iter().flat_map(|v| v.to_le_bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn bytes(hex: &str) -> Vec<u8> {
-    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
 fn decode(codec: &str, view: &EncodedView<'_>) -> Vec<f32> {
@@ -60,13 +44,13 @@ fn frozen_streams_decode() {
         let text = std::fs::read_to_string(path(name)).unwrap();
         let lines: Vec<(&str, &str)> = text.lines().map(|line| line.split_once(' ').unwrap()).collect();
         let field = |key: &str| lines.iter().find(|line| line.0 == key).unwrap().1;
-        let params = bytes(field("params"));
-        let parts = ROLES.map(|(key, role)| (role, bytes(field(key))));
+        let params = unhex(field("params"));
+        let parts = ROLES.map(|(key, role)| (role, unhex(field(key))));
         let segments = parts.iter().map(|(role, bytes)| SegmentView { role: *role, bytes }).collect();
         let shape = [count];
         let view = EncodedView::new(1, &shape, &params, vec![LayerView { segments }]);
         let out = decode(codec, &view);
-        assert_eq!(format!("{:016x}", hash(&out)), field("fnv1a"), "{name}");
+        assert_eq!(hash(&out), field("fnv1a"), "{name}");
         let (mut error, mut power) = (0.0, 0.0);
         for (a, b) in input(count).iter().zip(&out) {
             error += f64::from(a - b) * f64::from(a - b);
@@ -91,7 +75,7 @@ fn write() {
             assert_eq!(segment.role, *role);
             text += &format!("{key} {}\n", hex(&segment.bytes));
         }
-        text += &format!("fnv1a {:016x}\n", hash(&decode(codec, &encoded.view(1, &shape))));
+        text += &format!("fnv1a {}\n", hash(&decode(codec, &encoded.view(1, &shape))));
         std::fs::write(path(name), text).unwrap();
     }
 }

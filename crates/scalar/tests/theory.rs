@@ -3,26 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use seedpress_codec::{DType, EncodeContext, Limits, Registry, Tensor};
-
-/// N(0,1) by Marsaglia's polar method from a 64-bit linear congruential generator.
-fn gaussian(count: usize) -> Vec<f32> {
-    let mut state = 1u64;
-    let mut uniform = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 11) as f64 / (1u64 << 52) as f64 - 1.0
-    };
-    let mut values = Vec::with_capacity(count + 1);
-    while values.len() < count {
-        let (a, b) = (uniform(), uniform());
-        let square = a * a + b * b;
-        if square > 0.0 && square < 1.0 {
-            let factor = (-2.0 * square.ln() / square).sqrt();
-            values.extend([(a * factor) as f32, (b * factor) as f32]);
-        }
-    }
-    values.truncate(count);
-    values
-}
+use seedpress_testing::noise::normal;
 
 /// Bits per weight and gap in dB.
 fn measure(name: &str, values: &[f32]) -> (f64, f64) {
@@ -40,7 +21,7 @@ fn measure(name: &str, values: &[f32]) -> (f64, f64) {
 
 #[test]
 fn entropy_coded_quantiser_is_where_theory_says() {
-    let values = gaussian(1 << 20);
+    let values = normal(1 << 20, 1);
     for (bits, gap) in [(1.0, 1.44), (1.067, 1.47), (2.0, 1.53), (3.0, 1.53), (4.0, 1.53)] {
         let (spent, measured) = measure(&format!("ecsq:bits={bits}"), &values);
         println!("ecsq {bits}: {spent:.4} b, gap {measured:.3} dB");
@@ -51,7 +32,7 @@ fn entropy_coded_quantiser_is_where_theory_says() {
 
 #[test]
 fn lloyd_max_is_where_theory_says() {
-    let values = gaussian(1 << 20);
+    let values = normal(1 << 20, 1);
     for (bits, gap) in [(1, 1.62), (2, 2.74), (3, 3.45), (4, 3.86)] {
         let (_, measured) = measure(&format!("lloyd-max:bits={bits}"), &values);
         println!("lloyd-max {bits}: gap {measured:.3} dB");
@@ -67,7 +48,7 @@ fn odd_contents_come_back_finite_and_damage_is_survived() {
         vec![1.5],
         vec![f32::MAX, f32::MIN, 1.0, 0.0, f32::MAX, -3.0],
         vec![f32::from_bits(1), -f32::from_bits(3), 0.0],
-        gaussian(300).iter().map(|v| v * 1e-6).collect(),
+        normal(300, 1).iter().map(|v| v * 1e-6).collect(),
     ];
     for values in cases {
         let shape = [values.len()];

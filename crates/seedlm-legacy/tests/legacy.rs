@@ -4,6 +4,7 @@
 
 use seedpress_codec::{AnyCodec, Codec, DType, EncodeContext, Registry, TensorView};
 use seedpress_seedlm_legacy::{Legacy, register};
+use seedpress_testing::Noise;
 
 fn round_trip(values: &[f32], threads: usize) -> (Vec<u8>, Vec<f32>) {
     let shape = [values.len()];
@@ -18,13 +19,9 @@ fn round_trip(values: &[f32], threads: usize) -> (Vec<u8>, Vec<f32>) {
 #[test]
 fn the_error_is_far_below_the_weights_at_every_scale() {
     for scale in [1e-6f32, 0.02, 1.0, 1e6] {
-        let mut state = 1u64;
-        let mut uniform = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 40) as f32 / (1u32 << 24) as f32 - 0.5
-        };
+        let mut noise = Noise::new(1);
         // Sums of twelve uniform numbers: Gaussian enough.
-        let values: Vec<f32> = (0..16384).map(|_| (0..12).map(|_| uniform()).sum::<f32>() * scale).collect();
+        let values: Vec<f32> = (0..16384).map(|_| noise.bell(12) * scale).collect();
         let (bytes, back) = round_trip(&values, 1);
         assert_eq!(bytes, round_trip(&values, 3).0);
         assert!(bytes.len() as f64 * 8.0 / 16384.0 < 7.1);

@@ -4,14 +4,11 @@ use std::time::Instant;
 
 use seedpress_codec::{Codec, DType, EncodeContext, TensorView};
 use seedpress_seedlm_paper::{Config, SeedLm};
+use seedpress_testing::Noise;
 
 fn gaussian(count: usize) -> Vec<f32> {
-    let mut state = 1u64;
-    let mut next = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1 << 24) as f32 - 0.5
-    };
-    (0..count).map(|_| (0..12).map(|_| next()).sum()).collect()
+    let mut noise = Noise::new(1);
+    (0..count).map(|_| noise.bell(12)).collect()
 }
 
 fn main() {

@@ -2,18 +2,15 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use seedpress_codec::{DType, EncodeContext, Registry, Tensor};
+use seedpress_testing::Noise;
 use seedpress_trellis::code::Code;
 use seedpress_trellis::viterbi::{Scratch, Start, Tables, search};
 
 const COUNT: usize = 1 << 16;
 
 fn noise() -> Vec<f32> {
-    let mut state = 7u64;
-    let mut next = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1 << 24) as f32 - 0.5
-    };
-    (0..COUNT).map(|_| (next() + next() + next() + next()) * 1.732).collect()
+    let mut noise = Noise::new(7);
+    (0..COUNT).map(|_| noise.bell(4) * 1.732).collect()
 }
 
 fn kernels(criterion: &mut Criterion) {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use seedpress_codec::{AnyCodec, DType, EncodeContext, InputStatistics, Limits, Registry, TensorView};
+use seedpress_testing::Noise;
 
 fn registry() -> Registry {
     seedpress_trellis::register(Registry::default())
@@ -14,18 +15,14 @@ fn codec(name: &str) -> AnyCodec {
 
 /// Sums of four uniform numbers: near enough to normal, without any library function.
 fn noise(count: usize, scale: f32) -> Vec<f32> {
-    let mut state = 7u64;
-    let mut next = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1 << 24) as f32 - 0.5
-    };
-    (0..count).map(|_| (next() + next() + next() + next()) * 1.732 * scale).collect()
+    let mut noise = Noise::new(7);
+    (0..count).map(|_| noise.bell(4) * 1.732 * scale).collect()
 }
 
 fn round_trip(codec: &AnyCodec, shape: &[usize], values: &[f32]) -> (Vec<f32>, usize) {
     let tensor = TensorView::new("t", shape, values, DType::F32).unwrap();
     let encoded = codec.encode_raw(&tensor, &EncodeContext::default()).unwrap();
-    let size = encoded.params.len() + encoded.layers[0].segments.iter().map(|s| s.bytes.len()).sum::<usize>();
+    let size = encoded.payload_bytes();
     let bytes = codec.encode(&tensor, &EncodeContext::default()).unwrap().to_bytes();
     let back = registry().decode_bytes(&bytes).unwrap().tensor.into_values();
     assert!(back.iter().all(|v| v.is_finite()));

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use seedpress_codec::{DType, DecodeError, EncodeContext, Encoded, InputStatistics, Limits, Registry, TensorView};
+use seedpress_testing::Noise;
 
 fn registry() -> Registry {
     seedpress_trellis::register(Registry::default())
@@ -10,13 +11,9 @@ fn registry() -> Registry {
 
 /// Noise whose rows, and columns, differ in scale.
 fn encode(name: &str, rows: usize, columns: usize) -> Encoded {
-    let mut state = 7u64;
+    let mut noise = Noise::new(7);
     let values: Vec<f32> = (0..rows * columns)
-        .map(|i| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let noise = (state >> 40) as f32 / (1 << 24) as f32 - 0.5;
-            noise * [1.0, 8.0][i / columns % 2] * [1.0, 0.1][i % columns / 8 % 2]
-        })
+        .map(|i| noise.centred() * [1.0, 8.0][i / columns % 2] * [1.0, 0.1][i % columns / 8 % 2])
         .collect();
     let shape = [rows, columns];
     let tensor = TensorView::new("t", &shape, &values, DType::F32).unwrap();

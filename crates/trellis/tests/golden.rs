@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use seedpress_codec::{
     DType, EncodeContext, EncodedView, InputStatistics, LayerView, Limits, Registry, Role, SegmentView, TensorView,
 };
+use seedpress_testing::Noise;
+use seedpress_testing::golden::{hash, hex, unhex};
 
 /// Name, codec, shape.
 const CASES: [(&str, &str, &[usize]); 16] = [
@@ -31,11 +33,8 @@ const CASES: [(&str, &str, &[usize]); 16] = [
 const ROLES: [(&str, Role); 3] = [("scales", Role::Scales), ("tables", Role::Tables), ("indices", Role::Indices)];
 
 fn input(name: &str) -> Vec<f32> {
-    let mut state = 7u64;
-    let mut noise = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1 << 24) as f32 - 0.5
-    };
+    let mut numbers = Noise::new(7);
+    let mut noise = || numbers.centred();
     match name {
         "plain" => (0..48i32).map(|i| ((i * i * 37 + i * 11) % 101 - 50) as f32 / 16.0).collect(),
         "offset" => (0..120).map(|i| if i == 70 { 1000.0 } else { 100.0 + noise() }).collect(),
@@ -61,20 +60,6 @@ fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name).with_extension("txt")
 }
 
-/// FNV-1a of the little-endian bytes.
-fn hash(values: &[f32]) -> u64 {
-    let bytes = values.iter().flat_map(|v| v.to_le_bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn bytes(hex: &str) -> Vec<u8> {
-    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
-}
-
 fn decode(codec: &str, view: &EncodedView<'_>) -> Vec<f32> {
     let registry = seedpress_trellis::register(Registry::default());
     let mut out = vec![0f32; view.shape.iter().product()];
@@ -98,17 +83,17 @@ fn frozen_streams_decode() {
         for (key, value) in text.lines().map(|line| line.split_once(' ').unwrap()) {
             match key {
                 "shape" => {}
-                "params" => params = bytes(value),
+                "params" => params = unhex(value),
                 // What the layers so far decode to.
                 "fnv1a" => {
                     let layers_so_far = layers.iter().map(|layer| view(layer)).collect();
                     out = decode(codec, &EncodedView::new(1, shape, &params, layers_so_far));
-                    assert_eq!(format!("{:016x}", hash(&out)), value, "{name}");
+                    assert_eq!(hash(&out), value, "{name}");
                     layers.push(Vec::new());
                 }
                 _ => {
                     let role = ROLES.iter().find(|role| role.0 == key).unwrap().1;
-                    layers.last_mut().unwrap().push((role, bytes(value)));
+                    layers.last_mut().unwrap().push((role, unhex(value)));
                 }
             }
         }
@@ -147,7 +132,7 @@ fn write() {
                 text += &format!("{role} {}\n", hex(&segment.bytes));
             }
             view.layers.push(of_view);
-            text += &format!("fnv1a {:016x}\n", hash(&decode(codec, &view)));
+            text += &format!("fnv1a {}\n", hash(&decode(codec, &view)));
         }
         std::fs::write(path(name), text).unwrap();
     }

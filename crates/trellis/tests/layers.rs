@@ -3,15 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use seedpress_codec::{DType, EncodeContext, RecordView, Registry, Tensor};
-
-fn normals(count: usize) -> Vec<f32> {
-    let mut state = 7u64;
-    let mut draw = || {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        ((state >> 11) as f64 + 0.5) / (1u64 << 53) as f64
-    };
-    (0..count).map(|_| ((-2.0 * draw().ln()).sqrt() * (std::f64::consts::TAU * draw()).cos()) as f32).collect()
-}
+use seedpress_testing::noise::normal;
 
 /// Bits per weight and decibels of relative error of every prefix.
 fn prefixes(codec: &str, tensor: &Tensor) -> Vec<[f64; 2]> {
@@ -35,7 +27,7 @@ fn prefixes(codec: &str, tensor: &Tensor) -> Vec<[f64; 2]> {
 
 #[test]
 fn a_prefix_costs_little_against_one_layer() {
-    let tensor = Tensor::new(vec![256, 256], normals(1 << 16), DType::F32).unwrap();
+    let tensor = Tensor::new(vec![256, 256], normal(1 << 16, 7), DType::F32).unwrap();
     for (bits, layers, most) in [("2.14", 2, 0.35), ("3.2", 2, 0.35), ("3.2", 3, 0.85)] {
         let layered = prefixes(&format!("trellis-progressive:bits={bits},layers={layers},effort=default"), &tensor);
         assert_eq!(layered.len(), layers);

@@ -5,18 +5,15 @@
 
 use proptest::prelude::*;
 use seedpress_codec::{DType, EncodeContext, Encoded, InputStatistics, Limits, Registry, TensorView};
+use seedpress_testing::Noise;
 
 fn registry() -> Registry {
     seedpress_trellis::register(Registry::default())
 }
 
 fn noise(count: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed;
-    let mut next = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1 << 24) as f32 - 0.5
-    };
-    (0..count).map(|_| (next() + next() + next() + next()) * 1.732).collect()
+    let mut noise = Noise::new(seed);
+    (0..count).map(|_| noise.bell(4) * 1.732).collect()
 }
 
 /// Statistics of inputs whose neighbours are alike, some of them constant.
@@ -56,7 +53,7 @@ fn decode(encoded: &Encoded, shape: &[usize]) -> Option<Vec<f32>> {
 }
 
 fn size(encoded: &Encoded) -> usize {
-    encoded.params.len() + encoded.layers[0].segments.iter().map(|s| s.bytes.len()).sum::<usize>()
+    encoded.payload_bytes()
 }
 
 /// Relative error of the output.

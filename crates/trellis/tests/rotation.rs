@@ -3,18 +3,15 @@
 #![allow(clippy::unwrap_used)]
 
 use seedpress_codec::{DType, EncodeContext, Encoded, InputStatistics, Limits, Registry, TensorView};
+use seedpress_testing::Noise;
 
 fn registry() -> Registry {
     seedpress_trellis::register(Registry::default())
 }
 
 fn noise(count: usize, scale: f32) -> Vec<f32> {
-    let mut state = 7u64;
-    let mut next = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1 << 24) as f32 - 0.5
-    };
-    (0..count).map(|_| (next() + next() + next() + next()) * 1.732 * scale).collect()
+    let mut noise = Noise::new(7);
+    (0..count).map(|_| noise.bell(4) * 1.732 * scale).collect()
 }
 
 fn encode(name: &str, shape: &[usize], values: &[f32], calibration: Option<&InputStatistics>) -> Encoded {
@@ -32,7 +29,7 @@ fn decode(encoded: &Encoded, shape: &[usize]) -> Vec<f32> {
 }
 
 fn size(encoded: &Encoded) -> usize {
-    encoded.params.len() + encoded.layers[0].segments.iter().map(|s| s.bytes.len()).sum::<usize>()
+    encoded.payload_bytes()
 }
 
 fn relative(values: &[f32], back: &[f32]) -> f64 {

@@ -5,18 +5,10 @@
 use proptest::prelude::*;
 use seedpress_calibration::output_error;
 use seedpress_codec::{DType, EncodeContext, Encoded, InputStatistics, Limits, Registry, TensorView};
+use seedpress_testing::noise::normal;
 
 fn registry() -> Registry {
     seedpress_trellis::register(Registry::default())
-}
-
-fn normal(count: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed;
-    let mut unit = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((state >> 11) as f64 + 0.5) / (1u64 << 53) as f64
-    };
-    (0..count).map(|_| ((-2.0 * unit().ln()).sqrt() * (std::f64::consts::TAU * unit()).cos()) as f32).collect()
 }
 
 /// Rows of a stationary first-order process of variance 1.
@@ -46,7 +38,7 @@ fn decode(encoded: &Encoded, shape: &[usize]) -> Option<Vec<f32>> {
 }
 
 fn bits(encoded: &Encoded, count: usize) -> f64 {
-    let bytes = encoded.params.len() + encoded.layers[0].segments.iter().map(|s| s.bytes.len()).sum::<usize>();
+    let bytes = encoded.payload_bytes();
     8.0 * bytes as f64 / count as f64
 }
 

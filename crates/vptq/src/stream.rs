@@ -147,14 +147,17 @@ impl Header {
     }
 }
 
-/// Of every column its class and how many of the class lie before it, and how many columns each class has.
+/// The class of a column, and how many columns of the class lie before it.
+type Place = (u8, usize);
+
+/// The place of every column, and how many columns each class has.
 fn places(
     segments: &mut Segments<'_, '_>,
     count: usize,
     columns: usize,
     limits: &mut Limits,
-) -> Result<(Vec<(u8, usize)>, [usize; CLASSES]), DecodeError> {
-    let mut places: Vec<(u8, usize)> = limits.filled(columns, (0, 0))?;
+) -> Result<(Vec<Place>, [usize; CLASSES]), DecodeError> {
+    let mut places: Vec<Place> = limits.filled(columns, (0, 0))?;
     let mut sizes = [0usize; CLASSES];
     if count > 1 {
         let classes = BitReader::new(segments.take(Role::Tables)?, class_bits(count), columns)?;

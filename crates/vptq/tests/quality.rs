@@ -3,16 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use seedpress_codec::{DType, EncodeContext, InputStatistics, Registry, TensorView};
-
-/// Normal numbers by the polar method.
-fn normal(count: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed;
-    let mut unit = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((state >> 11) as f64 + 0.5) / (1u64 << 53) as f64
-    };
-    (0..count).map(|_| ((-2.0 * unit().ln()).sqrt() * (std::f64::consts::TAU * unit()).cos()) as f32).collect()
-}
+use seedpress_testing::noise::normal;
 
 /// Statistics of `samples` inputs, fours of neighbours alike, of unlike strength, each eighth silent where `dead`.
 fn calibration(columns: usize, samples: usize, dead: bool) -> InputStatistics {
@@ -37,7 +28,7 @@ fn through(codec: &str, values: &[f32], columns: usize, calibration: Option<&Inp
     let tensor = TensorView::new("w", &shape, values, DType::F32).unwrap();
     let context = EncodeContext { calibration, ..EncodeContext::default() };
     let encoded = registry.parse(codec).unwrap().encode_raw(&tensor, &context).unwrap();
-    let bytes: usize = encoded.params.len() + encoded.layers[0].segments.iter().map(|s| s.bytes.len()).sum::<usize>();
+    let bytes: usize = encoded.payload_bytes();
     let mut out = vec![0f32; values.len()];
     let view = encoded.view(1, &shape);
     registry.codec("vptq").unwrap().decode_raw(&view, &mut out, &mut seedpress_codec::Limits::new(1 << 26)).unwrap();

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use seedpress_checkpoint::{SavedTensor, save_safetensors};
+use seedpress_testing::Noise;
 
 pub fn command(folder: &Path, line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_seedpress"));
@@ -51,12 +52,8 @@ pub fn case(name: &str) -> PathBuf {
 
 /// Numbers without pattern, around zero.
 pub fn noise(seed: u64, count: usize) -> Vec<f32> {
-    let mut state = seed.wrapping_add(0x9E37_79B9);
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
-    };
-    (0..count).map(|_| next() + next() + next()).collect()
+    let mut noise = Noise::new(seed.wrapping_add(0x9E37_79B9));
+    (0..count).map(|_| noise.bell(3)).collect()
 }
 
 pub fn f32s(shape: &[usize], values: &[f32]) -> SavedTensor {
