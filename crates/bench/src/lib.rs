@@ -15,6 +15,7 @@
 //! | `stored` | rows of a run in its folder |
 //! | `records` | what a row stores for each tensor: plans, statistics, the cache |
 //! | `cell`, `whole` | one codec on one tensor, and on a whole model with its evaluation |
+//! | `draws` | how far an encoder's figures scatter |
 //! | [`foreign`] | rows of other people's programs |
 //! | [`progress`] | how far a run is |
 //! | [`compare`] | what changed between two runs |
@@ -24,7 +25,7 @@ pub mod cache;
 mod cell;
 pub mod compare;
 pub mod config;
-pub mod draws;
+mod draws;
 mod environment;
 pub mod filter;
 pub mod foreign;

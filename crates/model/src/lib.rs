@@ -10,6 +10,7 @@
 //! | [`network`] | a network, block by block, with taps on what weights multiply |
 //! | [`weights`] | where weights come from |
 //! | [`data`] | data sets, apart from networks |
+//! | [`states`] | hidden states between two blocks, in memory or in a temporary file |
 //! | [`walk`] | statistics of every weight's inputs, in one walk |
 //! | [`run`](mod@run) | what a network says of data |
 //! | [`model`] | network, weights and data together |

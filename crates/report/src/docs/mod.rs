@@ -9,6 +9,7 @@ mod count;
 mod figures;
 mod model_rows;
 mod query;
+mod readmes;
 
 use std::path::Path;
 
@@ -42,6 +43,7 @@ pub fn render_all(root: &Path) -> Result<Vec<(String, String)>, crate::ReportErr
         }
     }
     pages.extend(codec_rows::pages(root, &figures)?);
+    pages.extend(readmes::pages(root)?);
     Ok(pages)
 }
 
