@@ -13,6 +13,7 @@ pub struct Groups {
     /// The group of every key.
     pub of: [u8; 256],
     /// The keys with a group to themselves, in the order of their groups.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "the kernels compare with them"))]
     pub common: Vec<u8>,
 }
 
@@ -34,12 +35,14 @@ impl Groups {
     /// as there are keys follow the groups.
     pub fn spread(&self, keys: &[u8], next: &mut [usize; 256], grouped: &[u8], symbols: &mut [u8]) {
         assert_eq!(keys.len(), symbols.len());
-        let mut done = 0;
         #[cfg(target_arch = "x86_64")]
-        if self.fits(keys.len(), next, grouped.len()) {
+        let done = match self.fits(keys.len(), next, grouped.len()) {
             // SAFETY: the processor has the extensions, and `fits` bounds every place.
-            done = unsafe { avx512::spread(self, keys, next, grouped, symbols) };
-        }
+            true => unsafe { avx512::spread(self, keys, next, grouped, symbols) },
+            false => 0,
+        };
+        #[cfg(not(target_arch = "x86_64"))]
+        let done = 0;
         for (&key, symbol) in keys[done..].iter().zip(&mut symbols[done..]) {
             let place = &mut next[usize::from(self.of[usize::from(key)])];
             *symbol = grouped[*place];
@@ -50,12 +53,14 @@ impl Groups {
     /// Undoes [`spread`](Self::spread); overwrites up to [`SLACK`] bytes behind each group.
     pub fn collect(&self, keys: &[u8], next: &mut [usize; 256], symbols: &[u8], grouped: &mut [u8]) {
         assert_eq!(keys.len(), symbols.len());
-        let mut done = 0;
         #[cfg(target_arch = "x86_64")]
-        if self.fits(keys.len(), next, grouped.len()) {
+        let done = match self.fits(keys.len(), next, grouped.len()) {
             // SAFETY: the processor has the extensions, and `fits` bounds every place.
-            done = unsafe { avx512::collect(self, keys, next, symbols, grouped) };
-        }
+            true => unsafe { avx512::collect(self, keys, next, symbols, grouped) },
+            false => 0,
+        };
+        #[cfg(not(target_arch = "x86_64"))]
+        let done = 0;
         for (&key, &symbol) in keys[done..].iter().zip(&symbols[done..]) {
             let place = &mut next[usize::from(self.of[usize::from(key)])];
             grouped[*place] = symbol;
