@@ -3,6 +3,7 @@
 
 mod book;
 mod interop;
+mod machines;
 mod page;
 mod release;
 mod rivals;
@@ -24,6 +25,11 @@ const HELP: &str = "cargo xtask <verb> [arguments]
                      torch, transformers, zarr and ray: python (needs Python and the network)
   rivals [folder]    run other people's quantisers on our models, and draw reports/rivals; the folder is that of their Python
                      environment [default: target/rivals/environment] (needs Python and, the first time, the network)
+  rivals llama.cpp --model FOLDER
+                     llama.cpp's quantisers with an importance matrix beside ours at the same bytes, on a real model in its own
+                     engine; half an hour on two cores
+  machines           golden encodings of every codec on an emulated aarch64 and on a big-endian s390x (needs qemu-user and C
+                     compilers for both)
   wheel              build the Python package; --help for its tests
   docs [--check]     render README.md, docs and every committed report from their rows, or say what is stale
   release-run [--minutes N] [name..]
@@ -48,7 +54,8 @@ fn main() -> ExitCode {
         Some("page-test") if arguments.len() <= 2 => page::test(&root(), arguments.get(1).map(String::as_str)),
         Some("interop") if arguments[1..] == ["python"] => wheel::interop(&root(), cargo),
         Some("interop") => interop::run(&root(), cargo, &arguments[1..]),
-        Some("rivals") if arguments.len() <= 2 => rivals::run(&root(), &arguments[1..]),
+        Some("machines") if arguments.len() == 1 => machines::run(&root()),
+        Some("rivals") => rivals::run(&root(), &arguments[1..]),
         Some("book") if arguments.len() == 1 => book::build(&root()),
         Some("wheel") => wheel::run(&root(), &arguments[1..]),
         Some("ci") if arguments.len() == 1 => ci(),

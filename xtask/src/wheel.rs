@@ -82,7 +82,7 @@ pub fn interop(root: &Path, cargo: impl Fn() -> Command) -> Result<u8, String> {
     tests(root, &kept, &["--table".as_ref(), table.as_os_str()])?;
     let table = std::fs::read_to_string(&table).map_err(|error| error.to_string())?;
     println!("{table}");
-    interop::keep(&root.join("docs/python.md"), &table)?;
+    interop::keep(&root.join("docs/python.md"), interop::MARKERS, &table)?;
     Ok(0)
 }
 

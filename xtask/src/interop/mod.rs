@@ -2,7 +2,7 @@
 //!
 //! Python environments are made once under `target/interop`, with packages from the registry by their names; nothing is compiled. Each
 //! export is loaded by its engine, and the engine's logits are compared with those of our own forward pass, in 32-bit floats, over the
-//! weights that the export decodes to. What cannot be installed or loaded is a row that says so. A run of everything puts its table
+//! weights that the export decodes to. An engine that rounds activations gets these weights once more as floats: there it has to agree. What cannot be installed or loaded is a row that says so. A run of everything puts its table
 //! into `docs/interop.md`.
 
 mod cases;
@@ -14,7 +14,7 @@ use std::process::{Command, Output};
 use cases::{CASES, CONTINUED, Case, Engine, Model, TOKENS, TRANSFORMERS};
 
 /// Between these lines a page carries its table.
-const MARKERS: (&str, &str) = ("<!-- interop -->", "<!-- /interop -->");
+pub const MARKERS: (&str, &str) = ("<!-- interop -->", "<!-- /interop -->");
 
 /// Where things are.
 struct Places {
@@ -65,45 +65,64 @@ pub fn run(root: &Path, cargo: impl Fn() -> Command, arguments: &[String]) -> Re
         }
         let (folder, name) = places.model(case.model)?;
         eprintln!("{}: {name} {}", case.engine.name, case.export);
-        let job = prepare(case, &places, &folder, rows.len());
-        rows.push(Row { case, name, job });
+        let job = prepare(case, &places, &folder, rows.len(), false);
+        rows.push(Row { case, name: name.clone(), job, exact: false });
+        if case.engine.exact.is_some() {
+            let job = prepare(case, &places, &folder, rows.len(), true);
+            rows.push(Row { case, name, job, exact: true });
+        }
     }
     let found = run_engines(&rows, &places)?;
-    let mut table = String::from(
-        "| engine | model | export | difference | tolerance | largest | same token | versions |\n| --- | --- | --- | ---: | ---: | ---: | ---: | --- |\n",
-    );
-    let mut failed = 0;
-    for (row, found) in rows.iter().zip(found) {
-        let Case { engine, export, .. } = row.case;
-        let told = match found {
-            Ok(Found { difference, largest, same, versions }) => {
-                let fine = difference <= engine.tolerance;
-                failed += u8::from(!fine);
-                let mark = if fine { "" } else { " **beyond it**" };
-                format!("{difference:.1e}{mark} | {:.0e} | {largest:.1e} | {same} | {versions}", engine.tolerance)
-            }
-            Err(why) => {
-                failed += 1;
-                let last = why.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
-                format!("- | - | - | - | **failed**: {}", last.chars().take(160).collect::<String>().replace('|', "/"))
-            }
-        };
-        let _ = writeln!(table, "| {} | {} | `{export}` | {told} |", engine.name, row.name);
-    }
+    let (table, failed) = table(&rows, found);
     println!("{table}");
     let _ = std::fs::remove_dir_all(places.work.join("cases"));
     if only.is_empty() && places.real.is_some() {
-        keep(&root.join("docs/interop.md"), &table)?;
+        keep(&root.join("docs/interop.md"), MARKERS, &table)?;
     }
     Ok(u8::from(failed > 0))
 }
 
+/// A line for every export, and how many are beyond their tolerance or failed.
+fn table(rows: &[Row], found: Vec<Result<Found, String>>) -> (String, u8) {
+    let mut table = String::from(
+        "| engine | model | export | difference | as F32 | tolerance | largest | same token | versions |\n| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | --- |\n",
+    );
+    let mut failed = 0;
+    let mut rows = rows.iter().zip(found).peekable();
+    while let Some((row, found)) = rows.next() {
+        let Case { engine, export, .. } = row.case;
+        let exact = rows.next_if(|(row, _)| row.exact).map(|(_, found)| found);
+        let held = engine.exact.unwrap_or(engine);
+        let told = match (found, exact.transpose()) {
+            (Ok(found), Ok(exact)) => {
+                let fine = exact.as_ref().unwrap_or(&found).difference <= held.tolerance;
+                failed += u8::from(!fine);
+                let mark = if fine { "" } else { " **beyond it**" };
+                let exact = exact.map_or_else(|| "-".to_owned(), |exact| format!("{:.1e}", exact.difference));
+                let Found { difference, largest, same, versions } = found;
+                format!(
+                    "{difference:.1e} | {exact} | {:.0e}{mark} | {largest:.1e} | {same} | {versions}",
+                    held.tolerance
+                )
+            }
+            (Err(why), _) | (_, Err(why)) => {
+                failed += 1;
+                let last = why.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+                let last: String = last.chars().take(160).collect();
+                format!("- | - | - | - | - | **failed**: {}", last.replace('|', "/"))
+            }
+        };
+        let _ = writeln!(table, "| {} | {} | `{export}` | {told} |", engine.name, row.name);
+    }
+    (table, failed)
+}
+
 /// Puts a table between the markers of a page.
-pub fn keep(path: &Path, table: &str) -> Result<(), String> {
+pub fn keep(path: &Path, markers: (&str, &str), table: &str) -> Result<(), String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let parts = text.split_once(MARKERS.0).and_then(|(before, rest)| Some((before, rest.split_once(MARKERS.1)?.1)));
-    let (before, after) = parts.ok_or_else(|| format!("{} has no {}", path.display(), MARKERS.0))?;
-    std::fs::write(path, format!("{before}{}\n{table}{}{after}", MARKERS.0, MARKERS.1))
+    let parts = text.split_once(markers.0).and_then(|(before, rest)| Some((before, rest.split_once(markers.1)?.1)));
+    let (before, after) = parts.ok_or_else(|| format!("{} has no {}", path.display(), markers.0))?;
+    std::fs::write(path, format!("{before}{}\n{table}{}{after}", markers.0, markers.1))
         .map_err(|error| error.to_string())
 }
 
@@ -122,6 +141,8 @@ struct Row {
     case: &'static Case,
     name: String,
     job: Result<Job, String>,
+    /// Whether it is the row before with the same weights in 32-bit floats.
+    exact: bool,
 }
 
 /// An export that waits for its engine.
@@ -135,8 +156,8 @@ struct Job {
     tokens: String,
 }
 
-/// Exports, and computes our own logits of what the export decodes to.
-fn prepare(case: &Case, places: &Places, model: &Path, number: usize) -> Result<Job, String> {
+/// Exports, and computes our own logits of what the export decodes to; with `exact` the engine gets the latter as well.
+fn prepare(case: &Case, places: &Places, model: &Path, number: usize, exact: bool) -> Result<Job, String> {
     let built = places.root.join("target/debug");
     let folder = places.work.join("cases").join(number.to_string());
     let _ = std::fs::remove_dir_all(&folder);
@@ -154,6 +175,10 @@ fn prepare(case: &Case, places: &Places, model: &Path, number: usize) -> Result<
     ours.arg(&decoded).arg(&expected).arg(count.to_string());
     let tokens = checked(ours.args(TOKENS[..case.tokens].iter().map(u32::to_string)))?;
     let tokens = String::from_utf8_lossy(&tokens.stdout).trim().to_owned();
+    if exact {
+        let floats = ["--to", "gguf", "--type", "f32", "--force", "-o"];
+        checked(seedpress().arg("export").arg(&decoded).args(floats).arg(&exported))?;
+    }
     std::fs::remove_dir_all(&decoded).map_err(|error| error.to_string())?;
     Ok(Job { exported, expected, found, tokens })
 }
@@ -221,6 +246,15 @@ fn difference(ours: &[f32], theirs: &[f32], tokens: usize) -> Result<(f64, f64, 
     let top = |scores: &[f32]| (1..scores.len()).fold(0, |best, at| if scores[at] > scores[best] { at } else { best });
     let same = ours.chunks(width).zip(theirs.chunks(width)).filter(|(a, b)| top(a) == top(b)).count();
     Ok(((mean_square / variance).sqrt(), largest / variance.sqrt(), format!("{same} of {tokens}")))
+}
+
+/// The Python of the environment with this name, made where it is missing.
+pub fn environment_of(name: &str, root: &Path) -> Result<PathBuf, String> {
+    let work = root.join("target/interop");
+    std::fs::create_dir_all(&work).map_err(|error| error.to_string())?;
+    let case =
+        CASES.iter().find(|case| case.engine.environment == name).ok_or_else(|| format!("no engine has `{name}`"))?;
+    environment(&work, case.engine)
 }
 
 /// The Python of an engine's environment, made where it is missing.

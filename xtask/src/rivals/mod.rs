@@ -1,5 +1,7 @@
 //! `rivals`: other people's quantisers on the same tensors and models, in a throw-away Python environment.
 
+mod llama;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,12 +11,19 @@ const PACKAGES: [&str; 7] = ["numpy<2", "safetensors", "gguf", "scikit-learn", "
 const ALONE: [&str; 3] = ["hqq", "xllamacpp", "auto_gptq"];
 
 /// Measures `configs/rivals.toml` with our codecs, lets every rival loose on the same models, and draws `reports/rivals`.
+///
+/// With `llama.cpp --model FOLDER` it is llama.cpp's turn, on a real model.
 pub fn run(root: &Path, arguments: &[String]) -> Result<u8, String> {
+    match arguments {
+        [engine, rest @ ..] if engine == "llama.cpp" => return llama::run(root, &llama::model_of(rest)?),
+        [] | [_] => {}
+        _ => return Err("`rivals` takes the folder of its environment, or llama.cpp --model FOLDER".to_owned()),
+    }
     let work = root.join("target/rivals");
     let (config, out) = (root.join("configs/rivals.toml"), root.join("reports/rivals"));
     let python = environment(&arguments.first().map_or_else(|| work.join("environment"), PathBuf::from))?;
     let build = ["build", "--quiet", "--release", "--workspace", "--bin", "seedpress", "--example", "foreign"];
-    checked(super::cargo().args(build).current_dir(root))?;
+    checked(crate::cargo().args(build).current_dir(root))?;
     let foreign = || Command::new(root.join("target/release/examples/foreign"));
     let models = work.join("models");
     let _ = std::fs::remove_dir_all(&models);
