@@ -351,7 +351,7 @@ TYPES = {0: "F32", 1: "F16", 2: "BF16"}
 def record_header(data):
     reader = Reader(data)
     head = {"version": reader.u8()}
-    check(head["version"] in (1, 2), "a newer record")
+    check(head["version"] in (1, 2, 3), "a newer record")
     head["codec"] = bytes(reader.take(reader.u8())).decode()
     head["stage"] = bytes(reader.take(reader.u8())).decode()
     head["formats"] = reader.varint(), reader.varint()
@@ -423,11 +423,24 @@ def rtn(head, segments):
     return values
 
 
+def bring_up(exceptions, columns, values):
+    """Multiplies loud rows by their powers of two."""
+    largest, row = struct.unpack("<f", b"\xff\xff\x7f\x7f")[0], 0
+    for _ in range(exceptions.varint()):
+        row += exceptions.varint()
+        factor = 2.0 ** exceptions.u8()
+        for n in range(row * columns, (row + 1) * columns):
+            single = struct.unpack("<f", struct.pack("<f", values[n]))[0]
+            values[n] = max(-largest, min(largest, single * factor))
+        row += 1
+
+
 def record(head, layer):
     check(crc32c(layer[:-4]) == struct.unpack("<I", layer[-4:])[0], "a layer's checksum differs")
     reader = Reader(layer)
     segments = [bytes(reader.take(size)) for _, size in head["layers"][0]]
-    exceptions = segments.pop() if head["flags"] & 1 else None
+    exceptions = Reader(segments.pop()) if head["flags"] & 1 else None
+    columns = matrix(head["shape"], head["flags"] & 4)[1]
     if head["stage"]:
         check(head["stage"] == "zstd", "this reader knows the stage zstd, not " + head["stage"])
         segments = [unstage(segment) for segment in segments]
@@ -439,20 +452,22 @@ def record(head, layer):
         cells = [segments[0][n * size : (n + 1) * size] for n in range(count)]
     else:
         check(head["codec"] == "rtn", "this reader knows the codecs raw and rtn, not " + head["codec"])
-        cells = [element(value, dtype) for value in rtn(head, segments)]
+        values = rtn(head, segments)
+        if head["flags"] & 8:
+            bring_up(exceptions, columns, values)
+        cells = [element(value, dtype) for value in values]
     if exceptions is not None:
-        reader, at = Reader(exceptions), 0
-        columns = matrix(head["shape"], head["flags"] & 4)[1]
+        at = 0
         if head["flags"] & 2:
             end = 0
-            for _ in range(reader.varint()):
-                start = end + reader.varint()
-                end = start + reader.varint()
+            for _ in range(exceptions.varint()):
+                start = end + exceptions.varint()
+                end = start + exceptions.varint()
                 for n in range(start * columns, end * columns):
                     cells[n] = element(0.0, dtype)
-        for _ in range(reader.varint()):
-            at += reader.varint()
-            bits = reader.u32()
+        for _ in range(exceptions.varint()):
+            at += exceptions.varint()
+            bits = exceptions.u32()
             finite = bits >> 23 & 255 != 255
             cells[at] = element(struct.unpack("<f", struct.pack("<I", bits))[0], dtype) if finite else special(bits, dtype)
     return b"".join(cells)

@@ -16,6 +16,10 @@ fn sample(path: &Path) {
     (special[7], special[9], special[2000]) = (f32::NAN, f32::NEG_INFINITY, -0.0);
     let mut outlier = noise(3, 4096);
     outlier[100] = 3e4;
+    let mut loud = noise(8, 64 * 64);
+    loud[5 * 64..6 * 64].iter_mut().for_each(|value| *value *= 1e20);
+    loud.chunks_mut(64).for_each(|row| row[9] *= 1e6);
+    loud[5 * 64 + 3] = -1e35;
     let sparse: Vec<f32> = noise(4, 4096).into_iter().map(|v| if v.abs() > 1.0 { v } else { 0.0 }).collect();
     let shared = f32s(&[64, 96], &noise(1, 64 * 96));
     let halves: Vec<u8> = noise(5, 40 * 33).iter().flat_map(|v| ((v.to_bits() >> 16) as u16).to_le_bytes()).collect();
@@ -23,6 +27,7 @@ fn sample(path: &Path) {
         ("a.weight", shared.clone()),
         ("special", f32s(&[30, 100], &special)),
         ("outlier", f32s(&[64, 64], &outlier)),
+        ("loud", f32s(&[64, 64], &loud)),
         ("sparse", f32s(&[64, 64], &sparse)),
         ("model.experts.w", f32s(&[4, 16, 64], &noise(6, 4096))),
         ("half", tensor("BF16", &[40, 33], halves)),

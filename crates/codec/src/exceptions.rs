@@ -3,49 +3,45 @@
 //! 1. *NaN and infinity*, always; the codec sees zeros in their place.
 //! 2. *Outliers*, where the codec's scales are shared by many weights ([`Capabilities::local_scales`] is false). One weight of 1e6
 //!    deviations takes all levels of a scale, or all bits of a rate, and hides in the error of the tensor what became of the rest.
-//!    The `k` largest magnitudes are outliers where the least of them is at least [`OUTLIER`] times the root mean square of all others; `k` is the
-//!    largest such number up to one weight in [`WEIGHTS_PER_OUTLIER`] (but at least one), of tensors of [`FEWEST`] weights on. An
-//!    outlier takes 5 to 7 bytes. The codec sees the weight before it, a value of the ordinary kind.
-//! 3. *Silent rows*, where the codec's nearest value to nothing is not zero ([`Capabilities::keeps_zeros`] is false): rows whose magnitudes
-//!    are all below 2^-16 of the root mean square of the tensor (outliers apart). They come back as zeros, not as numbers 1e30 times too
-//!    large. The codec sees zeros.
+//!    The `k` largest magnitudes are outliers where the least of them is at least 512 times the root mean square of all others; `k` is the
+//!    largest such number up to one weight in 1024 (but at least one), of tensors of 16 weights on. An outlier takes 5 to 7 bytes. The
+//!    codec sees the weight before it, a value of the ordinary kind. So are all weights of *loud columns*, whose root mean square is at
+//!    least 512 times that of the loudest column below the loudest 32nd of them, where columns have 16 weights.
+//! 3. *Loud rows*, where the codec has shared scales or does not keep zeros: rows of at least 16 weights whose root mean square is at least
+//!    512 times that of the loudest row below the loudest quarter (or below the loudest row, where there are few). Zeros, outliers and the
+//!    largest weight of each row do not count. The codec sees them divided by a power of two, beside the others; 2 or 3 bytes a row.
+//!    Outliers and columns that stand out only then are taken out too.
+//! 4. *Silent rows*, where the codec's nearest value to nothing is not zero ([`Capabilities::keeps_zeros`] is false): rows whose magnitudes
+//!    are all below 2^-16 of the root mean square of the tensor (outliers apart, loud rows brought down). They come back as zeros, not as
+//!    numbers 1e30 times too large. The codec sees zeros.
 //!
-//! Ordinary heavy tails trigger neither: of the weights of trained models seen so far the furthest is at 232.
+//! Ordinary heavy tails trigger none of these: of the weights of trained models seen so far the furthest is at 232.
 //!
 //! | exceptions segment | |
 //! | --- | --- |
-//! | runs of silent rows | varint; this and the next only in the second layout, which alone may hold finite values |
+//! | loud rows | varint; this and the next only in the third layout |
+//! | per row, ascending | rows between the one before and it (varint), the exponent of two (u8, at least 1) |
+//! | runs of silent rows | varint; this and the next only in the second and third layout, which alone may hold finite values |
 //! | per run, ascending | rows between the end of the run before and its start (varint), its rows (varint, at least 1) |
 //! | count | varint |
 //! | per exception, ascending | its distance from the one before (from 0 for the first; varint), the 32 bits of the widened value |
 //!
-//! A row is one of the matrix view. Exceptions are put in after silent rows are cleared.
+//! A row is one of the matrix view. Loud rows are brought up before values are rounded to the data type. Exceptions are put in after
+//! silent rows are cleared.
 
 use std::borrow::Cow;
 
 use crate::codec::Capabilities;
 use crate::context::NonFinite;
 use crate::error::{DecodeError, EncodeError};
+use crate::outliers::{
+    bring_down, bring_up, least_outlier, loud_columns, loud_rows, set_aside, set_columns_aside, silent_rows,
+};
 use crate::tensor::TensorView;
 use crate::wire::{Put, Reader};
 
-/// How far an outlier is from all others, in their root mean square.
-const OUTLIER: f64 = 512.0;
-
-/// At most one weight in so many is an outlier: 0.05 bits a weight at most.
-const WEIGHTS_PER_OUTLIER: usize = 1024;
-
-/// Weights of a tensor from which on it may have an outlier.
-const FEWEST: usize = 16;
-
-/// A row is silent where its largest magnitude is below this part of the tensor's root mean square: 2^-16, beyond what 12 bits resolve.
-const SILENCE: f64 = 1.0 / 65_536.0;
-
-/// Values between two looks at a sum.
-const PART: usize = 1 << 12;
-
-/// Which exceptions a record holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// Which exceptions a record holds: each kind may hold what those before it hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exceptions {
     /// None.
     #[default]
@@ -54,6 +50,8 @@ pub enum Exceptions {
     NonFinite,
     /// These, finite outliers and silent rows.
     All,
+    /// All of these and loud rows.
+    AndLoudRows,
 }
 
 /// What was taken out of a tensor.
@@ -87,31 +85,61 @@ pub(crate) fn take_out<'a>(
     // What comes back exactly needs no help.
     let local_scales = capabilities.local_scales || capabilities.lossless;
     let keeps_zeros = capabilities.keeps_zeros || capabilities.lossless;
-    let needed = !(local_scales && keeps_zeros);
-    let least = if needed { least_outlier(&values) } else { None };
-    if let Some(least) = least.filter(|_| !local_scales) {
-        set_aside(values.to_mut(), least, &mut taken);
-    }
-    let outliers = taken.len() > non_finite;
-    let mut runs = Vec::new();
-    if !keeps_zeros && !values.is_empty() {
-        runs = silent_rows(&values, tensor.columns(), least.unwrap_or(f32::INFINITY));
+    let needed = !(values.is_empty() || local_scales && keeps_zeros);
+    let (mut loud, mut runs) = (Vec::new(), Vec::new());
+    if needed {
+        let columns = tensor.columns();
+        let mut least = least_outlier(&values);
+        let aside = |values: &mut Cow<'_, [f32]>, least: Option<f32>, taken: &mut Vec<(usize, f32)>| {
+            if let Some(least) = least.filter(|_| !local_scales) {
+                set_aside(values.to_mut(), least, tensor.values(), taken);
+            }
+        };
+        aside(&mut values, least, &mut taken);
+        loud = loud_rows(&values, columns, least.unwrap_or(f32::INFINITY));
+        for &(row, exponent) in &loud {
+            bring_down(&mut values.to_mut()[row * columns..(row + 1) * columns], exponent);
+        }
+        let loud_columns = if local_scales { Vec::new() } else { loud_columns(&values, columns) };
+        if !loud_columns.is_empty() {
+            set_columns_aside(values.to_mut(), columns, &loud_columns, tensor.values(), &mut taken);
+        }
+        if !(loud.is_empty() && loud_columns.is_empty()) {
+            least = least_outlier(&values);
+            aside(&mut values, least, &mut taken);
+        }
+        if !keeps_zeros {
+            runs = silent_rows(&values, columns, least.unwrap_or(f32::INFINITY));
+        }
         for &(start, rows) in &runs {
-            values.to_mut()[start * tensor.columns()..(start + rows) * tensor.columns()].fill(0.0);
+            values.to_mut()[start * columns..(start + rows) * columns].fill(0.0);
         }
     }
+    let outliers = taken.len() > non_finite;
     let kind = match (outliers || !runs.is_empty(), taken.is_empty()) {
+        _ if !loud.is_empty() => Exceptions::AndLoudRows,
         (true, _) => Exceptions::All,
         (false, false) => Exceptions::NonFinite,
         (false, true) => return Ok(Split { values, kind: Exceptions::None, bytes: Vec::new() }),
     };
     taken.sort_unstable_by_key(|&(index, _)| index);
-    Ok(Split { values, kind, bytes: to_bytes(&taken, &runs, kind) })
+    // What stands in for an outlier may be one itself, once its row is brought down.
+    taken.dedup_by_key(|&mut (index, _)| index);
+    Ok(Split { values, kind, bytes: to_bytes(&loud, &runs, &taken, kind) })
 }
 
-fn to_bytes(taken: &[(usize, f32)], runs: &[(usize, usize)], kind: Exceptions) -> Vec<u8> {
+fn to_bytes(loud: &[(usize, u8)], runs: &[(usize, usize)], taken: &[(usize, f32)], kind: Exceptions) -> Vec<u8> {
     let mut bytes = Vec::new();
-    if kind == Exceptions::All {
+    if kind == Exceptions::AndLoudRows {
+        bytes.put_varint(loud.len() as u64);
+        let mut next = 0;
+        for &(row, exponent) in loud {
+            bytes.put_varint((row - next) as u64);
+            bytes.push(exponent);
+            next = row + 1;
+        }
+    }
+    if kind >= Exceptions::All {
         bytes.put_varint(runs.len() as u64);
         let mut end = 0;
         for &(start, rows) in runs {
@@ -130,90 +158,40 @@ fn to_bytes(taken: &[(usize, f32)], runs: &[(usize, usize)], kind: Exceptions) -
     bytes
 }
 
-fn energy(values: &[f32]) -> f64 {
-    values.iter().map(|&value| f64::from(value) * f64::from(value)).sum()
-}
-
-/// The magnitude of the least outlier, if there is any.
-fn least_outlier(values: &[f32]) -> Option<f32> {
-    let count = values.len();
-    if count < FEWEST {
-        return None;
+/// Brings loud rows of decoded values up, in rows of `columns`, before values are rounded to the data type.
+pub(crate) fn bring_up_rows(
+    reader: &mut Reader<'_>,
+    kind: Exceptions,
+    columns: usize,
+    values: &mut [f32],
+) -> Result<(), DecodeError> {
+    if kind != Exceptions::AndLoudRows {
+        return Ok(());
     }
-    let most = (count / WEIGHTS_PER_OUTLIER).max(1);
-    let largest = f64::from(f32::from_bits(values.iter().fold(0, |largest, value| largest.max(value.abs().to_bits()))));
-    // With `most` outliers, none above `largest`, and all others below `largest / OUTLIER`, the sum of squares has a bound, which the
-    // first few hundredths of an ordinary tensor exceed.
-    let bound = largest * largest * (most as f64 + count as f64 / (OUTLIER * OUTLIER));
-    let mut sum = 0.0;
-    if largest == 0.0
-        || values.chunks(PART).any(|part| {
-            sum += energy(part);
-            sum > bound
-        })
-    {
-        return None;
-    }
-    // The bits of magnitudes sort as the magnitudes do. The one after the last candidate is kept for comparison.
-    let mut sorted: Vec<u32> = values.iter().map(|value| value.abs().to_bits()).collect();
-    let (top, &mut next, _) = sorted.select_nth_unstable_by(most, |a, b| b.cmp(a));
-    top.sort_unstable_by(|a, b| b.cmp(a));
-    let magnitude = |bits: u32| f64::from(f32::from_bits(bits));
-    let last = f32::from_bits(top[most - 1]);
-    // Ties with the last candidate that are no candidates themselves.
-    let ties = values.iter().filter(|value| value.abs() == last).count()
-        - top.iter().filter(|&&b| b == last.to_bits()).count();
-    let below = values.iter().filter(|value| value.abs() < last).map(|&value| f64::from(value) * f64::from(value));
-    let mut rest = below.sum::<f64>() + ties as f64 * magnitude(top[most - 1]).powi(2);
-    for index in (0..most).rev() {
-        let after = top.get(index + 1).copied().unwrap_or(next);
-        let root = (rest / (count - index - 1) as f64).sqrt();
-        if top[index] > after && magnitude(top[index]) >= OUTLIER * root {
-            return Some(f32::from_bits(top[index]));
+    let mut rest = values;
+    for _ in 0..reader.length()? {
+        let at = reader.position();
+        let (gap, exponent) = (reader.length()?, reader.u8()?);
+        if exponent == 0 {
+            return Err(DecodeError::corrupt("a loud row of no exponent").at_offset(at));
         }
-        rest += magnitude(top[index]).powi(2);
+        let outside = || DecodeError::corrupt("a loud row lies outside the tensor").at_offset(at);
+        let start = gap.checked_mul(columns).filter(|start| *start < rest.len()).ok_or_else(outside)?;
+        let (row, tail) = rest[start..].split_at_mut(columns);
+        bring_up(row, exponent);
+        rest = tail;
     }
-    None
-}
-
-/// Takes out magnitudes from `least` on and puts the ordinary weight before each in its place, the first one before all others.
-fn set_aside(values: &mut [f32], least: f32, taken: &mut Vec<(usize, f32)>) {
-    let mut ordinary = values.iter().copied().find(|value| value.abs() < least).unwrap_or(0.0);
-    for (index, value) in values.iter_mut().enumerate() {
-        if value.abs() >= least {
-            taken.push((index, *value));
-            *value = ordinary;
-        } else {
-            ordinary = *value;
-        }
-    }
-}
-
-/// Runs of silent rows, as their first row and their number; magnitudes from `outlier` on do not count.
-fn silent_rows(values: &[f32], columns: usize, outlier: f32) -> Vec<(usize, usize)> {
-    let ordinary =
-        values.iter().filter(|value| value.abs() < outlier).map(|&value| f64::from(value) * f64::from(value));
-    let limit = ((ordinary.sum::<f64>() / values.len() as f64).sqrt() * SILENCE) as f32;
-    let mut runs: Vec<(usize, usize)> = Vec::new();
-    if limit == 0.0 {
-        return runs;
-    }
-    for (row, weights) in values.chunks(columns).enumerate() {
-        if weights.iter().any(|weight| weight.abs() >= limit) {
-            continue;
-        }
-        match runs.last_mut() {
-            Some((start, rows)) if *start + *rows == row => *rows += 1,
-            _ => runs.push((row, 1)),
-        }
-    }
-    runs
+    Ok(())
 }
 
 /// Clears silent rows of decoded values, in rows of `columns`, and puts exceptions back.
-pub(crate) fn put_back(bytes: &[u8], kind: Exceptions, columns: usize, values: &mut [f32]) -> Result<(), DecodeError> {
-    let mut reader = Reader::new(bytes);
-    if kind == Exceptions::All {
+pub(crate) fn put_back(
+    mut reader: Reader<'_>,
+    kind: Exceptions,
+    columns: usize,
+    values: &mut [f32],
+) -> Result<(), DecodeError> {
+    if kind >= Exceptions::All {
         clear_rows(&mut reader, columns, values)?;
     }
     let count = reader.length()?;
@@ -229,7 +207,7 @@ pub(crate) fn put_back(bytes: &[u8], kind: Exceptions, columns: usize, values: &
             .filter(|&index| index < values.len())
             .ok_or(DecodeError::corrupt("an exception lies outside the tensor").at_offset(at))?;
         let value = f32::from_bits(reader.u32()?);
-        if value.is_finite() && kind != Exceptions::All {
+        if value.is_finite() && kind < Exceptions::All {
             return Err(DecodeError::corrupt("an exception is finite").at_offset(at));
         }
         values[index] = value;
@@ -259,6 +237,7 @@ fn clear_rows(reader: &mut Reader<'_>, columns: usize, values: &mut [f32]) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outliers::energy;
     use crate::tensor::DType;
 
     /// Weights of deviation near 1, never exactly equal in magnitude.
@@ -279,7 +258,9 @@ mod tests {
         assert!(seen.iter().all(|value| value.is_finite()));
         let mut decoded: Vec<f32> = seen.iter().map(|value| value + 0.25).collect();
         if kind != Exceptions::None {
-            put_back(&bytes, kind, shape[1], &mut decoded).unwrap();
+            let mut reader = Reader::new(&bytes);
+            bring_up_rows(&mut reader, kind, shape[1], &mut decoded).unwrap();
+            put_back(reader, kind, shape[1], &mut decoded).unwrap();
         }
         (seen, kind, decoded)
     }
@@ -322,7 +303,11 @@ mod tests {
             values.iter_mut().step_by(40).take(count).for_each(|value| *value = 1e6 + value.abs());
             split(&[64, 64], &values, Capabilities { keeps_zeros: true, ..Capabilities::default() }).1
         };
-        assert_eq!([1, 4, 5].map(few), [Exceptions::All, Exceptions::All, Exceptions::None]);
+        assert_eq!(
+            [1, 4, 5].map(few),
+            [Exceptions::All, Exceptions::All, Exceptions::AndLoudRows],
+            "of more, rows suffer"
+        );
         // Four of one magnitude, beside one a little larger: neither splits the group.
         let mut tied = noise(4096);
         tied.iter_mut().step_by(40).take(5).for_each(|value| *value = 1e6);
@@ -352,6 +337,70 @@ mod tests {
     }
 
     #[test]
+    fn loud_rows_are_seen_beside_the_others_and_hide_nothing() {
+        for (loud, factor) in [(&[5][..], 1e20f32), (&[0], 1e30), (&[63], 2e3), (&[0, 1, 13], 1e6)] {
+            let mut values = noise(64 * 64);
+            for &row in loud {
+                values[row * 64..(row + 1) * 64].iter_mut().for_each(|value| *value *= factor);
+            }
+            // An outlier of an ordinary row, which the loud one hides, and one above all.
+            values[20 * 64 + 7] = 1e5;
+            values[loud[0] * 64 + 3] *= 1e7;
+            let (seen, kind, decoded) = round_trip(&[64, 64], &values);
+            assert_eq!(kind, Exceptions::AndLoudRows);
+            assert!(seen.iter().all(|value| value.abs() < 14.0), "{factor:e}");
+            for (index, (&value, &back)) in values.iter().zip(&decoded).enumerate() {
+                let scale = if loud.contains(&(index / 64)) { factor } else { 1.0 };
+                assert!((value - back).abs() < 0.4 * scale, "{index}: {value:e} as {back:e}");
+            }
+            assert_eq!(decoded[20 * 64 + 7], 1e5);
+            assert_eq!(decoded[loud[0] * 64 + 3], values[loud[0] * 64 + 3]);
+        }
+    }
+
+    #[test]
+    fn loud_columns_come_back_exactly() {
+        for loud in [&[7usize][..], &[0, 1], &[63]] {
+            let mut values = noise(64 * 64);
+            values
+                .iter_mut()
+                .enumerate()
+                .filter(|(i, _)| loud.contains(&(i % 64)))
+                .for_each(|(_, value)| *value *= 1e4);
+            values[7 * 64 + 9] = f32::NAN;
+            let (seen, kind, decoded) = round_trip(&[64, 64], &values);
+            assert_eq!(kind, Exceptions::All);
+            assert!(seen.iter().all(|value| value.abs() < 7.0));
+            let same = |(index, value): (usize, &f32)| !loud.contains(&(index % 64)) || decoded[index] == *value;
+            assert!(values.iter().enumerate().all(same));
+        }
+    }
+
+    /// Scales of its own do not help a codec whose quiet rows would be taken for silent ones.
+    #[test]
+    fn a_loud_row_silences_no_other() {
+        let mut values = noise(64 * 64);
+        values[..64].iter_mut().for_each(|value| *value *= 1e20);
+        let local = Capabilities { local_scales: true, ..Capabilities::default() };
+        let (seen, kind, _) = split(&[64, 64], &values, local);
+        assert_eq!(kind, Exceptions::AndLoudRows);
+        assert!(seen.chunks(64).all(|row| (1.0..2000.0).contains(&energy(row))));
+        let keeps = Capabilities { keeps_zeros: true, ..local };
+        assert_eq!(split(&[64, 64], &values, keeps).1, Exceptions::None);
+    }
+
+    #[test]
+    fn damaged_loud_rows_are_refused() {
+        let bring =
+            |bytes: &[u8]| bring_up_rows(&mut Reader::new(bytes), Exceptions::AndLoudRows, 8, &mut [1.0; 64]).is_ok();
+        assert!(bring(&[0]) && bring(&[1, 7, 255]) && bring(&[2, 0, 1, 6, 1]));
+        for bytes in [&[1, 8, 1][..], &[1, 0, 0], &[2, 0, 1, 7, 1], &[1, 0], &[2, 0, 1], &[]] {
+            assert!(!bring(bytes), "{bytes:?}");
+        }
+        assert!(!bring(&[1, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1, 1]));
+    }
+
+    #[test]
     fn the_first_layout_is_as_it_was() {
         let mut values = noise(64);
         values[2] = f32::NAN;
@@ -360,16 +409,16 @@ mod tests {
         assert_eq!((kind, seen[2], seen[40]), (Exceptions::NonFinite, 0.0, 0.0));
         assert_eq!(bytes, [2, 2, 0, 0, 0xC0, 0x7F, 38, 0, 0, 0x80, 0xFF]);
         let finite = [1, 0, 0, 0, 0, 0];
-        assert!(put_back(&finite, Exceptions::NonFinite, 8, &mut [0.0; 64]).is_err());
+        assert!(put_back(Reader::new(&finite), Exceptions::NonFinite, 8, &mut [0.0; 64]).is_err());
         assert!(
-            put_back(&finite, Exceptions::All, 8, &mut [0.0; 64]).is_err(),
+            put_back(Reader::new(&finite), Exceptions::All, 8, &mut [0.0; 64]).is_err(),
             "no runs, then a count of zero and more bytes"
         );
     }
 
     #[test]
     fn damaged_runs_are_refused() {
-        let put = |bytes: &[u8]| put_back(bytes, Exceptions::All, 8, &mut [1.0; 64]).is_ok();
+        let put = |bytes: &[u8]| put_back(Reader::new(bytes), Exceptions::All, 8, &mut [1.0; 64]).is_ok();
         assert!(put(&[1, 7, 1, 0]) && put(&[2, 0, 4, 0, 4, 0]));
         for bytes in [&[1, 8, 1, 0][..], &[1, 0, 9, 0], &[1, 0, 0, 0], &[2, 0, 4, 0, 5, 0], &[1, 0, 1], &[200, 1, 0]] {
             assert!(!put(bytes), "{bytes:?}");

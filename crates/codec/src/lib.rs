@@ -32,6 +32,7 @@ pub mod float_mode;
 pub mod limits;
 pub mod matrix;
 pub mod options;
+mod outliers;
 pub mod packing;
 pub mod power;
 pub mod record;

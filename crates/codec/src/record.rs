@@ -1,12 +1,13 @@
 //! One compressed tensor as bytes.
 //!
 //! ```text
-//! header   version u8: 2 where a flag above bit 0 is set, else 1
+//! header   version u8: 3 where bit 3 of the flags is set, else 2 where one above bit 0 is, else 1
 //!          codec id, stage id      u8 length + bytes (stage empty where there is none)
 //!          codec format, stage format   varint
 //!          data type u8
 //!          flags u8   bit 0: the last segment of layer 0 holds exceptions; bit 1: in their second layout (with bit 0);
-//!                     bit 2: stacked matrices, which codecs see as one tall matrix
+//!                     bit 2: stacked matrices, which codecs see as one tall matrix; bit 3: exceptions in their third layout
+//!                     (with bits 0 and 1)
 //!          rank varint, dimensions varint each
 //!          params   varint length + bytes
 //!          layers   varint count; per layer: varint segment count; per segment: role u8, varint length
@@ -26,13 +27,16 @@ use crate::view::{EncodedView, LayerView, SegmentView};
 use crate::wire::{Put, Reader};
 
 /// The newest version, and the oldest.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const PLAIN_VERSION: u8 = 1;
 
 /// Flags of the header.
 const HAS_EXCEPTIONS: u8 = 1;
 const SECOND_LAYOUT: u8 = 2;
 const STACKED: u8 = 4;
+const THIRD_LAYOUT: u8 = 8;
+const ALL: u8 = HAS_EXCEPTIONS | SECOND_LAYOUT;
+const AND_LOUD_ROWS: u8 = ALL | THIRD_LAYOUT;
 
 /// Highest rank of a tensor that a record holds: more axes are no tensor but an attack on the reader.
 pub const MAX_RANK: usize = 64;
@@ -79,10 +83,11 @@ impl RecordHeader {
         let flags = match self.exceptions {
             Exceptions::None => 0,
             Exceptions::NonFinite => HAS_EXCEPTIONS,
-            Exceptions::All => HAS_EXCEPTIONS | SECOND_LAYOUT,
+            Exceptions::All => ALL,
+            Exceptions::AndLoudRows => AND_LOUD_ROWS,
         };
         let flags = flags | if self.matrix_view == MatrixView::Stacked { STACKED } else { 0 };
-        let mut bytes = vec![if flags > HAS_EXCEPTIONS { VERSION } else { PLAIN_VERSION }];
+        let mut bytes = vec![version_of(flags)];
         for name in [&self.codec, &self.stage] {
             bytes.push(name.len() as u8);
             bytes.extend_from_slice(name.as_bytes());
@@ -166,6 +171,15 @@ impl RecordHeader {
     }
 }
 
+/// The lowest version that has these flags.
+fn version_of(flags: u8) -> u8 {
+    match flags {
+        0 | HAS_EXCEPTIONS => PLAIN_VERSION,
+        _ if flags & THIRD_LAYOUT == 0 => 2,
+        _ => VERSION,
+    }
+}
+
 /// The flags of a header of this version.
 fn flags(reader: &mut Reader<'_>, version: u8) -> Result<(Exceptions, MatrixView), DecodeError> {
     let at = reader.position();
@@ -173,10 +187,11 @@ fn flags(reader: &mut Reader<'_>, version: u8) -> Result<(Exceptions, MatrixView
     let exceptions = match flags & !STACKED {
         0 => Exceptions::None,
         HAS_EXCEPTIONS => Exceptions::NonFinite,
-        3 => Exceptions::All,
+        ALL => Exceptions::All,
+        AND_LOUD_ROWS => Exceptions::AndLoudRows,
         _ => return Err(DecodeError::corrupt("unknown flags").at_offset(at)),
     };
-    if (flags > HAS_EXCEPTIONS) != (version == VERSION) {
+    if version_of(flags) != version {
         return Err(DecodeError::corrupt("flags of another version").at_offset(at));
     }
     let matrix_view = if flags & STACKED != 0 { MatrixView::Stacked } else { MatrixView::FirstAxis };

@@ -16,6 +16,7 @@ use crate::record::{Decoded, RecordView};
 use crate::stage::Stage;
 use crate::tensor::Tensor;
 use crate::view::{EncodedView, LayerView, SegmentView};
+use crate::wire::Reader;
 
 type Build = fn(ValueDeserializer<'_>, &Registry) -> Result<Arc<dyn Erased>, ConfigError>;
 type Decode = fn(&EncodedView<'_>, &mut [f32], &mut Limits) -> Result<(), DecodeError>;
@@ -220,17 +221,21 @@ impl Registry {
             }
         }
         let mut values = limits.filled(header.weights(), 0f32)?;
+        let (_, columns) = header.matrix_view.matrix_shape(&header.shape);
+        let mut exceptions = exceptions.map(Reader::new);
+        let misplaced = |error: DecodeError| error.at(0, header.layers[0].len() - 1);
         if !values.is_empty() {
             self.decode_view(&header.codec, &view.with_codecs(self), &mut values, limits)?;
+            if let Some(reader) = &mut exceptions {
+                exceptions::bring_up_rows(reader, header.exceptions, columns, &mut values).map_err(misplaced)?;
+            }
             // A decoder fed with nonsense may overflow; the contract is finite values, exceptions apart.
             if !header.dtype.round_all(&mut values) {
                 return Err(DecodeError::corrupt("a reconstructed value is not finite"));
             }
         }
-        if let Some(bytes) = exceptions {
-            let (_, columns) = header.matrix_view.matrix_shape(&header.shape);
-            exceptions::put_back(bytes, header.exceptions, columns, &mut values)
-                .map_err(|error| error.at(0, header.layers[0].len() - 1))?;
+        if let Some(reader) = exceptions {
+            exceptions::put_back(reader, header.exceptions, columns, &mut values).map_err(misplaced)?;
         }
         let tensor = Tensor::new(header.shape.clone(), values, header.dtype)
             .map_err(|_| DecodeError::corrupt("the shape does not fit the values"))?;

@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | [`inputs`] | shapes and contents that break quantisers |
 //! | [`round_trip`] | shapes, data types, non-finite values, error bounds, prefixes |
-//! | [`magnitudes`] | an outlier spares other rows, tiny rows come back tiny |
+//! | [`magnitudes`] | outliers, loud rows and loud columns spare the others, tiny rows come back tiny |
 //! | [`determinism`] | the same bytes on any number of threads |
 //! | [`hostile`] | truncations and bit flips, above and below the checksums |
 //! | [`settings`] | settings beside the defaults |

@@ -9,8 +9,18 @@ const ROWS: usize = 24;
 const COLUMNS: usize = 256;
 const SPOILT_ROW: usize = 5;
 
+/// Of ordinary weights.
+const DEVIATION: f32 = 0.02;
+
 /// How much worse the rows beside an outlier may be than without it.
 const WORSE: f64 = 1.1;
+
+/// How much worse the middle row, and the worst, may be beside loud rows: powers of two bring these within a factor of the root of 2.
+const WORSE_MIDDLE: f64 = 1.2;
+const WORSE_ROW: f64 = 1.6;
+
+/// Relative errors of codecs that are nearly lossless.
+const TINY_ERROR: f64 = 1e-3;
 
 /// The largest relative error of a row that is far below its tensor's scale: zeros are 1.
 const TINY_ROW: f64 = 1.2;
@@ -41,7 +51,6 @@ fn rows(registry: &Registry, codec: &AnyCodec, shape: &[usize], values: &[f32]) 
 /// # Errors
 /// The first broken promise.
 pub fn an_outlier_spares_other_rows(registry: &Registry, codec: &AnyCodec) -> Verdict {
-    const DEVIATION: f32 = 0.02;
     let plain: Vec<f32> = inputs::gaussian(ROWS * COLUMNS, 21).iter().map(|v| v * DEVIATION).collect();
     let (usual, _) = elsewhere(registry, codec, &plain)?;
     for size in [1e3f32, 1e4, 1e6, 1e30] {
@@ -57,6 +66,61 @@ pub fn an_outlier_spares_other_rows(registry: &Registry, codec: &AnyCodec) -> Ve
         let saturates = matches!(codec.id(), "zeros" | "f16") && size > 1e5 || codec.id() == "zeros";
         if !saturates && (decoded[at] / values[at] - 1.0).abs() > 0.2 {
             return Err(broken(format!("it came back as {:e} instead of {:e}", decoded[at], values[at]), &name));
+        }
+    }
+    Ok(())
+}
+
+/// Rows of up to 1e30 times their weights leave the others nearly as they are without that, and come back as well as these, each by itself.
+///
+/// # Errors
+/// The first broken promise.
+pub fn loud_rows_spare_other_rows(registry: &Registry, codec: &AnyCodec) -> Verdict {
+    let plain: Vec<f32> = inputs::gaussian(ROWS * COLUMNS, 22).iter().map(|v| v * DEVIATION).collect();
+    let usual = rows(registry, codec, &[ROWS, COLUMNS], &plain)?;
+    for (loud, size) in [(&[SPOILT_ROW][..], 1e4f32), (&[0], 1e12), (&[ROWS - 1], 1e30), (&[3, 4, 17], 1e6)] {
+        let mut values = plain.clone();
+        for &row in loud {
+            values[row * COLUMNS..(row + 1) * COLUMNS].iter_mut().for_each(|value| *value *= size);
+        }
+        let name = format!("rows {loud:?} of {size:e} times their weights");
+        let found = rows(registry, codec, &[ROWS, COLUMNS], &values).map_err(|error| broken(error, &name))?;
+        // A cast saturates, and the floor keeps nothing: of these, the ordinary rows only.
+        let largest = if matches!(codec.id(), "zeros" | "f16") { found.median } else { found.largest };
+        let middle = ("median", found.median, WORSE_MIDDLE * usual.median);
+        for (what, found, most) in [middle, ("worst", largest, WORSE_ROW * usual.largest)] {
+            if found > most + TINY_ERROR {
+                return Err(broken(format!("the error of the {what} row is {found}, above {most}"), &name));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Columns of up to 1e30 times their weights leave all others as they are without that, where scales are a tensor's.
+///
+/// # Errors
+/// The first broken promise.
+pub fn a_loud_column_spares_the_others(registry: &Registry, codec: &AnyCodec) -> Verdict {
+    const COLUMN: usize = 77;
+    // Within a block, an outlier harms its own: that is what such codecs are.
+    if codec.capabilities().local_scales {
+        return Ok(());
+    }
+    let plain: Vec<f32> = inputs::gaussian(ROWS * COLUMNS, 23).iter().map(|v| v * DEVIATION).collect();
+    let others = |values: &[f32]| -> Result<f64, String> {
+        let decoded = decoded(registry, codec, &[ROWS, COLUMNS], values)?;
+        let pairs = values.iter().zip(&decoded).enumerate().filter(|(index, _)| index % COLUMNS != COLUMN);
+        Ok(pairs.map(|(_, (&a, &b))| (f64::from(a) - f64::from(b)).powi(2)).sum())
+    };
+    let usual = others(&plain)?;
+    for size in [1e4f32, 1e6, 1e30] {
+        let mut values = plain.clone();
+        values.chunks_mut(COLUMNS).for_each(|row| row[COLUMN] *= size);
+        let name = format!("a column of {size:e} times its weights");
+        let found = others(&values).map_err(|error| broken(error, &name))?;
+        if found > WORSE * usual {
+            return Err(broken(format!("the error of other columns grew from {usual:e} to {found:e}"), &name));
         }
     }
     Ok(())

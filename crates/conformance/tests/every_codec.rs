@@ -60,11 +60,13 @@ fn main() {
     for codec in codecs {
         let name = codec.name();
         type Check = fn(&Registry, &AnyCodec) -> Verdict;
-        let checks: [(&str, Check); 12] = [
+        let checks: [(&str, Check); 14] = [
             ("every_input", round_trip::every_input),
             ("non_finite_values", round_trip::non_finite_values),
             ("every_prefix", round_trip::every_prefix),
             ("an_outlier_spares_other_rows", magnitudes::an_outlier_spares_other_rows),
+            ("loud_rows_spare_other_rows", magnitudes::loud_rows_spare_other_rows),
+            ("a_loud_column_spares_the_others", magnitudes::a_loud_column_spares_the_others),
             ("tiny_rows_stay_tiny", magnitudes::tiny_rows_stay_tiny),
             ("stacked_matrices_are_one_tall_matrix", magnitudes::stacked_matrices_are_one_tall_matrix),
             ("any_thread_count", determinism::any_thread_count),
