@@ -9,6 +9,7 @@
 //! | `container` | an `.sdp` file, or the beginning of one |
 //! | `decoder` | a codec's stream below its checksums: see [`stream`] |
 //! | `stage` | a stage's layer below its checksums: see [`stream`] |
+//! | `record` | a codec's stream with what is kept beside it, in a record whose checksums fit |
 //! | `config` | the TOML of an experiment |
 //! | `plan` | the TOML of a plan |
 //! | `safetensors` | a `.safetensors` file |
@@ -38,10 +39,11 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target { name: "container", run: container },
     Target { name: "decoder", run: stream::decoder },
     Target { name: "stage", run: stream::stage },
+    Target { name: "record", run: stream::record },
     Target { name: "config", run: config },
     Target { name: "plan", run: plan },
     Target { name: "safetensors", run: files::safetensors },

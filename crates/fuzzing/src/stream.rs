@@ -10,7 +10,10 @@
 //!
 //! Numbers are little-endian; what is missing at the end is 0 or empty, so that every prefix means something.
 
-use seedpress_codec::{EncodedView, LayerView, Limits, Role, SegmentView};
+use seedpress_codec::{
+    DType, EncodedView, Exceptions, Layer, LayerView, Limits, MatrixView, Record, RecordHeader, RecordView, Role,
+    Segment, SegmentView, Symbols,
+};
 
 use crate::REGISTRY;
 
@@ -118,6 +121,37 @@ pub(crate) fn decoder(bytes: &[u8]) {
     let _ = entry.decode_raw(&view, &mut out, &mut limits);
 }
 
+/// A record with checksums that fit: its first byte says what the last segment of layer 0 is, a stream follows.
+pub(crate) fn record(bytes: &[u8]) {
+    let Some((&kind, stream)) = bytes.split_first() else { return };
+    let stream = Stream::read(stream);
+    let Ok(entry) = REGISTRY.codec(&stream.id) else { return };
+    let segment = |(role, bytes): &(u8, Vec<u8>)| {
+        Segment::new(Role::from_wire(*role).unwrap_or(Role::Raw), Symbols::OPAQUE, bytes.clone())
+    };
+    let layer = |segments: &Vec<(u8, Vec<u8>)>| Layer { segments: segments.iter().map(segment).collect() };
+    let layers: Vec<Layer> = stream.layers.iter().map(layer).collect();
+    let lengths = |layer: &Layer| layer.segments.iter().map(|segment| (segment.role, segment.bytes.len())).collect();
+    let header = RecordHeader {
+        codec: stream.id,
+        codec_format: entry.format.min(u32::from(stream.format).max(1)),
+        stage: String::new(),
+        stage_format: 0,
+        dtype: [DType::F32, DType::F16, DType::BF16][usize::from(kind >> 3) % 3],
+        shape: stream.shape.iter().map(|&axis| usize::from(axis)).collect(),
+        matrix_view: if kind & 4 != 0 { MatrixView::Stacked } else { MatrixView::FirstAxis },
+        params: stream.params,
+        exceptions: KINDS[usize::from(kind) % KINDS.len()],
+        layers: layers.iter().map(lengths).collect(),
+    };
+    let record = Record { header, layers }.to_bytes();
+    let _ = RecordView::parse(&record).and_then(|view| REGISTRY.decode(&view, &mut Limits::for_input(bytes.len())));
+}
+
+/// What the lowest two bits of the first byte of a record stand for.
+pub(crate) const KINDS: [Exceptions; 4] =
+    [Exceptions::None, Exceptions::NonFinite, Exceptions::All, Exceptions::AndLoudRows];
+
 /// A stage's decoder, likewise.
 pub(crate) fn stage(bytes: &[u8]) {
     let stream = Stream::read(bytes);
@@ -147,6 +181,7 @@ mod tests {
         for len in 0..bytes.len() {
             decoder(&bytes[..len]);
             stage(&bytes[..len]);
+            record(&bytes[..len]);
         }
     }
 }

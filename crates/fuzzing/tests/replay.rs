@@ -59,7 +59,7 @@ fn hostile_bytes_cost_little() {
 /// A codec or stage that is new gets its seed: `SEEDPRESS_UPDATE_CORPORA=1 cargo test --test replay`.
 #[test]
 fn every_codec_and_stage_has_a_seed() {
-    for (target, seeds) in [("decoder", seeds::decoder()), ("stage", seeds::stage())] {
+    for (target, seeds) in [("decoder", seeds::decoder()), ("stage", seeds::stage()), ("record", seeds::record())] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
         for (name, bytes) in seeds {
             let path = folder.join(&name);
