@@ -63,7 +63,7 @@ fn damaged_files_are_refused_in_one_line() {
     }
     let empty = folder.path().join("empty");
     std::fs::create_dir(&empty).unwrap();
-    assert!(matches!(Checkpoint::open(&empty), Err(CheckpointError::Index { .. })));
+    assert!(matches!(Checkpoint::open(&empty), Err(CheckpointError::Unusable { .. })));
     assert!(Checkpoint::open(folder.path()).is_ok(), "model.safetensors in a folder");
     assert!(matches!(Checkpoint::open(Path::new("nowhere.safetensors")), Err(CheckpointError::Io { .. })));
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::Args;
-use seedpress_checkpoint::{ContainerFile, Output, Overwrite};
+use seedpress::codec::text::printable;
+use seedpress_checkpoint::{Checkpoint, ContainerFile, Output, Overwrite};
 use seedpress_press::{Control, PressError};
 
 use crate::bench::stop_flag;
@@ -113,6 +114,36 @@ pub fn container(path: &Path, max_bytes: Option<u64>) -> Result<ContainerFile, F
         note!("note: {path} is shard {number} of {count}: the .sdp.index.json beside it stands for all of them");
     }
     Ok(file)
+}
+
+/// Opens a checkpoint in safetensors, and tells what of its folder is not read.
+pub fn checkpoint(path: &Path) -> Result<Checkpoint, Failure> {
+    let checkpoint = Checkpoint::open(path).map_err(Failure::data)?;
+    let path = path.display();
+    if let Some((number, count)) = checkpoint.shard() {
+        note!(
+            "note: {path} is shard {number} of {count}: the index beside it, or their folder, stands for all of them"
+        );
+    }
+    let name = |file: &PathBuf| printable(&file.file_name().unwrap_or_default().to_string_lossy()).to_string();
+    let names: Vec<String> = checkpoint.left_out().iter().map(name).collect();
+    match names.as_slice() {
+        [] => {}
+        [one] => note!("note: {one} lies there too and is not read"),
+        [one, rest @ ..] => {
+            note!("note: {one} and {} other files of weights lie there too and are not read", rest.len())
+        }
+    }
+    Ok(checkpoint)
+}
+
+/// Refuses an output that is named like a file of another kind.
+pub fn named_for(path: &Path, others: &[&str], what: &str) -> Result<(), Failure> {
+    let extension = path.extension().unwrap_or_default();
+    match others.iter().any(|other| extension.eq_ignore_ascii_case(other)) {
+        true => Err(Failure::usage(format!("{}: {what}", path.display()))),
+        false => Ok(()),
+    }
 }
 
 /// Opens an output; what is wrong with it is known before any work is done. `inputs` are the paths that the command reads: a file behind

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use seedpress::Registry;
 use seedpress_checkpoint::container::shards::index_path;
-use seedpress_checkpoint::{Checkpoint, Order, Overwrite, Shards, companions};
+use seedpress_checkpoint::{Order, Overwrite, Shards, companions};
 use seedpress_model::Storage;
 use seedpress_press::control::DEFAULT_MEMORY;
 use seedpress_press::{Accompanied, Control, Guide, Layout, NoGuide, PressError, Source, Summary, compress_file};
@@ -14,7 +14,7 @@ use seedpress_transformer::guide::{self, CalibrationGuide};
 
 use crate::calibration::{Calibration, Text};
 use crate::choice::Choice;
-use crate::common::{Common, InWork, output};
+use crate::common::{Common, InWork, checkpoint, named_for, output};
 use crate::failure::{Failure, Outcome};
 use crate::foreign::Foreign;
 use crate::inputs;
@@ -54,7 +54,7 @@ pub struct Arguments {
     #[arg(long, value_name = "TOML", conflicts_with_all = ["codec", "bits", "then"])]
     plan: Option<PathBuf>,
     /// Bits per weight, for codecs that target a rate
-    #[arg(long)]
+    #[arg(long, value_parser = rate)]
     bits: Option<f64>,
     /// Choose the rate of each tensor: the lowest at which the relative error of the tensor, and of its middle row, is at most E
     #[arg(long, value_name = "E", requires = "codec", conflicts_with_all = ["plan", "bits", "no_verify"], value_parser = error)]
@@ -108,6 +108,9 @@ pub struct Arguments {
     common: Common,
 }
 
+/// Endings of files that are no `.sdp` file.
+const OTHERS: [&str; 6] = ["safetensors", "gguf", "pt", "pth", "npz", "npy"];
+
 /// Compresses a checkpoint, one tensor at a time.
 pub fn run(arguments: &Arguments) -> Outcome {
     arguments.common.told.begin();
@@ -140,7 +143,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     if let Some(foreign) = Foreign::open(&arguments.input)? {
         return press(arguments, &registry, &choice, &foreign, &mut NoGuide, None);
     }
-    let checkpoint = Checkpoint::open(&arguments.input).map_err(Failure::data)?;
+    let checkpoint = checkpoint(&arguments.input)?;
     press(arguments, &registry, &choice, &checkpoint, &mut NoGuide, None)
 }
 
@@ -148,7 +151,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
 fn calibrated(arguments: &Arguments, text: &Path, registry: &Registry, choice: &Choice) -> Outcome {
     let quiet = arguments.common.told.quiet;
     let calibration = Calibration::open(&arguments.input, &arguments.text, text, quiet)?;
-    let checkpoint = Checkpoint::open(calibration.folder()).map_err(Failure::data)?;
+    let checkpoint = checkpoint(calibration.folder())?;
     let source = guide::InOrder::new(&checkpoint, calibration.text.network());
     let importances = match arguments.text.unweighted {
         true => None,
@@ -159,6 +162,14 @@ fn calibrated(arguments: &Arguments, text: &Path, registry: &Registry, choice: &
     let storage = states(arguments);
     let mut guide = CalibrationGuide::new(network, weights, &source, samples, sequential, importances, &storage)?;
     press(arguments, registry, choice, &source, &mut guide, Some(checkpoint.path()))
+}
+
+/// Bits that were asked for; which of them a codec has, it says itself.
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(bits) if bits.is_finite() => Ok(bits),
+        _ => Err("bits per weight are a number".to_owned()),
+    }
 }
 
 /// Where the hidden states of calibration text are kept: beyond `--max-memory` on the disk that has room for the output.
@@ -201,6 +212,7 @@ fn press(
         None => arguments.output.clone(),
     };
     let output = output(&target, arguments.force, &read)?;
+    named_for(&arguments.output, &OTHERS, "compress writes an .sdp file: `seedpress export` writes other formats")?;
     let order = if arguments.tensor_major { Order::TensorMajor } else { Order::QualityMajor };
     let shards = arguments.shard_size.map(|size| Shards {
         size,

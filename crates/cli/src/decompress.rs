@@ -13,7 +13,7 @@ use seedpress_press::inspect::Cost;
 use seedpress_press::{Memory, Patterns, Restore, Step, decompress, follow};
 use serde_json::json;
 
-use crate::common::{Common, InWork, container, output};
+use crate::common::{Common, InWork, container, named_for, output};
 use crate::failure::{Failure, Outcome};
 use crate::print::{err, line, note, parse_bytes};
 
@@ -81,6 +81,9 @@ impl Trust {
         self.limit.map_or(Memory::Justified, Memory::Bytes)
     }
 }
+
+/// Endings of files that are no safetensors.
+const OTHERS: [&str; 7] = ["sdp", "gguf", "pt", "pth", "bin", "npz", "npy"];
 
 /// Restores a checkpoint.
 pub fn run(arguments: &Arguments) -> Outcome {
@@ -198,7 +201,9 @@ impl<'a> Target<'a> {
     /// Opens the file of weights.
     fn open(&self, force: bool) -> Result<Output, Failure> {
         let path = self.folder.map_or_else(|| self.arguments.output.clone(), |folder| folder.join("model.safetensors"));
-        output(&path, force, &[&self.arguments.input])
+        let output = output(&path, force, &[&self.arguments.input])?;
+        named_for(&path, &OTHERS, "decompress writes safetensors: `seedpress export` writes other formats")?;
+        Ok(output)
     }
 
     /// Writes what the container carries beside weights; returns the names.

@@ -19,6 +19,10 @@ use crate::foreign::Foreign;
 /// Bytes of a file that weights are decoded into; as many are held in memory.
 const SHARD: u64 = 256 << 20;
 
+/// What a file of weights alone lacks.
+const NO_MODEL: &str = "there is no config.json beside it, which says what model it is: name a folder that holds config.json, \
+                        tokenizer.json and the weights, or with evaluate, audit and export the folder of the former by --config";
+
 /// A model, and the folder that it was decoded to where its file is not run as it is.
 pub struct Language {
     pub model: Transformer,
@@ -47,10 +51,8 @@ impl Language {
             let own = if path.is_dir() { Some(path.as_path()) } else { path.parent() };
             let own = own.filter(|folder| folder.join("config.json").is_file());
             let config = config.or(own).ok_or_else(|| {
-                Failure::usage(format!(
-                    "{}: --config names the folder of its config.json and tokenizer.json",
-                    path.display()
-                ))
+                let path = path.display();
+                Failure::usage(format!("{path}: {NO_MODEL}"))
             })?;
             let files = ModelFiles::beside(config).map_err(Failure::data)?;
             match &container {

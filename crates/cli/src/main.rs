@@ -29,7 +29,7 @@ mod zoo;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use seedpress::codec::text::printable;
 
 /// Compress neural-network weights, and measure how well it went.
@@ -86,7 +86,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let outcome = match Arguments::parse().command {
+    // `--bits -3` is a wrong value, not another option.
+    let command = Arguments::command().mut_subcommands(|command| command.allow_negative_numbers(true));
+    let arguments = Arguments::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
+    let outcome = match arguments.command {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Compare(arguments) => report::compare(&arguments),

@@ -4,11 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use seedpress::codec::text::printable;
-use seedpress_checkpoint::Checkpoint;
 use seedpress_press::{Bounds, Finding, verify};
 use serde_json::json;
 
-use crate::common::{Common, InWork, container};
+use crate::common::{Common, InWork, checkpoint, container};
 use crate::decompress::Trust;
 use crate::failure::{Failure, Outcome};
 use crate::print::line;
@@ -62,7 +61,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         return Err(Failure::data(format!("{name}: cut short: {have} of {whole} bytes")));
     }
     let registry = seedpress::registry();
-    let original = arguments.against.as_deref().map(Checkpoint::open).transpose().map_err(Failure::data)?;
+    let original = arguments.against.as_deref().map(checkpoint).transpose()?;
     let bounds = Bounds { error: arguments.max_error, row_error: arguments.max_row_error.unwrap_or(f64::INFINITY) };
     let common = &arguments.common;
     let mut found = Vec::new();

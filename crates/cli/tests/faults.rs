@@ -309,3 +309,112 @@ fn weights_of_eight_and_four_bits_are_weights() {
     let sign = if code & 0x80 == 0 { 1.0 } else { -1.0 };
     assert_eq!(exact.values()[150 * 300 + 299], sign * magnitude * scale);
 }
+
+#[test]
+fn a_part_of_a_checkpoint_is_not_taken_for_all_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let shard = |number: usize| format!("model-{number:05}-of-00002.safetensors");
+    let put = |folder: &str, numbers: &[usize]| {
+        std::fs::create_dir(here.join(folder)).unwrap();
+        for &number in numbers {
+            let name = format!("w{number}");
+            save(&here.join(folder).join(shard(number)), &[(name.as_str(), f32s(&[40, 32], &noise(1, 1280)))]);
+        }
+    };
+    for (name, numbers) in [("first", &[1][..]), ("second", &[2]), ("both", &[1, 2])] {
+        put(name, numbers);
+        let part = format!("is shard {} of 2, and the index", numbers[0]);
+        for line in ["compress {} --codec rtn -o x.sdp", "inspect {}", "plan {} --bits 4 -o p.toml"] {
+            fails(here, &line.replace("{}", name), 1, &part);
+        }
+    }
+    // What is named is taken, and what it is part of is said.
+    let said = |line: &str| {
+        let output = seedpress(here, line);
+        assert!(output.status.success(), "{line}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let one = said(&format!("compress first/{} --codec rtn -o x.sdp", shard(1)));
+    assert!(one.contains("is shard 1 of 2"), "{one}");
+    // So are files that an index does not name.
+    let index = format!("{{\"weight_map\": {{\"w1\": \"{}\"}}}}", shard(1));
+    std::fs::write(here.join("both/model.safetensors.index.json"), index).unwrap();
+    for input in ["both", "both/model.safetensors.index.json"] {
+        let part = said(&format!("compress {input} --codec rtn -o x.sdp --force"));
+        assert!(part.contains(&format!("{} lies there too and is not read", shard(2))), "{part}");
+    }
+    assert_eq!(said("compress both --codec rtn -o x.sdp --force --quiet"), "");
+}
+
+#[test]
+fn nothing_is_named_for_what_it_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    model(&here.join("m.safetensors"), 1);
+    succeeds(here, "compress m.safetensors --codec rtn -o m.sdp");
+    for ending in ["gguf", "GGUF", "pt", "pth", "bin", "npz", "npy", "sdp"] {
+        fails(here, &format!("decompress m.sdp -o back.{ending}"), 2, "`seedpress export` writes other formats");
+    }
+    for ending in ["safetensors", "gguf", "pt", "pth", "npz", "npy"] {
+        fails(here, &format!("compress m.safetensors --codec rtn -o x.{ending}"), 2, "compress writes an .sdp file");
+    }
+}
+
+#[test]
+fn numbers_out_of_range_are_called_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    model(&here.join("m.safetensors"), 1);
+    succeeds(here, "compress m.safetensors --codec rtn -o m.sdp");
+    for (options, part) in [
+        ("compress m.safetensors -o x.sdp --codec rtn --bits -3", "-3 is out of range: legal values are 2 to 8"),
+        ("compress m.safetensors -o x.sdp --codec rtn --bits nan", "bits per weight are a number"),
+        ("compress m.safetensors -o x.sdp --codec trellis --bits inf", "bits per weight are a number"),
+        ("compress m.safetensors -o x.sdp --codec trellis --max-error -1", "an error is a number of 0 or more"),
+        ("compress m.safetensors -o x.sdp --codec rtn --threads -1", "-1 is not in 0..=1024"),
+        ("compress m.safetensors -o x.sdp --codec rtn --keep-below -1", "invalid value '-1'"),
+        ("compress m.safetensors -o x.sdp --codec rtn --shard-size -1", "unknown unit `-1`"),
+        ("verify m.sdp --against m.safetensors --max-row-error -1", "an error is a number of 0 or more"),
+        ("plan m.safetensors -o p.toml --ratio -2", "--ratio must be a number above 0"),
+        ("plan m.safetensors -o p.toml --bits -2", "--bits must be a number above 0"),
+    ] {
+        fails(here, options, 2, part);
+    }
+}
+
+#[test]
+fn weights_that_are_not_finite_take_no_more_than_at_the_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let nan = |count: usize| f32::NAN.to_le_bytes().repeat(count);
+    let infinities = (0..1600u32).flat_map(|i| (if i % 3 == 0 { 0xFC00u16 } else { 0x7C00 }).to_le_bytes()).collect();
+    let tensors = [
+        ("nan", tensor("F32", &[40, 40], nan(1600))),
+        ("half", tensor("F16", &[40, 40], infinities)),
+        (
+            "few",
+            f32s(&[64, 64], &{
+                let mut values = noise(3, 4096);
+                values[..20].fill(f32::NAN);
+                values
+            }),
+        ),
+    ];
+    save(&here.join("m.safetensors"), &tensors);
+    let source = std::fs::metadata(here.join("m.safetensors")).unwrap().len();
+    for codec in ["raw", "rtn", "trellis"] {
+        succeeds(here, &format!("compress m.safetensors --codec {codec} -o m.sdp --force"));
+        let len = std::fs::metadata(here.join("m.sdp")).unwrap().len();
+        assert!(len < source + 100, "{codec}: {len} bytes of {source}");
+        succeeds(here, "verify m.sdp --against m.safetensors");
+        succeeds(here, "decompress m.sdp -o back.safetensors --force");
+        let (now, then) =
+            (Checkpoint::open(&here.join("back.safetensors")), Checkpoint::open(&here.join("m.safetensors")));
+        let (now, then) = (now.unwrap(), then.unwrap());
+        for name in ["nan", "half"] {
+            let bytes = |of: &Checkpoint| of.bytes(of.find(name).unwrap()).unwrap();
+            assert!(bytes(&now) == bytes(&then), "{codec}: {name}");
+        }
+    }
+}

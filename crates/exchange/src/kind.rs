@@ -144,7 +144,7 @@ fn text_kind(bytes: &[u8], extension: &str) -> Kind {
         }
         Err(_) => None,
     };
-    match text {
+    match text.filter(|text| !text.contains('\0')) {
         Some(text) if text.trim_start().starts_with('{') => Kind::Index,
         Some(_) => Kind::Other("this is a text file".to_owned()),
         None if extension == "safetensors" => Kind::Safetensors,

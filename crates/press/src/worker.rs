@@ -22,6 +22,9 @@ use crate::summary::Outcome;
 
 /// Bytes by which a coded tensor may exceed the one at the source: stages put a byte or two before what they cannot compress.
 const SLACK: u64 = 64;
+/// Of a tensor that is kept, what part of its bytes may be exceptions before it is kept without meaning.
+const EXCESS: u64 = 16;
+
 /// What is to be done with a tensor.
 pub(crate) enum Task {
     Encode { how: How, guidance: Guidance, kept: Option<Kept>, form: Option<SourceForm> },
@@ -118,6 +121,16 @@ pub(crate) struct Worker<'a> {
     pub(crate) keeps_decoded: bool,
 }
 
+/// Bytes of all segments; 0 of what is no record.
+fn stored(done: &Done) -> u64 {
+    match &done.entry {
+        Some(Entry::Record(record) | Entry::Narrow { record, .. }) => {
+            record.layers.iter().flat_map(|layer| &layer.segments).map(|segment| segment.bytes.len() as u64).sum()
+        }
+        _ => 0,
+    }
+}
+
 impl Worker<'_> {
     /// Does what is to be done.
     pub(crate) fn work(&self, Job { tensor, key, task }: Job) -> Result<Done, PressError> {
@@ -154,25 +167,25 @@ impl Worker<'_> {
 
     /// Whether a tensor takes more bytes than at the source. What is kept for its size or asked for as it is takes a header more.
     fn is_larger(&self, tensor: usize, done: &Done) -> bool {
-        let stored: u64 = match &done.entry {
-            Some(Entry::Record(record) | Entry::Narrow { record, .. }) => {
-                record.layers.iter().flat_map(|layer| &layer.segments).map(|segment| segment.bytes.len() as u64).sum()
-            }
-            _ => 0,
-        };
-        stored > self.source.tensors()[tensor].bytes as u64 + SLACK
+        stored(done) > self.source.tensors()[tensor].bytes as u64 + SLACK
     }
 
     /// The tensor as it is, instead of what it was coded to.
     fn keep(&self, tensor: usize, why: Kept) -> Result<Done, PressError> {
         let outcome = Outcome::Kept(why);
+        let at_source = self.source.tensors()[tensor].bytes as u64;
         if self.source.tensors()[tensor].float().is_none() {
             return Ok(Done { entry: Some(self.opaque(tensor)?), ..Done::blank(tensor, outcome) });
         }
         let raw = self.registry.default_codec("raw").map_err(|error| PressError::Assignment(error.to_string()))?;
         let original = self.original(tensor, None)?;
         let record = self.record(tensor, &original, &raw, &Guidance::default(), 0)?;
-        Ok(Done { outcome, ..self.done(tensor, &original, record, self.decodes())? })
+        let done = self.done(tensor, &original, record, self.decodes())?;
+        // Many NaN or infinite weights: each takes an exception beside its own bytes.
+        if stored(&done) > at_source + at_source / EXCESS + SLACK {
+            return Ok(Done { entry: Some(self.opaque(tensor)?), ..Done::blank(tensor, outcome) });
+        }
+        Ok(Done { outcome, ..done })
     }
 
     /// Whether what was encoded is decoded whatever it is coded by.

@@ -28,7 +28,7 @@ pub(super) fn open(path: &Path) -> Result<Shard, CheckpointError> {
     match input::open(path)? {
         Opened::File(input) => {
             if input.len() < PREFIX as u64 {
-                return Err(fault("header too small"));
+                return Err(fault(short(input.len() as usize)));
             }
             let len = header_len(&input.bytes(0, PREFIX)?, &fault)?;
             if input.len() - (PREFIX as u64) < len {
@@ -38,10 +38,13 @@ pub(super) fn open(path: &Path) -> Result<Shard, CheckpointError> {
             parse(path, input, &header)
         }
         Opened::Stream(mut stream) => {
-            let mut head = vec![0; PREFIX];
-            stream.read_exact(&mut head).map_err(|_| fault("header too small"))?;
-            let len = header_len(&head, &fault)?;
             let io = CheckpointError::io(path);
+            let mut start = Vec::new();
+            (&mut stream).take(PREFIX as u64).read_to_end(&mut start).map_err(&io)?;
+            if start.len() < PREFIX {
+                return Err(fault(short(start.len())));
+            }
+            let (len, mut head) = (header_len(&start, &fault)?, start);
             let got = (&mut stream).take(len).read_to_end(&mut head).map_err(&io)?;
             if (got as u64) < len {
                 return Err(fault("it ends inside its header"));
@@ -53,12 +56,17 @@ pub(super) fn open(path: &Path) -> Result<Shard, CheckpointError> {
     }
 }
 
+/// What is wrong with a file of fewer bytes than the length of its header takes.
+fn short(len: usize) -> &'static str {
+    if len == 0 { "it is empty" } else { "it ends inside the length of its header" }
+}
+
 fn header_len(prefix: &[u8], fault: &dyn Fn(&str) -> CheckpointError) -> Result<u64, CheckpointError> {
     let len = prefix.iter().rev().fold(0u64, |len, &byte| len << 8 | u64::from(byte));
     match len {
-        0..2 => Err(fault("header too small")),
+        0..2 => Err(fault("its first 8 bytes, the length of its header, are too small for any")),
         2..=LONGEST => Ok(len),
-        _ => Err(fault("header too large")),
+        _ => Err(fault("its first 8 bytes, the length of its header, are too large for any")),
     }
 }
 

@@ -14,6 +14,8 @@ pub(super) struct Files {
     pub(super) shards: Vec<PathBuf>,
     /// Tensor to place in `shards`; `None` without an index.
     pub(super) promised: Option<BTreeMap<String, usize>>,
+    /// Files of weights beside those of a folder or an index, which are not read.
+    pub(super) left_out: Vec<PathBuf>,
 }
 
 const SINGLE: &str = "model.safetensors";
@@ -21,26 +23,31 @@ const INDEX: &str = "model.safetensors.index.json";
 
 /// Finds the files of a path.
 pub(super) fn find(path: &Path) -> Result<Files, CheckpointError> {
-    if path.is_dir() {
-        return in_folder(path);
-    }
-    if path.extension().is_some_and(|extension| extension == "json") {
-        return of_index(path);
-    }
-    Ok(Files { path: path.to_owned(), shards: vec![path.to_owned()], promised: None })
+    let mut files = if path.is_dir() {
+        in_folder(path)?
+    } else if path.extension().is_some_and(|extension| extension == "json") {
+        of_index(path)?
+    } else {
+        return Ok(alone(path));
+    };
+    let folder = if path.is_dir() { Some(path) } else { path.parent() };
+    let folder = folder.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let beside = weights_in(folder)?;
+    let read: Vec<_> = files.shards.iter().map(|shard| shard.file_name()).collect();
+    files.left_out = beside.into_iter().filter(|file| !is_index(file) && !read.contains(&file.file_name())).collect();
+    Ok(files)
 }
 
-/// An index says what belongs together; without one a single file must be the only one.
-fn in_folder(folder: &Path) -> Result<Files, CheckpointError> {
-    let index = folder.join(INDEX);
-    if index.is_file() {
-        return of_index(&index);
-    }
-    let single = folder.join(SINGLE);
-    if single.is_file() {
-        return find(&single);
-    }
-    let fault = |why: String| CheckpointError::Index { path: folder.to_owned(), why };
+fn alone(path: &Path) -> Files {
+    Files { path: path.to_owned(), shards: vec![path.to_owned()], promised: None, left_out: Vec::new() }
+}
+
+fn is_index(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "json")
+}
+
+/// Safetensors files and indices of a folder, sorted.
+fn weights_in(folder: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(CheckpointError::io(folder))? {
         let path = entry.map_err(CheckpointError::io(folder))?.path();
@@ -50,14 +57,42 @@ fn in_folder(folder: &Path) -> Result<Files, CheckpointError> {
         }
     }
     found.sort();
-    let indices: Vec<&PathBuf> =
-        found.iter().filter(|path| path.extension().is_some_and(|end| end == "json")).collect();
-    match (indices.as_slice(), found.as_slice()) {
-        ([index], _) => of_index(index),
-        ([], [file]) => find(file),
-        ([], []) => Err(fault(format!("the folder holds no {SINGLE}, no {INDEX} and no other .safetensors file"))),
+    Ok(found)
+}
+
+/// An index says what belongs together; without one a single file must be the only one, and whole.
+fn in_folder(folder: &Path) -> Result<Files, CheckpointError> {
+    let index = folder.join(INDEX);
+    if index.is_file() {
+        return of_index(&index);
+    }
+    let single = folder.join(SINGLE);
+    if single.is_file() {
+        return Ok(alone(&single));
+    }
+    let fault = |why: String| CheckpointError::Unusable { path: folder.to_owned(), why };
+    let found = weights_in(folder)?;
+    let indices: Vec<&PathBuf> = found.iter().filter(|path| is_index(path)).collect();
+    let shard = found.iter().find_map(|path| Some((path, shard_number(path)?)));
+    match (indices.as_slice(), found.as_slice(), shard) {
+        ([index], ..) => of_index(index),
+        ([], [], _) => Err(fault(format!("the folder holds no {SINGLE}, no {INDEX} and no other .safetensors file"))),
+        ([], _, Some((path, (number, count)))) => Err(fault(format!(
+            "{} is shard {number} of {count}, and the index that names them all is not here: {INDEX}",
+            path.file_name().unwrap_or_default().to_string_lossy(),
+        ))),
+        ([], [file], None) => Ok(alone(file)),
         _ => Err(fault(format!("the folder holds several checkpoints and no {INDEX}: name a file"))),
     }
+}
+
+/// Which of how many shards, at least two, a file is by its name: `..-00001-of-00002.safetensors`.
+pub(super) fn shard_number(path: &Path) -> Option<(u32, u32)> {
+    let (name, count) = path.file_stem()?.to_str()?.rsplit_once("-of-")?;
+    let (_, number) = name.rsplit_once('-')?;
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let parse = |text: &str| text.parse().ok().filter(|_| digits(text));
+    Some((parse(number)?, parse(count)?)).filter(|&(_, count)| count > 1)
 }
 
 fn of_index(path: &Path) -> Result<Files, CheckpointError> {
@@ -88,5 +123,5 @@ fn of_index(path: &Path) -> Result<Files, CheckpointError> {
     let promised = weights.iter().map(|(tensor, file)| (tensor.clone(), place(file.as_str().unwrap_or_default())));
     let promised = Some(promised.collect());
     let shards = names.iter().map(|name| path.with_file_name(name)).collect();
-    Ok(Files { path: path.to_owned(), shards, promised })
+    Ok(Files { path: path.to_owned(), shards, promised, left_out: Vec::new() })
 }

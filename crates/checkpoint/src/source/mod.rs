@@ -57,6 +57,7 @@ struct Place {
 pub struct Checkpoint {
     path: PathBuf,
     files: Vec<PathBuf>,
+    left_out: Vec<PathBuf>,
     shards: Vec<Input>,
     infos: Vec<TensorInfo>,
     places: Vec<Place>,
@@ -70,12 +71,13 @@ impl Checkpoint {
     ///
     /// # Errors
     /// A file that cannot be read, is no safetensors file, is cut short; an index that names no tensor, a shard that is missing, a
-    /// tensor that its shard lacks; a name that two shards hold.
+    /// tensor that its shard lacks; a name that two shards hold; a folder that holds shards without their index, or several checkpoints.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
         let found = index::find(path)?;
         let mut checkpoint = Self {
             path: found.path,
             files: found.shards,
+            left_out: found.left_out,
             shards: Vec::new(),
             infos: Vec::new(),
             places: Vec::new(),
@@ -119,6 +121,17 @@ impl Checkpoint {
     /// Every file it consists of, without the index.
     pub fn files(&self) -> &[PathBuf] {
         &self.files
+    }
+
+    /// Safetensors files beside those of a folder or an index, which are no part of it.
+    pub fn left_out(&self) -> &[PathBuf] {
+        &self.left_out
+    }
+
+    /// Which of how many shards this is by its name, where a file was opened that is one of several.
+    pub fn shard(&self) -> Option<(u32, u32)> {
+        let alone = self.files.len() == 1 && self.files[0] == self.path;
+        index::shard_number(&self.path).filter(|_| alone)
     }
 
     /// Every tensor, in file order.
