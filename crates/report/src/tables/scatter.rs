@@ -6,15 +6,21 @@ use crate::document::{Cell, Table};
 use crate::format::significant;
 use crate::study::Study;
 
-/// A model's main metric of every row that was drawn anew: the spread of the draws beside the bounds that samples and draws give together.
+/// Every row that was drawn anew, by its divergence where the model has one: the spread of the draws beside the bounds that samples and
+/// draws give together.
 pub fn scatter(study: &Study) -> Table {
     let mut table = Table::new(
         "Scatter of encoders",
         &["model", "metric", "codec", "#draws", "#figure", "#least drawn", "#most drawn", "<spread", "#low", "#high"],
     );
     let rows = study.models.iter().filter(|row| !row.drawn.is_empty());
+    let shown = |row: &&ModelRow| {
+        let metrics = study.metrics(&row.model);
+        let divergence = metrics.iter().find(|metric| **metric == "KL divergence");
+        divergence.or(metrics.first()) == Some(&row.metric.as_str())
+    };
     let mut spreads = Vec::new();
-    for row in rows.filter(|row| study.metrics(&row.model).first() == Some(&row.metric.as_str())) {
+    for row in rows.filter(shown) {
         let (Some(value), Some([low, high])) = (row.compressed, row.interval) else { continue };
         let (least, most, spread) = spread(row, value);
         spreads.push(spread);
