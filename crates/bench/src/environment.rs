@@ -33,15 +33,18 @@ fn cpu() -> String {
     name.unwrap_or(std::env::consts::ARCH).to_owned()
 }
 
+/// What kernels may use: less than the machine has where the run is held to a level.
 #[cfg(target_arch = "x86_64")]
 fn features() -> Vec<String> {
+    use seedpress_simd::Level;
+    let level = Level::fastest();
     let known = [
         ("sse4.2", is_x86_feature_detected!("sse4.2")),
         ("avx", is_x86_feature_detected!("avx")),
-        ("avx2", is_x86_feature_detected!("avx2")),
-        ("fma", is_x86_feature_detected!("fma")),
+        ("avx2", is_x86_feature_detected!("avx2") && level >= Level::Avx2),
+        ("fma", is_x86_feature_detected!("fma") && level >= Level::Avx2),
         ("bmi2", is_x86_feature_detected!("bmi2")),
-        ("avx512f", is_x86_feature_detected!("avx512f")),
+        ("avx512f", is_x86_feature_detected!("avx512f") && level >= Level::Avx512Base),
     ];
     known.into_iter().filter(|&(_, present)| present).map(|(name, _)| name.to_owned()).collect()
 }

@@ -30,6 +30,8 @@ use seedpress_codec::{
 
 use seedpress_entropy::binary::log2;
 use seedpress_rotation::{SIDE, hadamard, sign, signs};
+#[cfg(target_arch = "x86_64")]
+use seedpress_simd::Level;
 
 use crate::code::{DEVIATION, value};
 use crate::columns;
@@ -253,7 +255,7 @@ pub(crate) struct Block<'a> {
 impl Block<'_> {
     pub fn decode(self, bits: u32, out: &mut [f32]) {
         #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") {
+        if Level::fastest() >= Level::Avx2 {
             wide::decode(self, bits, out);
             return;
         }

@@ -3,19 +3,21 @@
 //! What a compiler does not find by itself is the transpose: `2^k` neighbouring groups lead to places far apart. Here it is `k` rounds of
 //! separating even from odd places of two registers.
 
+use seedpress_simd::Level;
+
 use crate::search::{LENGTH, Search, steps};
 
 /// All steps of a search.
 pub type Steps = fn(&mut Search, &[f32]);
 
-/// What this machine has of these, the fastest first.
+/// What may run of these, the fastest first.
 pub fn on_this_machine() -> impl Iterator<Item = Steps> {
-    use std::arch::is_x86_feature_detected as has;
-    let sixteen = has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl");
-    // SAFETY: just checked.
-    let sixteen = sixteen.then_some((|search, samples| unsafe { avx512(search, samples) }) as Steps);
-    // SAFETY: just checked.
-    let eight = has!("avx2").then_some((|search, samples| unsafe { avx2(search, samples) }) as Steps);
+    let level = Level::fastest();
+    // SAFETY: the level is one of this machine.
+    let sixteen =
+        (level >= Level::Avx512Base).then_some((|search, samples| unsafe { avx512(search, samples) }) as Steps);
+    // SAFETY: the level is one of this machine.
+    let eight = (level >= Level::Avx2).then_some((|search, samples| unsafe { avx2(search, samples) }) as Steps);
     sixteen.into_iter().chain(eight)
 }
 

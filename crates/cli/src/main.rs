@@ -32,6 +32,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use seedpress::codec::text::printable;
 
+use crate::failure::{Failure, Outcome};
+
 /// Compress neural-network weights, and measure how well it went.
 #[derive(Parser)]
 #[command(name = "seedpress", version, after_help = EXAMPLES)]
@@ -89,7 +91,21 @@ fn main() -> ExitCode {
     // `--bits -3` is a wrong value, not another option.
     let command = Arguments::command().mut_subcommands(|command| command.allow_negative_numbers(true));
     let arguments = Arguments::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
-    let outcome = match arguments.command {
+    // A level that is passed over in silence would be measured as what it is not.
+    let level = seedpress_simd::requested().map_err(Failure::usage);
+    match level.and_then(|_| run(arguments.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            for line in failure.message.lines() {
+                print::err(format_args!("error: {}", printable(line)));
+            }
+            ExitCode::from(failure.status)
+        }
+    }
+}
+
+fn run(command: Command) -> Outcome {
+    match command {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Compare(arguments) => report::compare(&arguments),
@@ -105,14 +121,5 @@ fn main() -> ExitCode {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Completions(arguments) => manual::completions(&arguments, Arguments::command()),
         Command::Man(arguments) => manual::man(&arguments, Arguments::command()),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            for line in failure.message.lines() {
-                print::err(format_args!("error: {}", printable(line)));
-            }
-            ExitCode::from(failure.status)
-        }
     }
 }

@@ -72,6 +72,19 @@ fn measured(registry: &Registry) -> BTreeMap<String, (String, String)> {
     plain.chain(calibrated).collect()
 }
 
+/// The same in a process that is held to plain Rust: what vector instructions write is what any machine writes.
+#[test]
+fn portable_code_writes_the_same_bytes() {
+    if std::env::var_os(UPDATE).is_some() {
+        return;
+    }
+    let own = std::env::current_exe().unwrap();
+    let mut portable = std::process::Command::new(own);
+    portable.args(["--exact", "bytes_change_with_revisions_only"]).env(seedpress_simd::VARIABLE, "portable");
+    let output = portable.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
 #[test]
 fn bytes_change_with_revisions_only() {
     let measured = measured(&seedpress::registry());

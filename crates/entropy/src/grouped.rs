@@ -27,8 +27,7 @@ impl Groups {
     fn fits(&self, keys: usize, next: &[usize; 256], len: usize) -> bool {
         self.common.len() <= MOST
             && next[..=self.common.len()].iter().all(|&next| next.saturating_add(keys + SLACK) <= len)
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512vbmi2")
+            && seedpress_simd::Level::fastest() >= seedpress_simd::Level::Avx512
     }
 
     /// Symbols in the order of their keys from groups that begin at `next`, which moves on. Faster where [`SLACK`] and as many bytes

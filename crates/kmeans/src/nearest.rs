@@ -5,6 +5,8 @@
 //! same on every vector unit. Its relative error is at most `(dimension + 2) 2^-24`, however far from the origin points are.
 
 use rayon::prelude::*;
+#[cfg(target_arch = "x86_64")]
+use seedpress_simd::Level;
 
 /// Centroids side by side.
 const LANES: usize = 16;
@@ -77,10 +79,11 @@ impl Nearest {
         debug_assert_eq!(count, found.len());
         #[cfg(target_arch = "x86_64")]
         {
-            if std::arch::is_x86_feature_detected!("avx512f") {
+            let level = Level::fastest();
+            if level >= Level::Avx512Base {
                 return wide::avx512(self, point, found);
             }
-            if std::arch::is_x86_feature_detected!("avx2") {
+            if level >= Level::Avx2 {
                 return wide::avx2(self, point, found);
             }
         }
@@ -222,12 +225,12 @@ mod tests {
             nearest.plain(point, &mut found);
             assert_eq!(found, brute, "{dimension} {centroids} {count}");
             #[cfg(target_arch = "x86_64")]
-            if std::arch::is_x86_feature_detected!("avx2") {
+            if Level::Avx2.is_supported() {
                 wide::avx2(&nearest, point, &mut found);
                 assert_eq!(found, brute, "{dimension} {centroids} {count}, AVX2");
             }
             #[cfg(target_arch = "x86_64")]
-            if std::arch::is_x86_feature_detected!("avx512f") {
+            if Level::Avx512Base.is_supported() {
                 wide::avx512(&nearest, point, &mut found);
                 assert_eq!(found, brute, "{dimension} {centroids} {count}, AVX-512");
             }

@@ -36,7 +36,9 @@ pub fn screen(path: Path, columns: usize, pass: &Pass<'_>, thresholds: &mut [[f3
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the features the function is compiled for were detected on this machine.
         // Twice the registers and masks of AVX-512 were measured to gain nothing here; floats of 512 bits pass in two halves.
-        Path::Avx2 | Path::Avx512 if path.is_supported() => unsafe { avx2::screen(columns, pass, thresholds, sink) },
+        Path::Avx2 | Path::Avx512Base | Path::Avx512 if path.is_supported() => unsafe {
+            avx2::screen(columns, pass, thresholds, sink)
+        },
         _ => by_columns::<Portable>(columns, pass, thresholds, sink),
     }
 }

@@ -84,13 +84,15 @@ kernels!(f64, f64_avx2, f64_avx512);
 mod x86 {
     use std::arch::x86_64::*;
 
+    use seedpress_simd::Level;
+
     use super::Kernel;
 
     /// A kernel of `$height` rows and two registers of `$lanes` values a row.
     macro_rules! kernel {
-        ($name:ident, $element:ty, $lanes:literal, $height:literal, $features:literal, $detected:expr,
+        ($name:ident, $element:ty, $lanes:literal, $height:literal, $features:literal, $level:expr,
          $zero:ident, $load:ident, $store:ident, $set:ident, $fma:ident) => {
-            /// The kernel, where this machine can run it.
+            /// The kernel, where it may run.
             pub fn $name() -> Option<Kernel<$element>> {
                 #[target_feature(enable = $features)]
                 fn run(c: &mut [$element], stride: usize, left: &[$element], right: &[$element]) {
@@ -127,19 +129,8 @@ mod x86 {
                     // SAFETY: handed out behind the check below alone.
                     run: |c, stride, left, right| unsafe { run(c, stride, left, right) },
                 };
-                $detected.then_some(found)
+                (Level::fastest() >= $level).then_some(found)
             }
-        };
-    }
-
-    macro_rules! avx2 {
-        () => {
-            std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
-        };
-    }
-    macro_rules! avx512 {
-        () => {
-            std::arch::is_x86_feature_detected!("avx512f")
         };
     }
 
@@ -149,7 +140,7 @@ mod x86 {
         8,
         6,
         "avx2,fma",
-        avx2!(),
+        Level::Avx2,
         _mm256_setzero_ps,
         _mm256_loadu_ps,
         _mm256_storeu_ps,
@@ -162,7 +153,7 @@ mod x86 {
         4,
         6,
         "avx2,fma",
-        avx2!(),
+        Level::Avx2,
         _mm256_setzero_pd,
         _mm256_loadu_pd,
         _mm256_storeu_pd,
@@ -175,7 +166,7 @@ mod x86 {
         16,
         8,
         "avx512f",
-        avx512!(),
+        Level::Avx512Base,
         _mm512_setzero_ps,
         _mm512_loadu_ps,
         _mm512_storeu_ps,
@@ -188,7 +179,7 @@ mod x86 {
         8,
         8,
         "avx512f",
-        avx512!(),
+        Level::Avx512Base,
         _mm512_setzero_pd,
         _mm512_loadu_pd,
         _mm512_storeu_pd,

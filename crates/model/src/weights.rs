@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use seedpress_checkpoint::Checkpoint;
 use seedpress_codec::{DType, Tensor};
@@ -66,14 +67,14 @@ impl Weights for Vec<Tensor> {
 /// The tensors of a checkpoint, read when they are asked for.
 #[derive(Debug)]
 pub struct CheckpointWeights {
-    checkpoint: Checkpoint,
+    checkpoint: Arc<Checkpoint>,
     infos: Vec<TensorInfo>,
 }
 
 impl CheckpointWeights {
     /// The tensors of a network by their names.
-    pub fn new(checkpoint: Checkpoint, network: &dyn Network) -> Self {
-        Self { checkpoint, infos: network.tensors().to_vec() }
+    pub fn new(checkpoint: impl Into<Arc<Checkpoint>>, network: &dyn Network) -> Self {
+        Self { checkpoint: checkpoint.into(), infos: network.tensors().to_vec() }
     }
 }
 

@@ -47,7 +47,7 @@ impl Blocks<'_> {
             Path::Avx512 if path.is_supported() => unsafe { self.avx512(first, out) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: likewise.
-            Path::Avx2 if path.is_supported() => unsafe { self.avx2(first, out) },
+            Path::Avx2 | Path::Avx512Base if path.is_supported() => unsafe { self.avx2(first, out) },
             _ => self.any_shape::<false>(first, out),
         }
     }

@@ -48,7 +48,7 @@ pub struct LanguageModel {
     /// Network, weights and data.
     pub model: Model,
     /// The checkpoint: it may hold tensors that the network does not use.
-    pub checkpoint: Checkpoint,
+    pub checkpoint: Arc<Checkpoint>,
     /// What the calibration text is known by: its tokens, how they are cut, how they count.
     pub calibration: String,
     /// The text itself, where there is any.
@@ -68,7 +68,8 @@ impl LanguageModel {
     /// A folder that is no language model, text that cannot be read, evaluation text that calibrates.
     pub fn open(name: &str, folder: &Path, texts: &Texts<'_>) -> Result<Self, TransformerError> {
         let transformer = Transformer::open(folder)?;
-        let open = || Checkpoint::open(folder).map_err(|error| TransformerError::file(folder, error));
+        let checkpoint = Checkpoint::open(folder).map_err(|error| TransformerError::file(folder, error))?;
+        let checkpoint = Arc::new(checkpoint);
         let context = texts.context.min(transformer.description().context).max(2);
         let [calibration, evaluation] = [texts.calibration, texts.evaluation].map(|path| read(folder, path));
         let (calibration, evaluation) = (calibration?, evaluation?);
@@ -100,11 +101,11 @@ impl LanguageModel {
         let calibrated = text.as_ref().map_or_else(String::new, |text| identity(text.samples()) + &way);
         let measured = known(!data.windows.is_empty(), window_identity(&data.windows));
         let network = TransformerNetwork::new(transformer.description().clone(), transformer.shapes());
-        let weights = CheckpointWeights::new(open()?, &network);
+        let weights = CheckpointWeights::new(checkpoint.clone(), &network);
         let model = Model::new(name, Box::new(network), Box::new(weights), Box::new(data));
         Ok(Self {
             model,
-            checkpoint: open()?,
+            checkpoint,
             calibration: calibrated,
             text,
             weighted: texts.weighted,

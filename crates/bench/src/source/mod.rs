@@ -83,7 +83,7 @@ impl Source {
             Weights::File(file) => Some((file, place)),
             Weights::Language(language, rest) => {
                 let at = place.checked_sub(language.model.tensors().len())?;
-                Some((&language.checkpoint, *rest.get(at)?))
+                Some((language.checkpoint.as_ref(), *rest.get(at)?))
             }
             Weights::Model(_) | Weights::One(_) => None,
         }

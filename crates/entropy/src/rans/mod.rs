@@ -31,6 +31,7 @@
 //! | `avx512` | AVX-512 F, BW, VBMI | 64 symbols | comparison or binary search in registers |
 
 use seedpress_codec::DecodeError;
+use seedpress_simd::Level;
 
 use crate::frequencies::{Frequencies, PRECISION, TOTAL};
 
@@ -135,59 +136,19 @@ pub fn decode<const LANES: usize>(bytes: &[u8], slots: &Slots, symbols: &mut [u8
     Lanes::<LANES>::new(bytes)?.finish(slots, symbols)
 }
 
-/// A way to decode blocks of 32 lanes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Path {
-    Portable,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-}
-
-impl Path {
-    const ALL: &[Self] = &[
-        Self::Portable,
-        #[cfg(target_arch = "x86_64")]
-        Self::Avx2,
-        #[cfg(target_arch = "x86_64")]
-        Self::Avx512,
-    ];
-
-    /// Whether this machine has it.
-    fn available(self) -> bool {
-        match self {
-            Self::Portable => true,
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => is_x86_feature_detected!("avx2"),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => {
-                is_x86_feature_detected!("avx512f")
-                    && is_x86_feature_detected!("avx512bw")
-                    && is_x86_feature_detected!("avx512vbmi")
-            }
-        }
-    }
-
-    fn best() -> Self {
-        Self::ALL.iter().copied().rev().find(|path| path.available()).unwrap_or(Self::Portable)
-    }
-}
-
 /// Decodes blocks of 32 lanes, each into its symbols. Four or two blocks are decoded at a time where a kernel is
 /// bound by latency.
 ///
 /// # Errors
 /// As [`decode`], of the first block that fails.
 pub fn decode_wide(blocks: &mut [(&[u8], &mut [u8])], slots: &Slots) -> Result<(), DecodeError> {
-    decode_wide_by(Path::best(), blocks, slots)
+    decode_wide_by(Level::fastest(), blocks, slots)
 }
 
-fn decode_wide_by(path: Path, blocks: &mut [(&[u8], &mut [u8])], slots: &Slots) -> Result<(), DecodeError> {
-    match path {
-        Path::Portable => blocks.iter_mut().try_for_each(|(bytes, symbols)| decode::<32>(bytes, slots, symbols)),
+fn decode_wide_by(level: Level, blocks: &mut [(&[u8], &mut [u8])], slots: &Slots) -> Result<(), DecodeError> {
+    match level {
         #[cfg(target_arch = "x86_64")]
-        Path::Avx2 if slots.present.len() <= avx2::SMALL => {
+        Level::Avx2 | Level::Avx512Base if slots.present.len() <= avx2::SMALL => {
             let kernel = avx2::Small::new(&slots.present);
             blocks.iter_mut().try_for_each(|(bytes, symbols)| {
                 let mut lanes = Lanes::new(bytes)?;
@@ -198,13 +159,13 @@ fn decode_wide_by(path: Path, blocks: &mut [(&[u8], &mut [u8])], slots: &Slots) 
             })
         }
         #[cfg(target_arch = "x86_64")]
-        Path::Avx512 if slots.present.len() <= avx512::LARGEST => {
+        Level::Avx512 if slots.present.len() <= avx512::LARGEST => {
             let kernel = avx512::Kernel::new(&slots.present);
             blocks.chunks_mut(4).try_for_each(|group| match group {
                 [(a, one), (b, two), (c, three), (d, four)] => {
                     let mut lanes = [Lanes::new(a)?, Lanes::new(b)?, Lanes::new(c)?, Lanes::new(d)?];
                     let symbols = [&mut **one, &mut **two, &mut **three, &mut **four];
-                    // SAFETY: the processor has the extensions that `available` asks for.
+                    // SAFETY: the processor has the extensions that the level stands for.
                     #[allow(unsafe_code)]
                     let done = unsafe { kernel.run(&mut lanes, symbols) };
                     let rest = [one, two, three, four];
@@ -212,7 +173,7 @@ fn decode_wide_by(path: Path, blocks: &mut [(&[u8], &mut [u8])], slots: &Slots) 
                 }
                 [(one, ones), (two, twos)] => {
                     let mut lanes = [Lanes::new(one)?, Lanes::new(two)?];
-                    // SAFETY: the processor has the extensions that `available` asks for.
+                    // SAFETY: the processor has the extensions that the level stands for.
                     #[allow(unsafe_code)]
                     let done = unsafe { kernel.run(&mut lanes, [&mut **ones, &mut **twos]) };
                     let [first, second] = lanes;
@@ -230,13 +191,14 @@ fn decode_wide_by(path: Path, blocks: &mut [(&[u8], &mut [u8])], slots: &Slots) 
             })
         }
         #[cfg(target_arch = "x86_64")]
-        Path::Avx2 | Path::Avx512 => blocks.iter_mut().try_for_each(|(bytes, symbols)| {
+        Level::Avx2 | Level::Avx512Base | Level::Avx512 => blocks.iter_mut().try_for_each(|(bytes, symbols)| {
             let mut lanes = Lanes::new(bytes)?;
             // SAFETY: the processor has AVX2, which AVX-512 implies.
             #[allow(unsafe_code)]
             let done = unsafe { avx2::large(&mut lanes, &slots.table, symbols) };
             lanes.finish(slots, &mut symbols[done..])
         }),
+        _ => blocks.iter_mut().try_for_each(|(bytes, symbols)| decode::<32>(bytes, slots, symbols)),
     }
 }
 
@@ -273,7 +235,7 @@ mod tests {
                 let frequencies = Frequencies::of(&plain);
                 let coded = encode::<32>(&plain, &Divisors::new(&frequencies));
                 let slots = Slots::new(&frequencies);
-                for &path in Path::ALL.iter().filter(|path| path.available()) {
+                for level in Level::supported() {
                     // Four, two and one side by side, and the shortest among them once in either place.
                     let half = encode::<32>(&plain[..count / 2], &Divisors::new(&frequencies));
                     let lengths = [count, count, count / 2, count, count / 2, count, count / 2];
@@ -282,8 +244,8 @@ mod tests {
                         .iter_mut()
                         .map(|out| (if out.len() == count { &coded[..] } else { &half[..] }, &mut out[..]))
                         .collect();
-                    decode_wide_by(path, &mut blocks, &slots).unwrap();
-                    assert!(decoded.iter().all(|out| *out == plain[..out.len()]), "{path:?} {alphabet} {count}");
+                    decode_wide_by(level, &mut blocks, &slots).unwrap();
+                    assert!(decoded.iter().all(|out| *out == plain[..out.len()]), "{level:?} {alphabet} {count}");
                 }
             }
         }
@@ -304,17 +266,17 @@ mod tests {
                     2 => damaged.iter_mut().for_each(|byte| *byte = next() as u8),
                     _ => damaged[next() as usize % coded.len()] ^= 1 << (next() % 8),
                 }
-                let attempt = |path| {
+                let attempt = |level| {
                     let mut decoded = vec![vec![0; 700]; 2 + 2 * (round % 8 / 4)];
                     let mut blocks: Vec<(&[u8], &mut [u8])> =
                         decoded.iter_mut().map(|out| (&coded[..], &mut out[..])).collect();
                     blocks[0].0 = &damaged;
-                    let verdict = decode_wide_by(path, &mut blocks, &slots);
+                    let verdict = decode_wide_by(level, &mut blocks, &slots);
                     verdict.map_err(|error| error.to_string()).map(|()| decoded)
                 };
-                let expected = attempt(Path::Portable);
-                for &path in Path::ALL.iter().filter(|path| path.available()) {
-                    assert_eq!(attempt(path), expected, "{path:?}");
+                let expected = attempt(Level::Portable);
+                for level in Level::supported() {
+                    assert_eq!(attempt(level), expected, "{level:?}");
                 }
             }
         }

@@ -1,12 +1,15 @@
 //! The four branch costs of every sample, one for each quantiser and parity.
 
+#[cfg(target_arch = "x86_64")]
+use seedpress_simd::Level;
+
 use super::tables::Tables;
 
 /// Fills `branches` with the costs of magnitudes `u` of these classes, entries in the order of [`Tables::branches`].
 pub fn fill(tables: &Tables, u: &[f32], classes: &[u8], weight: f32, branches: &mut Vec<[f32; 4]>) {
     branches.clear();
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
+    if Level::fastest() >= Level::Avx2 {
         avx2::fill(tables, u, classes, weight, branches);
         return;
     }

@@ -10,6 +10,9 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 
+#[cfg(target_arch = "x86_64")]
+use seedpress_simd::Level;
+
 use crate::code::Code;
 
 /// Branch costs of one weight: entry `4 near + far`, either branch twice the quantiser plus the parity.
@@ -107,7 +110,7 @@ impl Product {
         self.costs.fill(u16::MAX);
         self.costs[near * self.code.states() + far] = 0;
         #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") {
+        if Level::fastest() >= Level::Avx2 {
             avx2::forward(self, branches);
             return;
         }

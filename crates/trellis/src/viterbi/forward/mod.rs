@@ -3,6 +3,9 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 
+#[cfg(target_arch = "x86_64")]
+use seedpress_simd::Level;
+
 use crate::code::Code;
 
 /// Samples between two subtractions of the least cost.
@@ -12,7 +15,7 @@ const PERIOD: usize = 64;
 /// which parity led there: `decisions` come in as zeros.
 pub fn run(code: Code, branches: &[[f32; 4]], costs: &mut [f32], decisions: &mut [u8]) {
     #[cfg(target_arch = "x86_64")]
-    if code.states() >= 8 && std::arch::is_x86_feature_detected!("avx2") {
+    if code.states() >= 8 && Level::fastest() >= Level::Avx2 {
         avx2::run(code, branches, costs, decisions);
         return;
     }
