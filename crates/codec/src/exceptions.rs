@@ -8,8 +8,8 @@
 //!    codec sees the weight before it, a value of the ordinary kind. So are all weights of *loud columns*, whose root mean square is at
 //!    least 512 times that of the loudest column below the loudest 32nd of them, where columns have 16 weights.
 //! 3. *Loud rows*, where the codec has shared scales or does not keep zeros: rows of at least 16 weights whose root mean square is at least
-//!    512 times that of the loudest row below the loudest quarter (or below the loudest row, where there are few). Zeros, outliers and the
-//!    largest weight of each row do not count. The codec sees them divided by a power of two, beside the others; 2 or 3 bytes a row.
+//!    512 times that of all rows but them, at most a quarter of the rows but at least one. Rows of zeros, outliers and the largest weight of
+//!    each row do not count. The codec sees them divided by a power of two, beside the others; 2 or 3 bytes a row.
 //!    Outliers and columns that stand out only then are taken out too.
 //! 4. *Silent rows*, where the codec's nearest value to nothing is not zero ([`Capabilities::keeps_zeros`] is false): rows whose magnitudes
 //!    are all below 2^-16 of the root mean square of the tensor (outliers apart, loud rows brought down). They come back as zeros, not as

@@ -106,19 +106,33 @@ pub(crate) fn silent_rows(values: &[f32], columns: usize, outlier: f32) -> Vec<(
     runs
 }
 
-/// Rows out of all proportion to those below them, ascending, each with the power of two that brings it near these; magnitudes from `outlier` on
-/// do not count.
+/// Rows out of all proportion to all others, ascending, each with the power of two that brings it to their root mean square; magnitudes from
+/// `outlier` on do not count.
 pub(crate) fn loud_rows(values: &[f32], columns: usize, outlier: f32) -> Vec<(usize, u8)> {
     if columns < FEWEST {
         return Vec::new();
     }
-    let means: Vec<f64> = values.chunks(columns).map(|row| row_energy(row, outlier) / columns as f64).collect();
-    let most = means.iter().filter(|&&mean| mean > 0.0).count() / ROWS_PER_LOUD_ROW;
-    let Some(reference) = loudest_below(&means, most.max(1)) else { return Vec::new() };
-    let ratios = means.into_iter().map(|mean| mean / reference.max(QUIETEST)).enumerate();
-    let loud = ratios.filter(|&(_, ratio)| ratio >= OUTLIER * OUTLIER);
-    // Half the exponent of a ratio of squares below 2^256, rounded: rows come within a factor of the root of 2.
-    loud.map(|(row, ratio)| (row, ((((2.0 * ratio).to_bits() >> 52) as i64 - 1023) / 2) as u8)).collect()
+    let energies = values.chunks(columns).map(|row| row_energy(row, outlier));
+    let mut rows: Vec<(usize, f64)> = energies.enumerate().filter(|&(_, energy)| energy > 0.0).collect();
+    rows.sort_by(|(a, x), (b, y)| y.total_cmp(x).then(a.cmp(b)));
+    let most = (rows.len() / ROWS_PER_LOUD_ROW).max(1).min(rows.len());
+    let mut rest: f64 = rows[most..].iter().map(|(_, energy)| energy).sum();
+    for count in (1..=most).rev() {
+        // Rows have the same length: their mean squares compare as these sums do.
+        let mean = rest / (rows.len() - count) as f64;
+        let reference = mean.max(QUIETEST * columns as f64);
+        let least = rows[count - 1].1;
+        if rows.len() > count && least >= OUTLIER * OUTLIER * reference {
+            // Half the exponent of a ratio of squares below 2^256, rounded: rows come within a factor of the root of 2.
+            let exponent = |energy: f64| ((((2.0 * energy / reference).to_bits() >> 52) as i64 - 1023) / 2) as u8;
+            let mut loud: Vec<(usize, u8)> =
+                rows[..count].iter().map(|&(row, energy)| (row, exponent(energy))).collect();
+            loud.sort_unstable();
+            return loud;
+        }
+        rest += least;
+    }
+    Vec::new()
 }
 
 /// Columns out of all proportion to those below them, ascending.
@@ -217,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_loud_against_those_below_the_loudest_quarter() {
+    fn rows_are_loud_against_all_others() {
         const NONE: [usize; 0] = [];
         let rows =
             |scale: fn(usize) -> f32| loud(&scaled(64, 64, scale)).iter().map(|&(row, _)| row).collect::<Vec<_>>();
@@ -225,6 +239,8 @@ mod tests {
         assert_eq!(rows(|row| if row % 4 == 1 { 1e30 } else { 1e-30 }), (1..64).step_by(4).collect::<Vec<_>>());
         assert_eq!(rows(|row| if row == 9 { 400.0 } else { 1.0 }), NONE);
         assert_eq!(rows(|row| 10f32.powi(row as i32 % 3)), NONE);
+        // Of rows of all magnitudes, the loudest stay the loudest.
+        assert_eq!(rows(|row| 10f32.powi(row as i32 % 12)), NONE);
         assert_eq!(rows(|row| if row < 17 { 1e9 } else { 1.0 }), NONE, "more than a quarter");
         assert_eq!(rows(|row| if row == 9 { 1.0 } else { 0.0 }), NONE, "beside nothing");
         assert_eq!(loud(&scaled(2, 64, |row| [1.0, 1e6][row])).len(), 1);
