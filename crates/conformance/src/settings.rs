@@ -52,6 +52,8 @@ pub const CALIBRATED: &[&str] = &[
     "seedlm-paper:block=12,coefficients=4,hessian=full,k=10",
     "seedlm-paper:hessian=full,k=12",
     "seedlm-paper:weighted=true",
+    "seedlm-progressive:block=20,hessian=full,k=10,terms=1",
+    "seedlm-progressive:hessian=full,k=9",
     "seedlm-progressive:weighted=true",
     "trellis:bits=2.0,hessian=full",
     "trellis:hessian=diagonal",

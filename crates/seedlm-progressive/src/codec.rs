@@ -4,7 +4,7 @@ use seedpress_codec::{
     Capabilities, Codec, DecodeError, EncodeContext, EncodeError, Encoded, EncodedView, Limits, TensorView,
 };
 
-use crate::config::Config;
+use crate::config::{Config, Hessian};
 
 /// Layered SeedLM.
 #[derive(Debug, Clone)]
@@ -30,7 +30,7 @@ impl Codec for SeedlmProgressive {
         Capabilities {
             progressive: self.config.shape().layers > 1,
             targets_bits: true,
-            uses_calibration: self.config.weighted,
+            uses_calibration: self.config.weighted || self.config.hessian != Hessian::None,
             ..Capabilities::default()
         }
     }

@@ -16,6 +16,17 @@ pub enum Values {
     Gaussian,
 }
 
+/// What of the inputs' second moment an encoder minimises the output error by. Without calibration data there is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Hessian {
+    /// Nothing, or its diagonal where errors are `weighted`.
+    #[default]
+    None,
+    /// All of it: blocks make up for the errors of those before them.
+    Full,
+}
+
 /// Options of `seedlm-progressive`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -45,6 +56,10 @@ pub struct Config {
     /// Weigh the error of a column by the mean square of its input, where calibration data is given: better outputs, larger plain error.
     /// The bytes have the same layout. Slower: every block has penalties of its own.
     pub weighted: bool,
+    /// `full` minimises the error of the layer's output, with calibration data: codewords are chosen by the quadratic form of a block's
+    /// inputs, and errors of all layers together are fed forward to later blocks, so a prefix gains less than the whole. The bytes have
+    /// the same layout; `weighted` then says nothing more.
+    pub hessian: Hessian,
 }
 
 impl Default for Config {
@@ -61,6 +76,7 @@ impl Default for Config {
             candidates: Int::of(262_143),
             values: Values::Gaussian,
             weighted: false,
+            hessian: Hessian::None,
         }
     }
 }

@@ -25,6 +25,22 @@ impl Fit {
         }
     }
 
+    /// Adds what the stages contribute and what they are to become, mapped by a form: `rows` are the weights followed by the
+    /// contributions of every stage, as many of each, `pulls` the same times the form.
+    pub fn add_products(&mut self, rows: &[f32], pulls: &[f32]) {
+        let length = rows.len() / (self.size + 1);
+        let part = |of: usize| of * length..(of + 1) * length;
+        let along = |row: usize, pull: usize| -> f64 {
+            rows[part(row)].iter().zip(&pulls[part(pull)]).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+        };
+        for row in 0..self.size {
+            self.targets[row] += along(row + 1, 0);
+            for other in 0..=row {
+                self.products[row * self.size + other] += along(row + 1, other + 1);
+            }
+        }
+    }
+
     /// The sums of both.
     pub fn plus(mut self, other: Self) -> Self {
         self.products.iter_mut().zip(&other.products).for_each(|(a, b)| *a += b);
@@ -86,5 +102,23 @@ mod tests {
             "{solution:?}"
         );
         assert_eq!(fit.solve(0), [] as [f64; 0]);
+    }
+
+    #[test]
+    fn products_of_rows_are_those_of_their_weights() {
+        let stages = [[1.0f32, -2.0, 0.5], [0.25, 1.0, -1.0]];
+        let values = [2.0f32, 0.5, -1.5];
+        let scaled = |row: &[f32; 3]| [row[0] * 2.0, row[1] * 3.0, row[2] * 0.5];
+        let (mut plain, mut mapped) = (Fit::new(2), Fit::new(2));
+        for at in 0..3 {
+            let root = [2f64, 3.0, 0.5][at].sqrt();
+            let terms = stages.map(|stage| f64::from(stage[at]) * root);
+            plain.add(&terms, f64::from(values[at]) * root);
+        }
+        let rows: Vec<f32> = [values, stages[0], stages[1]].concat();
+        let pulls: Vec<f32> = [values, stages[0], stages[1]].iter().flat_map(scaled).collect();
+        mapped.add_products(&rows, &pulls);
+        let pairs = plain.solve(2).into_iter().zip(mapped.solve(2));
+        assert!(pairs.into_iter().all(|(a, b)| (a - b).abs() < 1e-6));
     }
 }

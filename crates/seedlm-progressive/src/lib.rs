@@ -12,6 +12,11 @@
 //! - *Least squares for every prefix.* Each layer carries the multipliers of all stages up to it, fitted to the tensor. A longer
 //!   prefix minimises over a larger space, so a layer never adds error.
 //!
+//! With calibration data (`hessian = "full"`) what counts is the error of the layer's output: codewords are compared by the quadratic form
+//! of a block's inputs, columns of blocks make up for the errors of those before them, and the multipliers are fitted under the form of
+//! whole rows ([`encode`]). Streams are the same. The errors handed on are those of all layers, so a prefix profits from the forms and the
+//! multipliers only; still every layer lowers the output error that its multipliers minimise.
+//!
 //! The search is exact and integer ([`search`]): the bytes depend on no instruction set and no thread count.
 //!
 //! Measured on 2^20 independent N(0,1) weights from written bytes, headers included (`WEIGHTS=1048576 CODEC=seedlm-progressive` for
@@ -66,18 +71,22 @@
 //! reads windows where they lie. Weight `i` of block `j` is
 //! `mean + 2^e * 2^(level_j / 4) * sum over stages s of multiplier_s * sign_sj * V_s[position_sj + i]`.
 
+mod beam;
 pub mod codebook;
 mod codec;
 mod config;
 mod decode;
 pub mod encode;
+mod fed;
+mod form;
 pub mod gain;
 mod least_squares;
+mod multipliers;
 mod params;
 pub mod search;
 
 pub use codec::SeedlmProgressive;
-pub use config::{Config, Shape, Values};
+pub use config::{Config, Hessian, Shape, Values};
 
 use seedpress_codec::Registry;
 

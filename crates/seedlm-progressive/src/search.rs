@@ -78,6 +78,9 @@ pub const EVEN: i32 = 64;
 /// Components count no more than this.
 pub const MOST: i32 = 16 * EVEN;
 
+/// Rows of a form sum to no more than this: penalties then stay below `4 * 8 * 64 * 510^2 < 2^31`, and few targets leave their range.
+pub const STEEPEST: f64 = 8.0;
+
 /// What passes over the codewords.
 #[derive(Debug)]
 enum Kernel {
@@ -162,6 +165,57 @@ impl Index {
             }
             for (penalty, sum) in penalties.iter_mut().zip(&sums) {
                 *penalty = sum / (2 * EVEN / FINE);
+            }
+        }
+        penalties[self.count..].fill(i32::MAX);
+    }
+
+    /// Penalties under a quadratic form, row-major `block x block`, symmetric, whose rows sum to at most [`STEEPEST`] in magnitude; a
+    /// target must have been multiplied by it. Sums of `f32` in one order: the same on every machine.
+    pub fn under_form(&self, form: &[f32]) -> Penalties {
+        assert_eq!(form.len(), self.block * self.block);
+        let mut penalties = vec![i32::MAX; self.penalties.0.len()];
+        #[cfg(target_arch = "x86_64")]
+        if Path::Avx2.is_supported() {
+            // SAFETY: AVX2 was detected.
+            #[allow(unsafe_code)]
+            unsafe {
+                self.form_avx2(form, &mut penalties);
+            }
+            return Penalties(penalties.into());
+        }
+        self.form(form, &mut penalties);
+        Penalties(penalties.into())
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn form_avx2(&self, form: &[f32], penalties: &mut [i32]) {
+        self.form(form, penalties);
+    }
+
+    #[inline(always)]
+    fn form(&self, form: &[f32], penalties: &mut [i32]) {
+        let mut values = [0f32; TILE + LONGEST];
+        for (tile, penalties) in penalties.chunks_exact_mut(TILE).enumerate() {
+            let own = &self.values[tile * TILE..][..TILE + self.block];
+            values.iter_mut().zip(own).for_each(|(value, &own)| *value = f32::from(own));
+            let mut sums = [0f32; TILE];
+            for (i, row) in form.chunks_exact(self.block).enumerate() {
+                // Half of the diagonal, and one of the two halves beside it.
+                let mut along = [0f32; TILE];
+                for (j, &entry) in row.iter().enumerate().skip(i) {
+                    let entry = if i == j { 0.5 * entry } else { entry };
+                    for (along, &value) in along.iter_mut().zip(&values[j..j + TILE]) {
+                        *along += entry * value;
+                    }
+                }
+                for ((sum, along), &value) in sums.iter_mut().zip(along).zip(&values[i..i + TILE]) {
+                    *sum += along * value;
+                }
+            }
+            for (penalty, sum) in penalties.iter_mut().zip(sums) {
+                *penalty = (sum * FINE as f32) as i32;
             }
         }
         penalties[self.count..].fill(i32::MAX);
