@@ -32,12 +32,14 @@ pub mod cache;
 mod emphasis;
 pub mod expansion;
 pub mod factors;
-mod halves;
 mod kernel;
 pub mod path;
+mod projections;
 pub mod register;
 pub mod sequence;
 pub mod subspace;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 
 pub use emphasis::Emphasis;
 pub use expansion::Expansion;

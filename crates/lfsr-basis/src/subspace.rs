@@ -6,8 +6,8 @@
 //! columns, and `Q^T v = R^-T z` costs a triangle more. `R^-T` of every window is a table of `P (P + 1) / 2` floats, eight windows
 //! side by side, which a batch of vectors passes together, tile by tile.
 //!
-//! With 8-bit dot products at hand windows are passed over by what they cannot capture ([`halves`](crate::halves)), and only the few left are
-//! asked what they do.
+//! With 8-bit dot products at hand windows are passed over by their rounded projections ([`projections`](crate::projections)), and only the
+//! few left are asked what they capture.
 //!
 //! # The margin
 //!
@@ -25,13 +25,13 @@ use rayon::prelude::*;
 
 use crate::emphasis::Emphasis;
 use crate::factors::Factors;
-use crate::halves::Halves;
 use crate::kernel::{self, LANES, Pass, QUAD};
 pub use crate::path::Path;
+use crate::projections::Projections;
 use crate::sequence::Sequence;
 
-/// Vectors that pass over the table together.
-pub const BATCH: usize = 16;
+/// Vectors that pass over the table together at most: enough that the table's way from memory does not count.
+pub const BATCH: usize = 256;
 
 /// Frobenius norm of `R^-T` above which a window is too ill-conditioned to be whitened in `f32`.
 pub const STEEP: f64 = 16.0;
@@ -52,8 +52,8 @@ pub struct Subspaces {
     bases: Vec<[f32; LANES]>,
     /// A lower bound, for each window, of the norm of any combination of its columns with integers that are not all 0.
     shortest: Vec<f32>,
-    /// Directions that windows miss, where they count alike, all are searched, and the machine has the instructions.
-    halves: Option<Halves>,
+    /// What passes over them, where rows count alike, all windows are searched, and the machine has the instructions.
+    projections: Option<Projections>,
 }
 
 /// Windows of one task of making tables, whole groups of lanes.
@@ -65,6 +65,7 @@ struct Part {
     /// Windows with a basis of their own, column-major.
     steep: Vec<(u32, Vec<f32>)>,
     shortest: Vec<f32>,
+    projections: Option<Projections>,
 }
 
 /// The windows that may still hold the best approximation of one vector.
@@ -144,19 +145,20 @@ impl Subspaces {
             steep: vec![],
             bases: vec![],
             shortest: vec![],
-            halves: None,
+            projections: None,
         };
+        this.projections = this.no_projections();
         // One after another: whoever builds a table may hold a lock, and a thread that waits for others takes up their work.
         let parts: Vec<Part> = this.firsts().map(|first| this.part(first)).collect();
         this.put_together(parts);
-        let all = windows == this.sequence.len();
-        if all && this.emphasis.is_none() && Halves::fit(rows, columns) && Path::Avx512.is_supported() {
-            let half = f64::from(1u32 << (this.sequence.register().width() - 1));
-            let states = this.sequence.states();
-            let centred: Vec<f64> = (1..=windows).map(|at| f64::from(states[at % windows]) - half).collect();
-            this.halves = Some(Halves::new(&centred, rows, columns));
-        }
         this
+    }
+
+    /// A table of projections without windows, where one pays.
+    fn no_projections(&self) -> Option<Projections> {
+        let all = self.windows == self.sequence.len();
+        let fit = all && self.emphasis.is_none() && Projections::fit(self.rows) && Path::Avx512.is_supported();
+        fit.then(|| Projections::new(self.rows, self.columns))
     }
 
     /// First windows of parts.
@@ -169,6 +171,9 @@ impl Subspaces {
         for part in parts {
             self.whitening.extend(part.whitening);
             self.shortest.extend(part.shortest);
+            if let Some((own, others)) = self.projections.as_mut().zip(part.projections) {
+                own.append(others);
+            }
             for (window, basis) in part.steep {
                 let lane = self.steep.len() % LANES;
                 if lane == 0 {
@@ -193,11 +198,16 @@ impl Subspaces {
             whitening: vec![[0f32; LANES]; if all { count.div_ceil(LANES) * entries } else { 0 }],
             steep: Vec::new(),
             shortest: vec![f32::INFINITY; count],
+            projections: self.no_projections(),
         };
         let mut factors = Factors::default();
         for at in 0..count {
             // A window without full rank stays zero: it captures nothing and is never chosen.
-            if !self.factors_into(first + at, &mut factors) {
+            let full = self.factors_into(first + at, &mut factors);
+            if let Some(projections) = &mut part.projections {
+                projections.push(if full { &factors.q } else { &[] });
+            }
+            if !full {
                 continue;
             }
             // Rounded down, by more than a rounding to f32 brings.
@@ -225,7 +235,7 @@ impl Subspaces {
             steep: vec![],
             bases: vec![],
             shortest: vec![],
-            halves: None,
+            projections: None,
             ..*self
         };
         let firsts: Vec<usize> = this.firsts().collect();
@@ -236,7 +246,7 @@ impl Subspaces {
 
     /// Bytes of the table, nearly.
     pub fn memory(windows: usize, rows: usize, columns: usize) -> usize {
-        windows.div_ceil(LANES) * rows * columns * LANES * 4 + Halves::memory(windows, rows, columns)
+        windows.div_ceil(LANES) * rows * columns * LANES * 4 + Projections::memory(windows, rows)
     }
 
     /// Number of windows.
@@ -346,10 +356,10 @@ impl Subspaces {
         for (vector, survivors) in survivors.iter().enumerate() {
             thresholds[vector / QUAD][vector % QUAD] = survivors.threshold;
         }
-        let halves = self.halves.as_ref().filter(|_| path == Path::Avx512);
+        let projections = self.projections.as_ref().filter(|_| path == Path::Avx512);
         let pass = Pass {
             values: &self.sequence.values()[1..],
-            whitening: if halves.is_some() { &[] } else { &self.whitening },
+            whitening: if projections.is_some() { &[] } else { &self.whitening },
             bases: &self.bases,
             rows: self.rows,
             sequence_weights: &emphasised,
@@ -369,32 +379,44 @@ impl Subspaces {
             survivors.threshold
         });
         #[cfg(target_arch = "x86_64")]
-        if let Some(halves) = halves {
-            for (vector, survivors) in vectors.chunks_exact(self.rows).zip(survivors) {
-                halves.screen(vector, survivors.open(), &mut |window| {
-                    let captured = self.captured(window as usize, vector);
-                    if captured >= survivors.threshold {
-                        survivors.push(captured, window);
-                    }
-                    survivors.open()
-                });
-            }
+        if let Some(projections) = projections {
+            let limits: Vec<f64> = survivors.iter().map(Survivors::open).collect();
+            let mut told = |vector: usize, window: u32| {
+                let survivors = &mut survivors[vector];
+                let captured = self.captured(window as usize, &vectors[vector * self.rows..][..self.rows]);
+                if captured >= survivors.threshold {
+                    survivors.push(captured, window);
+                }
+                survivors.open()
+            };
+            projections.screen(vectors, &limits, &mut told);
         }
     }
 
     /// The energy of a vector that a window captures, as kernels compute it; nothing where the window has a basis of its own.
     #[cfg(target_arch = "x86_64")]
     fn captured(&self, window: usize, vector: &[f32]) -> f32 {
-        let columns = self.columns;
-        let entries = columns * (columns + 1) / 2;
+        match self.columns {
+            1 => self.captured_by::<1>(window, vector),
+            2 => self.captured_by::<2>(window, vector),
+            3 => self.captured_by::<3>(window, vector),
+            4 => self.captured_by::<4>(window, vector),
+            5 => self.captured_by::<5>(window, vector),
+            _ => self.captured_by::<6>(window, vector),
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn captured_by<const P: usize>(&self, window: usize, vector: &[f32]) -> f32 {
+        let entries = const { P * (P + 1) / 2 };
         let triangle = &self.whitening[window / LANES * entries..][..entries];
-        let mut products = [0f32; 6];
-        let values = &self.sequence.values()[1 + window..][..self.rows * columns];
-        for (row, weight) in values.chunks_exact(columns).zip(vector) {
+        let mut products = [0f32; P];
+        let values = &self.sequence.values()[1 + window..][..self.rows * P];
+        for (row, weight) in values.as_chunks::<P>().0.iter().zip(vector) {
             products.iter_mut().zip(row).for_each(|(product, value)| *product += value * weight);
         }
         let (mut energy, mut entry) = (0f32, 0);
-        for row in 0..columns {
+        for row in 0..P {
             let mut sum = 0f32;
             for product in &products[..=row] {
                 sum += product * triangle[entry][window % LANES];

@@ -9,7 +9,7 @@
 
 use seedpress_calibration::{DAMPING, Factor, InputStatistics, Quantizer, damping, sweep};
 use seedpress_codec::{EncodeContext, EncodeError, TensorView};
-use seedpress_lfsr_basis::subspace::{BATCH, Path};
+use seedpress_lfsr_basis::subspace::Path;
 use seedpress_lfsr_basis::{Emphasis, Subspaces};
 
 use rayon::prelude::*;
@@ -20,6 +20,9 @@ use crate::{Config, factors, unit};
 
 /// Columns of a long row at most: its form takes 12 bytes for each pair of them.
 const LONGEST: usize = 4096;
+
+/// Blocks searched together: few, since rows are all there is to share among threads.
+const TASK: usize = 16;
 
 /// Weights beyond this would overflow when multiplied.
 const LARGEST: f32 = 1e18;
@@ -154,7 +157,7 @@ impl Quantizer for Coder<'_> {
         let blocks: Vec<f64> =
             (0..height).flat_map(|row| (0..rows).map(move |at| f64::from(aims[at * height + row]))).collect();
         let chosen: Vec<Choice> = blocks
-            .par_chunks(BATCH * rows)
+            .par_chunks(TASK * rows)
             .flat_map_iter(|blocks| search(Path::fastest(), &table, &self.grid, blocks))
             .collect();
         let mut decoded = vec![0f32; rows];
