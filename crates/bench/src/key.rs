@@ -10,8 +10,12 @@ const SCHEMA: u32 = 3;
 
 /// Options that codecs got when rows of them had been stored, with the value that means what there was before. Keys leave it out, so that
 /// these rows stay current.
-const ADDED: [(&str, &str, &str); 3] =
-    [("bitshift", "hessian", "none"), ("seedlm-paper", "hessian", "none"), ("trellis", "transform", "none")];
+const ADDED: [(&str, &str, &str); 4] = [
+    ("bitshift", "hessian", "none"),
+    ("seedlm-paper", "hessian", "none"),
+    ("seedlm-progressive", "hessian", "none"),
+    ("trellis", "transform", "none"),
+];
 
 /// A recipe as keys hold it.
 pub(crate) fn recipe(mut recipe: Recipe) -> Recipe {

@@ -2,6 +2,7 @@
 
 use seedpress_results::ModelRow;
 
+use crate::average::DIVERGENCE;
 use crate::document::{Cell, Table};
 use crate::format::significant;
 use crate::study::Study;
@@ -16,7 +17,7 @@ pub fn scatter(study: &Study) -> Table {
     let rows = study.models.iter().filter(|row| !row.drawn.is_empty());
     let shown = |row: &&ModelRow| {
         let metrics = study.metrics(&row.model);
-        let divergence = metrics.iter().find(|metric| **metric == "KL divergence");
+        let divergence = metrics.iter().find(|metric| **metric == DIVERGENCE);
         divergence.or(metrics.first()) == Some(&row.metric.as_str())
     };
     let mut spreads = Vec::new();
