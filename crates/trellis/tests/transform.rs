@@ -68,7 +68,7 @@ fn correlated_rows_are_near_their_rate_distortion_function() {
                 // The smallest water level is above: 0.0975 / 3.8 against 0.0975 / 16.
                 let gap = gap(correlation, rows, columns, target, "auto");
                 println!("{correlation} {rows} x {columns} at {target}: {gap:.2} dB");
-                assert!(gap < 0.8, "{correlation} {rows} x {columns} at {target}: {gap} dB");
+                assert!(gap < 0.9, "{correlation} {rows} x {columns} at {target}: {gap} dB");
             }
         }
     }
