@@ -27,7 +27,11 @@ pub fn available() -> bool {
 fn instructions() -> bool {
     use std::arch::x86_64::{__cpuid, __cpuid_count};
     const BOTH: u32 = 1 << 24 | 1 << 25;
-    __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & BOTH == BOTH
+    // SAFETY: every 64-bit processor has the instruction; the compilers of late know.
+    #[allow(unused_unsafe)]
+    unsafe {
+        __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & BOTH == BOTH
+    }
 }
 
 /// Whether the system saves tiles when threads take turns: bits 17 and 18 of XCR0. Only asked where AVX-512 was found, and so XGETBV is there.

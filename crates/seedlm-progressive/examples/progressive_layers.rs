@@ -1,7 +1,7 @@
 //! Tables of the seed report, measured: quality against level, and what each layer adds. Markdown on standard output.
 //!
 //! ```text
-//! cargo run --release -p seedpress-seedlm-progressive --example layers [-- model.safetensors]
+//! cargo run --release -p seedpress-seedlm-progressive --example progressive_layers [-- model.safetensors]
 //! ```
 //! Without a file: 2^16 independent N(0,1) weights (`WEIGHTS=1048576` for more). With one: every F32 tensor of at least 1024 weights.
 //! Sizes are those of whole records as written; errors come from decoding them.

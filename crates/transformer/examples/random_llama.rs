@@ -1,6 +1,6 @@
-//! A Llama of random weights in bfloat16, for measurements of memory: `large FOLDER TOKENIZER BLOCKS HIDDEN INNER HEADS`.
+//! A Llama of random weights in bfloat16, for measurements of memory: `random_llama FOLDER TOKENIZER BLOCKS HIDDEN INNER HEADS`.
 //!
-//! `large llama-3b smollm2/tokenizer.json 26 3200 8640 32` has the blocks of OpenLLaMA 3B and the vocabulary of the tokenizer: 3.1 B weights,
+//! `random_llama llama-3b smollm2/tokenizer.json 26 3200 8640 32` has the blocks of OpenLLaMA 3B and the vocabulary of the tokenizer: 3.1 B weights,
 //! 6.2 GB. Every block is a file of its own, and one is held in memory at a time. The same arguments make the same bytes.
 
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ type Shapes = Vec<(String, Vec<usize>)>;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [folder, tokenizer, numbers @ ..] = arguments.as_slice() else {
-        return Err("large FOLDER TOKENIZER BLOCKS HIDDEN INNER HEADS".into());
+        return Err("random_llama FOLDER TOKENIZER BLOCKS HIDDEN INNER HEADS".into());
     };
     let numbers: Vec<usize> = numbers.iter().map(|number| number.parse()).collect::<Result<_, _>>()?;
     let [blocks, hidden, inner, heads] = numbers[..] else {
