@@ -110,7 +110,9 @@ impl Index {
         penalties.resize(count.next_multiple_of(TILE), i32::MAX);
         let kernel = match path {
             #[cfg(target_arch = "x86_64")]
-            Path::Avx2 | Path::Avx512Base if path.is_supported() => Kernel::Avx2(avx2::Table::new(&values, count, block)),
+            Path::Avx2 | Path::Avx512Base if path.is_supported() => {
+                Kernel::Avx2(avx2::Table::new(&values, count, block))
+            }
             #[cfg(target_arch = "x86_64")]
             Path::Avx512 if path.is_supported() => Kernel::Avx512(avx512::Table::new(&values, count, block)),
             _ => Kernel::Portable,
