@@ -8,6 +8,8 @@
 use std::hash::Hasher;
 
 use seedpress_codec::{DType, Tensor};
+use seedpress_model::random::SplitMix;
+use seedpress_results::derive;
 use xxhash_rust::xxh3::Xxh3;
 
 /// Standard deviation of the noise, in parts of each weight.
@@ -21,20 +23,16 @@ const STUDENT: [f64; 16] =
 pub(crate) fn moved(tensor: &Tensor, name: &str, draw: u64) -> Result<Tensor, String> {
     let mut hasher = Xxh3::with_seed(draw);
     hasher.write(name.as_bytes());
-    let mut state = hasher.finish();
-    let values = tensor.values().iter().map(|value| value * (1.0 + MOVED * noise(&mut state))).collect();
+    let mut random = SplitMix::new(hasher.finish());
+    let values = tensor.values().iter().map(|value| value * (1.0 + MOVED * noise(random.bits()))).collect();
     // In 16 bits the noise would be rounded away.
     Tensor::new(tensor.shape().to_vec(), values, DType::F32).map_err(|error| error.to_string())
 }
 
-/// Uniform with variance 1 (SplitMix64).
-fn noise(state: &mut u64) -> f32 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut mixed = *state;
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+/// Of random bits: uniform with variance 1.
+fn noise(bits: u64) -> f32 {
     // Exact: 24 bits fit a 32-bit float.
-    let unit = ((mixed ^ (mixed >> 31)) >> 40) as f32 / (1 << 24) as f32;
+    let unit = (bits >> 40) as f32 / (1 << 24) as f32;
     (unit - 0.5) * 12f32.sqrt()
 }
 
@@ -42,10 +40,7 @@ fn noise(state: &mut u64) -> f32 {
 /// where nothing was drawn; no figure of ours is negative, so neither is a bound.
 pub(crate) fn widened(value: f64, interval: [f64; 2], drawn: &[f64]) -> [f64; 2] {
     let Some(t) = drawn.len().checked_sub(1).and_then(|_| STUDENT.get(drawn.len() - 1)) else { return interval };
-    let count = drawn.len() as f64 + 1.0;
-    let all = || drawn.iter().copied().chain([value]);
-    let mean = all().sum::<f64>() / count;
-    let variance = all().map(|figure| (figure - mean).powi(2)).sum::<f64>() / (count - 1.0);
+    let variance = derive::scatter(value, drawn);
     let half = |sampled: f64| (sampled.powi(2) + t.powi(2) * variance).sqrt();
     [(value - half(value - interval[0])).max(0.0), value + half(interval[1] - value)]
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -158,18 +158,18 @@ impl Spill {
         let Hidden { values, width, lengths } = state;
         let mut spill = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut write = || {
-            let (mut file, end) = match spill.take() {
+            let (file, end) = match &mut *spill {
                 Some(open) => open,
-                None => (tempfile::tempfile_in(&storage.0.folder)?, 0),
+                none => none.insert((tempfile::tempfile_in(&storage.0.folder)?, 0)),
             };
-            let place = offset.unwrap_or(end);
+            let place = offset.unwrap_or(*end);
             file.seek(SeekFrom::Start(place))?;
             let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
             file.write_all(&raw)?;
-            *spill = Some((file, end.max(place + raw.len() as u64)));
+            *end = (*end).max(place + raw.len() as u64);
             Ok(place)
         };
-        let offset = write().map_err(|error| self.failed(&error))?;
+        let offset = write().map_err(failed)?;
         Ok(Place::File { offset, count: values.len(), width, lengths })
     }
 
@@ -180,19 +180,16 @@ impl Spill {
         };
         let mut raw = vec![0; 4 * count];
         let mut spill = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((file, _)) = spill.as_mut() {
-            file.seek(SeekFrom::Start(offset))
-                .and_then(|_| file.read_exact(&mut raw))
-                .map_err(|error| self.failed(&error))?;
-        }
+        let (file, _) = spill.as_mut().ok_or_else(|| failed(ErrorKind::NotFound.into()))?;
+        file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(&mut raw)).map_err(failed)?;
         drop(spill);
         let values = raw.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
         Ok(Cow::Owned(Hidden { values, width, lengths: lengths.clone() }))
     }
+}
 
-    fn failed(&self, error: &std::io::Error) -> ModelError {
-        ModelError::Data(format!("temporary file of hidden states: {error}"))
-    }
+fn failed(error: std::io::Error) -> ModelError {
+    ModelError::Data(format!("temporary file of hidden states: {error}"))
 }
 
 fn bytes(values: usize) -> u64 {

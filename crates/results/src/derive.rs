@@ -33,6 +33,14 @@ pub fn median(seconds: &[f64]) -> Option<f64> {
     Some(if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 })
 }
 
+/// Variance of a figure and those drawn beside it, with one degree of freedom for their mean: at least one is drawn.
+pub fn scatter(figure: f64, drawn: &[f64]) -> f64 {
+    let count = drawn.len() as f64 + 1.0;
+    let all = || drawn.iter().copied().chain([figure]);
+    let mean = all().sum::<f64>() / count;
+    all().map(|figure| (figure - mean).powi(2)).sum::<f64>() / (count - 1.0)
+}
+
 impl TensorRow {
     /// Bits written per weight.
     pub fn bits_per_weight(&self) -> f64 {

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, TensorView};
+use seedpress_model::random::SplitMix;
 use tokenizers::Tokenizer;
 
 /// Weights that share a generator: what a thread draws at a time.
@@ -87,23 +88,18 @@ fn draw(shape: &[usize], seed: u64) -> Vec<u8> {
     let count: usize = shape.iter().product();
     let mut bytes = vec![0; 2 * count];
     bytes.par_chunks_mut(2 * STRETCH).enumerate().for_each(|(stretch, bytes)| {
-        let mut state = (seed << 32) + stretch as u64;
+        let mut random = SplitMix::new((seed << 32) + stretch as u64);
         for pair in bytes.as_chunks_mut::<2>().0 {
-            let value = if shape.len() == 1 { 1.0 } else { SPREAD * bell(&mut state) };
+            let value = if shape.len() == 1 { 1.0 } else { SPREAD * bell(random.bits()) };
             *pair = half::bf16::from_f32(value).to_le_bytes();
         }
     });
     bytes
 }
 
-/// Nearly normal, of variance 1: the sum of eight 8-bit numbers of one draw (SplitMix64).
-fn bell(state: &mut u64) -> f32 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut mixed = *state;
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^= mixed >> 31;
-    let sum: f32 = mixed.to_le_bytes().iter().map(|&byte| f32::from(byte) - 127.5).sum();
+/// Of random bits, nearly normal of variance 1: the sum of eight 8-bit numbers.
+fn bell(bits: u64) -> f32 {
+    let sum: f32 = bits.to_le_bytes().iter().map(|&byte| f32::from(byte) - 127.5).sum();
     // Eight uniform numbers of 256 steps have this standard deviation together.
     sum / 209.02
 }

@@ -65,11 +65,12 @@ pub fn run(root: &Path, cargo: impl Fn() -> Command, arguments: &[String]) -> Re
         }
         let (folder, name) = places.model(case.model)?;
         eprintln!("{}: {name} {}", case.engine.name, case.export);
-        let job = prepare(case, &places, &folder, rows.len(), false);
-        rows.push(Row { case, name: name.clone(), job, exact: false });
-        if case.engine.exact.is_some() {
-            let job = prepare(case, &places, &folder, rows.len(), true);
-            rows.push(Row { case, name, job, exact: true });
+        match prepare(case, &places, &folder, rows.len()) {
+            Ok((job, exact)) => {
+                rows.push(Row { case, name: name.clone(), job: Ok(job), exact: false });
+                rows.extend(exact.map(|job| Row { case, name, job: Ok(job), exact: true }));
+            }
+            Err(why) => rows.push(Row { case, name, job: Err(why), exact: false }),
         }
     }
     let found = run_engines(&rows, &places)?;
@@ -146,6 +147,7 @@ struct Row {
 }
 
 /// An export that waits for its engine.
+#[derive(Clone)]
 struct Job {
     exported: PathBuf,
     /// Our logits.
@@ -156,8 +158,8 @@ struct Job {
     tokens: String,
 }
 
-/// Exports, and computes our own logits of what the export decodes to; with `exact` the engine gets the latter as well.
-fn prepare(case: &Case, places: &Places, model: &Path, number: usize, exact: bool) -> Result<Job, String> {
+/// Exports, and computes our own logits of what the export decodes to; the second job is the latter as floats, where the engine needs it.
+fn prepare(case: &Case, places: &Places, model: &Path, number: usize) -> Result<(Job, Option<Job>), String> {
     let built = places.root.join("target/debug");
     let folder = places.work.join("cases").join(number.to_string());
     let _ = std::fs::remove_dir_all(&folder);
@@ -175,12 +177,16 @@ fn prepare(case: &Case, places: &Places, model: &Path, number: usize, exact: boo
     ours.arg(&decoded).arg(&expected).arg(count.to_string());
     let tokens = checked(ours.args(TOKENS[..case.tokens].iter().map(u32::to_string)))?;
     let tokens = String::from_utf8_lossy(&tokens.stdout).trim().to_owned();
-    if exact {
-        let floats = ["--to", "gguf", "--type", "f32", "--force", "-o"];
+    let job = Job { exported, expected, found, tokens };
+    let mut exact = None;
+    if case.engine.exact.is_some() {
+        let exported = folder.join("exact.gguf");
+        let floats = ["--to", "gguf", "--type", "f32", "-o"];
         checked(seedpress().arg("export").arg(&decoded).args(floats).arg(&exported))?;
+        exact = Some(Job { exported, found: folder.join("exact"), ..job.clone() });
     }
     std::fs::remove_dir_all(&decoded).map_err(|error| error.to_string())?;
-    Ok(Job { exported, expected, found, tokens })
+    Ok((job, exact))
 }
 
 /// Runs every engine once for all of its exports.

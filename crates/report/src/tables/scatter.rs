@@ -1,6 +1,6 @@
 //! How far figures scatter because the encoder chose among nearly equal files.
 
-use seedpress_results::ModelRow;
+use seedpress_results::{ModelRow, derive};
 
 use crate::average::DIVERGENCE;
 use crate::document::{Cell, Table};
@@ -52,9 +52,6 @@ pub fn scatter(study: &Study) -> Table {
 
 /// The least and the most of the draws, and the standard deviation of draws and figure in parts of the latter.
 fn spread(row: &ModelRow, value: f64) -> (f64, f64, f64) {
-    let all: Vec<f64> = row.drawn.iter().copied().chain([value]).collect();
-    let mean = all.iter().sum::<f64>() / all.len() as f64;
-    let variance = all.iter().map(|figure| (figure - mean).powi(2)).sum::<f64>() / (all.len() - 1) as f64;
     let ends = row.drawn.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), &x| (a.min(x), b.max(x)));
-    (ends.0, ends.1, variance.sqrt() / value)
+    (ends.0, ends.1, derive::scatter(value, &row.drawn).sqrt() / value)
 }
