@@ -96,48 +96,11 @@ def of_auto_awq(folder, tokens):
 
 
 def of_llama_cpp(file, tokens):
-    """llama.cpp's own library out of the wheel of xllamacpp, by the declarations of llama-cpp-py-sync of the same build."""
-    from llama_cpp_py_sync import _cffi_bindings
+    from llama_cpp_engine import Engine
 
-    ffi = _cffi_bindings.get_ffi()
-    lib = ffi.dlopen(glob.glob(os.path.join(os.path.dirname(importlib.util.find_spec("xllamacpp").origin), "*.so"))[0])
-    errors = []
-
-    @ffi.callback("void(enum ggml_log_level, const char *, void *)")
-    def log(level, text, _):
-        if level == 4:
-            errors.append(ffi.string(text).decode().strip())
-
-    lib.llama_log_set(log, ffi.NULL)
-    lib.llama_backend_init()
-    parameters = lib.llama_model_default_params()
-    parameters.n_gpu_layers = 0
-    # No repacking of weights for this processor: the plain kernels.
-    parameters.use_extra_bufts = False
-    model = lib.llama_model_load_from_file(file.encode(), parameters)
-    if model == ffi.NULL:
-        raise RuntimeError("; ".join(errors[:1] or ["does not load"]))
-    context = lib.llama_context_default_params()
-    context.n_ctx = context.n_batch = context.n_ubatch = max(256, len(tokens))
-    context.n_threads = context.n_threads_batch = 2
-    context.n_outputs_max = len(tokens)
-    # Keys and values as 32-bit floats, attention as it is written.
-    context.type_k = context.type_v = 0
-    context.flash_attn_type = 0
-    context = lib.llama_init_from_model(model, context)
-    batch = lib.llama_batch_init(len(tokens), 0, 1)
-    for at, token in enumerate(tokens):
-        batch.token[at], batch.pos[at], batch.n_seq_id[at], batch.logits[at] = token, at, 1, 1
-        batch.seq_id[at][0] = 0
-    batch.n_tokens = len(tokens)
-    if lib.llama_decode(context, batch) != 0:
-        raise RuntimeError("does not compute")
-    width = lib.llama_vocab_n_tokens(lib.llama_model_get_vocab(model))
-    row = lambda at: np.frombuffer(ffi.buffer(lib.llama_get_logits_ith(context, at), 4 * width), np.float32).copy()
-    logits = np.stack([row(at) for at in range(len(tokens))])
-    lib.llama_batch_free(batch)
-    lib.llama_free(context)
-    lib.llama_model_free(model)
+    engine = Engine(file, len(tokens), threads=2, repack=False)
+    logits = engine.logits(tokens)
+    engine.close()
     return logits, versions("xllamacpp")
 
 

@@ -10,14 +10,16 @@ holds the libraries of llama.cpp, and llama-cpp-py-sync, which declares their fu
 """
 
 import fnmatch
-import glob
 import importlib.metadata
-import importlib.util
 import json
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
+
+sys.path.append(str(Path(__file__).parent.parent / "interop"))
+import llama_cpp_engine  # noqa: E402
 
 CONTEXT = 1024
 # As many sequences of the text as `seedpress compress --calibration` takes, spread over it in the same way.
@@ -71,18 +73,12 @@ def importance(folder, text, out):
     np.savez(out, **{name: (total / seen).float().numpy() for name, (total, seen) in sums.items()})
 
 
-def library():
+def quantize(base, importance_file, out, *types):
     import ctypes
 
-    folder = os.path.dirname(importlib.util.find_spec("xllamacpp").origin)
-    return ctypes, glob.glob(os.path.join(folder, "*.so"))[0]
-
-
-def quantize(base, importance_file, out, *types):
     import gguf
 
-    ctypes, path = library()
-    function = ctypes.CDLL(path).ggml_quantize_chunk
+    function = ctypes.CDLL(llama_cpp_engine.path()).ggml_quantize_chunk
     function.restype = ctypes.c_size_t
     function.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p] + [ctypes.c_int64] * 3 + [ctypes.c_void_p]
     matrix, reader, writer = np.load(importance_file), gguf.GGUFReader(base), gguf.GGUFWriter(out, "llama")
@@ -114,53 +110,16 @@ def quantize(base, importance_file, out, *types):
     writer.close()
 
 
-class Engine:
-    """A file in llama.cpp, keys and values in 32-bit floats."""
-
-    def __init__(self, ffi, functions, file):
-        self.ffi, self.functions = ffi, functions
-        options = functions.llama_model_default_params()
-        options.n_gpu_layers = 0
-        self.model = functions.llama_model_load_from_file(file.encode(), options)
-        assert self.model != ffi.NULL, file
-        options = functions.llama_context_default_params()
-        options.n_ctx = options.n_batch = options.n_ubatch = options.n_outputs_max = CONTEXT
-        options.n_threads = options.n_threads_batch = os.cpu_count()
-        options.type_k = options.type_v = options.flash_attn_type = 0
-        self.context = functions.llama_init_from_model(self.model, options)
-        self.width = functions.llama_vocab_n_tokens(functions.llama_model_get_vocab(self.model))
-        self.batch = functions.llama_batch_init(CONTEXT, 0, 1)
-
-    def log_probabilities(self, tokens):
-        functions, batch = self.functions, self.batch
-        functions.llama_memory_clear(functions.llama_get_memory(self.context), True)
-        for at, token in enumerate(tokens):
-            batch.token[at], batch.pos[at], batch.n_seq_id[at], batch.logits[at] = token, at, 1, 1
-            batch.seq_id[at][0] = 0
-        batch.n_tokens = len(tokens)
-        assert functions.llama_decode(self.context, batch) == 0
-        size = 4 * self.width * len(tokens)
-        scores = np.frombuffer(self.ffi.buffer(functions.llama_get_logits(self.context), size), np.float32).reshape(len(tokens), self.width)
-        scores = scores - scores.max(-1, keepdims=True)
-        scores -= np.log(np.exp(scores).sum(-1, keepdims=True, dtype=np.float64)).astype(np.float32)
-        return scores
+def log_probabilities(engine, tokens):
+    scores = engine.logits(tokens)
+    scores -= scores.max(-1, keepdims=True)
+    scores -= np.log(np.exp(scores).sum(-1, keepdims=True, dtype=np.float64)).astype(np.float32)
+    return scores
 
 
 def divergence(tokenizer, text, out, reference, *pairs):
-    from llama_cpp_py_sync import _cffi_bindings
-
-    ffi = _cffi_bindings.get_ffi()
-    functions = ffi.dlopen(library()[1])
-
-    @ffi.callback("void(enum ggml_log_level, const char *, void *)")
-    def log(level, line, _):
-        if level == 4:
-            print("llama.cpp:", ffi.string(line).decode().strip())
-
-    functions.llama_log_set(log, ffi.NULL)
-    functions.llama_backend_init()
     names, files = [pair.split("=")[0] for pair in pairs], [file for pair in pairs for file in pair.split("=")[1:]]
-    engines = [Engine(ffi, functions, file) for file in (reference, *files)]
+    engines = [llama_cpp_engine.Engine(file, CONTEXT, os.cpu_count(), repack=True) for file in (reference, *files)]
     texts = documents(tokenizer, text)
     # By document and file: predictions, sum of divergences in nats, equal likeliest tokens.
     found = np.zeros((len(texts), len(files), 3))
@@ -169,10 +128,10 @@ def divergence(tokenizer, text, out, reference, *pairs):
             window = ids[start : start + CONTEXT][:-1]
             if not window:
                 continue
-            true = engines[0].log_probabilities(window)
+            true = log_probabilities(engines[0], window)
             share, top = np.exp(true), true.argmax(-1)
             for at, engine in enumerate(engines[1:]):
-                made = engine.log_probabilities(window)
+                made = log_probabilities(engine, window)
                 found[number, at] += len(window), (share * (true - made)).sum(dtype=np.float64), (made.argmax(-1) == top).sum()
         total = found.sum(0)
         print(f"document {number + 1} of {len(texts)}:", *(f"{nats / count:.4f}" for count, nats, _ in total), flush=True)
