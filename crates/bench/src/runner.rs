@@ -132,7 +132,7 @@ impl<'a> Runner<'a> {
         });
         let weights: usize = weights.sum();
         progress.start(weights as u64);
-        matrix.models(filter).filter_map(Source::note).chain(matrix.note()).for_each(|note| progress.note(&note));
+        matrix.models(filter).flat_map(Source::notes).chain(matrix.note()).for_each(|note| progress.note(&note));
         let pool = ThreadPoolBuilder::new().num_threads(matrix.run.thread_count()).build()?;
         Ok(Self {
             matrix,

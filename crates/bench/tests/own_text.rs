@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -11,6 +12,7 @@ use seedpress_bench::filter::Filter;
 use seedpress_bench::matrix::Matrix;
 use seedpress_bench::progress::Silent;
 use seedpress_bench::runner::{Options, Outcome, run};
+use seedpress_checkpoint::{Checkpoint, Content, SavedTensor, save_safetensors};
 use seedpress_results::{ModelRow, PlanRow, Row, TensorRow, read_rows};
 use seedpress_testing::Noise;
 
@@ -49,15 +51,19 @@ fn folder(root: &Path) -> PathBuf {
     folder
 }
 
+/// Rows of every kind.
+const CODECS: &str = "[[codec]]\ncodec = \"raw\"\n[[codec]]\ncodec = \"rtn\"\nbits = 3\n\
+     [[codec]]\ncodec = \"trellis\"\nbits = 2\nhessian = \"full\"\nsequential = [false, true]\n\
+     [[codec]]\ncodec = \"plan\"\nbits = 2.2\nladder = \"trellis:hessian=full\"\nsequential = [false, true]\n";
+
 fn matrix(root: &Path, model: &str) -> Result<Matrix, Problems> {
+    matrix_of(root, CODECS, model)
+}
+
+fn matrix_of(root: &Path, codecs: &str, model: &str) -> Result<Matrix, Problems> {
     let registry = seedpress::registry();
-    let text = format!(
-        "[run]\nname = \"t\"\nencode_runs = 1\ndecode_runs = 1\nkeep_below = 512\n\
-         [[codec]]\ncodec = \"raw\"\n[[codec]]\ncodec = \"rtn\"\nbits = 3\n\
-         [[codec]]\ncodec = \"trellis\"\nbits = 2\nhessian = \"full\"\nsequential = [false, true]\n\
-         [[codec]]\ncodec = \"plan\"\nbits = 2.2\nladder = \"trellis:hessian=full\"\nsequential = [false, true]\n\
-         [[model]]\n{model}\n"
-    );
+    let run = "[run]\nname = \"t\"\nencode_runs = 1\ndecode_runs = 1\nkeep_below = 512\n";
+    let text = format!("{run}{codecs}[[model]]\n{model}\n");
     Matrix::new(Config::parse(&root.join("t.toml"), &text, &registry, &[])?, &registry)
 }
 
@@ -141,4 +147,51 @@ fn text_is_kept_apart() {
     assert!(refused("path = \"model\"\nevaluation = \"c.jsonl\"").contains("c.jsonl"));
     // A folder without text is its weights.
     assert!(matrix(root.path(), "path = \"model\"").unwrap().models[0].tensors.len() > 5);
+}
+
+/// The tiny checkpoint widened to 32 bits, which numpy knows too, and the same weights as it keeps arrays, without the files of a model.
+fn twice(root: &Path) {
+    let folder = folder(root);
+    let checkpoint = Checkpoint::open(&folder).unwrap();
+    let mut plain = Vec::new();
+    let other = root.join("other");
+    std::fs::create_dir_all(&other).unwrap();
+    let mut arrays = zip::ZipWriter::new(std::fs::File::create(other.join("weights.npz")).unwrap());
+    for (at, info) in checkpoint.tensors().iter().enumerate() {
+        let Content::Float(tensor) = checkpoint.load(at).unwrap() else { panic!("no weights") };
+        let bytes: Vec<u8> = tensor.values().iter().flat_map(|value| value.to_le_bytes()).collect();
+        let dims: String = info.shape.iter().map(|length| format!("{length},")).collect();
+        let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({dims})}}\n");
+        let length = u16::try_from(header.len()).unwrap();
+        arrays.start_file(format!("{}.npy", info.name), zip::write::SimpleFileOptions::default()).unwrap();
+        let start = [b"\x93NUMPY\x01\x00".as_slice(), &length.to_le_bytes(), header.as_bytes()].concat();
+        arrays.write_all(&[start.as_slice(), &bytes].concat()).unwrap();
+        plain.push((info.name.clone(), SavedTensor { dtype: "F32".to_owned(), shape: info.shape.clone(), bytes }));
+    }
+    arrays.finish().unwrap();
+    drop(checkpoint);
+    save_safetensors(&folder.join("model.safetensors"), &plain, &Default::default()).unwrap();
+}
+
+#[test]
+fn a_model_in_another_format_has_the_same_rows() {
+    let root = tempfile::tempdir().unwrap();
+    twice(root.path());
+    let text = "calibration = \"a.jsonl\"\nevaluation = \"b.jsonl\"\ncontext = 64";
+    let codecs = "[[codec]]\ncodec = \"trellis\"\nbits = 2\nhessian = \"full\"\nsequential = [false, true]\n";
+    let of = |model: &str| go(root.path(), &matrix_of(root.path(), codecs, &format!("{model}\n{text}")).unwrap());
+    let (plain, ..) = of("path = \"model\"");
+    assert!(plain.complete && plain.failed == 0);
+    // Nothing is measured again: all that keys know of is the same.
+    let (other, ..) = of("name = \"model\"\npath = \"other/weights.npz\"\nconfig = \"model\"");
+    assert_eq!((other.measured, other.resumed), (0, plain.measured));
+
+    let refused = |model: &str| matrix(root.path(), model).unwrap_err().to_string();
+    let error = refused(&format!("path = \"other/weights.npz\"\n{text}"));
+    assert!(error.contains("weights.npz: there is no config.json beside it") && error.contains("`config`"), "{error}");
+    let error = refused("path = \"other/weights.npz\"\nconfig = \"model\"");
+    assert!(error.contains("goes with `path` and `calibration`"), "{error}");
+    // Without text a file is its weights.
+    let weights = matrix(root.path(), "path = \"other/weights.npz\"").unwrap();
+    assert!(weights.models[0].name == "weights" && weights.models[0].tensors.len() > 5);
 }

@@ -4,9 +4,7 @@ use std::path::{Path, PathBuf};
 
 use seedpress_checkpoint::container::is_container;
 use seedpress_checkpoint::{ContainerFile, Output, Overwrite, companions};
-use seedpress_exchange::export::{PackedOptions, Target, write_packed};
-use seedpress_exchange::packed::Layout;
-use seedpress_exchange::{FileSupply, ModelFiles};
+use seedpress_exchange::{ExchangeError, ModelFiles, Plain};
 use seedpress_press::{Control, Restore, decompress};
 use seedpress_transformer::Transformer;
 use seedpress_transformer::text::{Tokens, read_documents, tokenise, tokenizer};
@@ -14,19 +12,18 @@ use seedpress_zoo::fetch;
 
 use crate::common::container;
 use crate::failure::{Failure, Outcome};
-use crate::foreign::Foreign;
-
-/// Bytes of a file that weights are decoded into; as many are held in memory.
-const SHARD: u64 = 256 << 20;
-
-/// What a file of weights alone lacks.
-const NO_MODEL: &str = "there is no config.json beside it, which says what model it is: name a folder that holds config.json, \
-                        tokenizer.json and the weights, or with evaluate, audit and export the folder of the former by --config";
 
 /// A model, and the folder that it was decoded to where its file is not run as it is.
 pub struct Language {
     pub model: Transformer,
-    _decoded: Option<tempfile::TempDir>,
+    _decoded: Decoded,
+}
+
+/// What has to stay for as long as the model runs.
+#[allow(dead_code)] // Held for what goes when it is dropped.
+enum Decoded {
+    Weights(Plain),
+    Container(tempfile::TempDir),
 }
 
 impl Language {
@@ -34,39 +31,27 @@ impl Language {
     /// and tokenizer beside it, those of the folder `config` are taken.
     pub fn open(path: &Path, config: Option<&Path>) -> Result<Self, Failure> {
         let path = folder(path)?;
-        if path.is_dir() && is_plain(&path)? {
-            let model = Transformer::open(&path).map_err(Failure::data)?;
-            return Ok(Self { model, _decoded: None });
-        }
-        let decoded = tempfile::tempdir().map_err(Failure::data)?;
-        let container = match is_container(&path) {
-            true => Some(container(&path, None)?),
-            false => None,
-        };
-        let carried = |file: &&ContainerFile| companions::names(&file.index().metadata).contains(&companions::CONFIG);
-        if let Some(file) = container.as_ref().filter(carried).filter(|_| config.is_none()) {
-            companions::write(&file.index().metadata, decoded.path()).map_err(Failure::data)?;
-            restore(file, decoded.path())?;
-        } else {
-            let own = if path.is_dir() { Some(path.as_path()) } else { path.parent() };
-            let own = own.filter(|folder| folder.join("config.json").is_file());
-            let config = config.or(own).ok_or_else(|| {
-                let path = path.display();
-                Failure::usage(format!("{path}: {NO_MODEL}"))
+        if !is_container(&path) {
+            let plain = Plain::model(&path, config).map_err(|error| match error {
+                ExchangeError::Model(_) => Failure::usage(error),
+                error => Failure::data(error),
             })?;
-            let files = ModelFiles::beside(config).map_err(Failure::data)?;
-            match &container {
-                Some(file) => {
-                    files.copy_companions(decoded.path()).map_err(Failure::data)?;
-                    std::fs::write(decoded.path().join("config.json"), files.config().to_string())
-                        .map_err(Failure::data)?;
-                    restore(file, decoded.path())?;
-                }
-                None => decode(&path, Some(&files), decoded.path())?,
-            }
+            let model = Transformer::open(plain.path()).map_err(Failure::data)?;
+            return Ok(Self { model, _decoded: Decoded::Weights(plain) });
         }
+        let (file, decoded) = (container(&path, None)?, tempfile::tempdir().map_err(Failure::data)?);
+        let carries = companions::names(&file.index().metadata).contains(&companions::CONFIG);
+        if carries && config.is_none() {
+            companions::write(&file.index().metadata, decoded.path()).map_err(Failure::data)?;
+        } else {
+            let files = ModelFiles::of(&path, config).map_err(Failure::usage)?;
+            files.copy_companions(decoded.path()).map_err(Failure::data)?;
+            std::fs::write(decoded.path().join(companions::CONFIG), files.config().to_string())
+                .map_err(Failure::data)?;
+        }
+        restore(&file, decoded.path())?;
         let model = Transformer::open(decoded.path()).map_err(Failure::data)?;
-        Ok(Self { model, _decoded: Some(decoded) })
+        Ok(Self { model, _decoded: Decoded::Container(decoded) })
     }
 }
 
@@ -102,36 +87,10 @@ pub fn folder(path: &Path) -> Result<PathBuf, Failure> {
     }
 }
 
-/// A path whose weights are plain safetensors: the one given, or a folder that a file of another format was decoded into.
-pub fn plain(path: &Path) -> Result<(PathBuf, Option<tempfile::TempDir>), Failure> {
-    if Foreign::open(path)?.is_none() {
-        return Ok((path.to_owned(), None));
-    }
-    let decoded = tempfile::tempdir().map_err(Failure::data)?;
-    decode(path, None, decoded.path())?;
-    Ok((decoded.path().to_owned(), Some(decoded)))
-}
-
-/// Whether a folder's weights are safetensors that are not packed.
-fn is_plain(folder: &Path) -> Result<bool, Failure> {
-    let plain = ["model.safetensors", "model.safetensors.index.json"].iter().any(|name| folder.join(name).is_file());
-    Ok(plain && Layout::of_folder(folder).map_err(Failure::data)?.is_none())
-}
-
 /// The weights of a container.
 fn restore(file: &ContainerFile, to: &Path) -> Outcome {
     let output = Output::create(&to.join("model.safetensors"), Overwrite::Refuse, &[file.path()]);
     let output = output.map_err(Failure::data)?;
     decompress(file, &seedpress::registry(), &Restore::default(), &Control::default(), output)?;
-    Ok(())
-}
-
-/// Decodes a file into plain weights: the operating system maps what is read of them.
-fn decode(path: &Path, files: Option<&ModelFiles>, to: &Path) -> Outcome {
-    let supply = FileSupply::open(path).map_err(Failure::data)?;
-    let (codec, keep) = (|_: &str| None, |_: &str| false);
-    let target = Target::Safetensors(None);
-    let options = PackedOptions { target, codec: &codec, requantise: false, keep: &keep, shard: SHARD };
-    write_packed(&supply, files, &options, to, &|_| {}).map_err(Failure::data)?;
     Ok(())
 }

@@ -20,7 +20,6 @@ use crate::calibration::Text;
 use crate::common::{Threads, Told, output};
 use crate::compress::files;
 use crate::failure::{Failure, Outcome};
-use crate::language::plain;
 use crate::language_plan::{self, Wanted};
 use crate::print::{line, parse_bytes, text};
 
@@ -99,10 +98,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
         let (plan, otherwise) = with_text(arguments, text, &target, &keeps, &registry)?;
         return finish(arguments, file, &plan, &otherwise);
     }
-    let given = PathBuf::from(&arguments.model);
-    let (origin, _decoded) = match seedpress_zoo::info(&arguments.model) {
-        Some(info) => (Origin::Zoo(info.name.to_owned()), None),
-        None => plain(&given).map(|(path, decoded)| (Origin::File(path), decoded))?,
+    let origin = match seedpress_zoo::info(&arguments.model) {
+        Some(info) => Origin::Zoo(info.name.to_owned()),
+        None => Origin::File(PathBuf::from(&arguments.model)),
     };
     let at = Location { path: PathBuf::from(&arguments.model), line: 1, column: 1 };
     let spec = ModelSpec { name: arguments.model.clone(), origin, include: Vec::new(), exclude: Vec::new(), at };

@@ -13,13 +13,14 @@
 //! # Ok::<(), seedpress_exchange::ExchangeError>(())
 //! ```
 //!
-//! | module | format |
+//! | item | format |
 //! | --- | --- |
 //! | [`gguf`] | GGUF, every type |
 //! | [`pytorch`] | .pt, .pth, .bin: zip and legacy |
 //! | [`numpy`] | .npy, .npz |
 //! | [`packed`] | safetensors, plain or as compressed-tensors, GPTQ, AWQ or MLX |
 //! | [`kind`] | which of these a file is, or what else |
+//! | [`Plain`] | any of them as plain safetensors, to be mapped |
 //! | [`export`] | weights out: a folder or a GGUF file |
 //! | [`source`] | what all of them look like once open |
 
@@ -32,6 +33,7 @@ mod mapped;
 pub mod numpy;
 mod open;
 pub mod packed;
+mod plain;
 pub mod pytorch;
 mod scalar;
 pub mod source;
@@ -44,5 +46,6 @@ pub use kind::{Kind, recognise};
 pub use numpy::{Npy, Npz};
 pub use open::open;
 pub use packed::PackedCheckpoint;
+pub use plain::Plain;
 pub use pytorch::PyTorch;
 pub use source::{Loaded, TensorEntry, TensorSource};

@@ -19,7 +19,7 @@ pub enum Origin {
     Zoo(String),
     /// A language model of the Hugging Face kind, with text of one's own.
     Language(Folder, Text),
-    /// A `.safetensors` file or a sharded index.
+    /// A file or folder of weights in any format that is read.
     File(PathBuf),
     /// Seeded random numbers.
     Synthetic {
@@ -35,8 +35,13 @@ pub enum Origin {
 /// Where a language model lies.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Folder {
-    /// A folder with `config.json`, `tokenizer.json` and safetensors.
-    Path(PathBuf),
+    /// A folder with `config.json`, `tokenizer.json` and weights in any format that is read, or such a file in such a folder.
+    Path {
+        /// The weights.
+        weights: PathBuf,
+        /// The folder of the configuration and tokenizer, where it is another one.
+        config: Option<PathBuf>,
+    },
     /// A member of the zoo that is fetched, by name.
     Fetched(String),
 }
@@ -97,6 +102,7 @@ impl<T> Several<T> {
 struct ModelTable {
     model: Option<Several<String>>,
     path: Option<Several<PathBuf>>,
+    config: Option<PathBuf>,
     synthetic: Option<Several<String>>,
     shape: Option<Several<Several<usize>>>,
     seed: Option<Several<u64>>,
@@ -157,8 +163,13 @@ pub(super) fn read(
     for name in fields.model.into_iter().flat_map(Several::into_vec) {
         origins.extend(of_zoo(table, name, text.as_ref(), known, problems));
     }
+    let config = fields.config.map(|path| problems.beside(&path));
+    if config.is_some() && (text.is_none() || fields.path.is_none()) {
+        problems.add(&at_key("config"), "`config` in [[model]] goes with `path` and `calibration` or `evaluation`");
+        return;
+    }
     for path in fields.path.into_iter().flat_map(Several::into_vec) {
-        origins.push(of_path(&path, text.as_ref(), problems));
+        origins.push(of_path(&path, config.as_deref(), text.as_ref(), problems));
     }
     if let Some(sources) = fields.synthetic {
         if text.is_some() {
@@ -221,16 +232,20 @@ fn of_zoo(
 }
 
 /// A file of weights or the folder of a language model.
-fn of_path(path: &Path, text: Option<&Text>, problems: &Collector<'_>) -> (String, Origin) {
+fn of_path(path: &Path, config: Option<&Path>, text: Option<&Text>, problems: &Collector<'_>) -> (String, Origin) {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let name = [".safetensors.index.json", ".index.json", ".safetensors"]
-        .iter()
-        .find_map(|suffix| name.strip_suffix(suffix))
-        .unwrap_or(&name)
-        .to_owned();
+    let name =
+        [".safetensors.index.json", ".index.json", ".safetensors", ".gguf", ".npz", ".npy", ".pth", ".pt", ".bin"]
+            .iter()
+            .find_map(|suffix| name.strip_suffix(suffix))
+            .unwrap_or(&name)
+            .to_owned();
     let path = problems.beside(path);
     let origin = match text {
-        Some(text) => Origin::Language(Folder::Path(path), text.clone()),
+        Some(text) => {
+            let config = config.map(Path::to_owned);
+            Origin::Language(Folder::Path { weights: path, config }, text.clone())
+        }
         // A folder without text is its weights.
         None => Origin::File(path),
     };

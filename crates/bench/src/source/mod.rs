@@ -12,6 +12,7 @@ use std::sync::{Mutex, OnceLock};
 
 use seedpress_checkpoint::{Checkpoint, Container, Content, Entry, Order};
 use seedpress_codec::{DType, InputStatistics, Record, Tensor};
+use seedpress_exchange::Plain;
 use seedpress_model::{Metric, Model, Statistics};
 use seedpress_results::TensorRow;
 use seedpress_transformer::{CalibrationText, LanguageModel};
@@ -52,6 +53,8 @@ pub struct Source {
     /// Tensors that hold no weights (integers, booleans): places in the file. They count in the model's bytes.
     opaque: Vec<usize>,
     weights: Weights,
+    /// Holds the files that `weights` reads, where the model came in another format.
+    plain: Option<Plain>,
     /// Input statistics of every tensor in the listing, collected when a codec first asks for them.
     calibrations: OnceLock<Result<Vec<Option<Statistics>>, String>>,
     /// The walk of the sequential row at work.
@@ -185,12 +188,20 @@ impl Source {
         }
     }
 
-    /// What should be known of the data of a model, in a line.
-    pub fn note(&self) -> Option<String> {
-        let Weights::Language(language, _) = &self.weights else { return None };
-        let overlap = language.overlap.filter(|overlap| overlap.shared > 0)?;
-        let (name, share) = (&self.name, 100.0 * overlap.share());
-        Some(format!("note: model `{name}`: {share:.2} % of the evaluation text also stands in the calibration text"))
+    /// What should be known of a model's file and data, a line each.
+    pub fn notes(&self) -> Vec<String> {
+        let name = &self.name;
+        let left_out = self.plain.iter().flat_map(Plain::notes);
+        let mut notes: Vec<_> = left_out.map(|note| format!("note: model `{name}`: {note}")).collect();
+        if let Weights::Language(language, _) = &self.weights
+            && let Some(overlap) = language.overlap.filter(|overlap| overlap.shared > 0)
+        {
+            let share = 100.0 * overlap.share();
+            notes.push(format!(
+                "note: model `{name}`: {share:.2} % of the evaluation text also stands in the calibration text"
+            ));
+        }
+        notes
     }
 
     /// The tensors without weights, as a container keeps them.

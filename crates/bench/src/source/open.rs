@@ -1,9 +1,11 @@
 //! From an entry of a configuration to an opened model.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::{Mutex, OnceLock};
 
 use seedpress_checkpoint::Checkpoint;
+use seedpress_exchange::Plain;
 use seedpress_model::{Model, guess_layer_type};
 use seedpress_transformer::{LanguageModel, Texts};
 use seedpress_zoo::ZooError;
@@ -42,10 +44,11 @@ impl Source {
     /// # Errors
     /// What is wrong with it.
     pub fn open_with(spec: &ModelSpec, own: &dyn Fn(&str) -> Option<Model>) -> Result<Self, OpenError> {
-        let (weights, synthetic) = weights(spec, own)?;
+        let (weights, synthetic, plain) = weights(spec, own)?;
         let mut opened = Self {
             name: spec.name.clone(),
             synthetic,
+            plain,
             tensors: Vec::new(),
             opaque: Vec::new(),
             weights,
@@ -86,9 +89,9 @@ impl Source {
     }
 }
 
-/// Where the weights of a model are, and whether they are generated.
-fn weights(spec: &ModelSpec, own: &dyn Fn(&str) -> Option<Model>) -> Result<(Weights, bool), OpenError> {
-    let mut synthetic = false;
+/// Where the weights of a model are, whether they are generated, and what holds those that come from a file.
+fn weights(spec: &ModelSpec, own: &dyn Fn(&str) -> Option<Model>) -> Result<(Weights, bool, Option<Plain>), OpenError> {
+    let (mut synthetic, mut plain) = (false, None);
     let weights = match &spec.origin {
         Origin::Zoo(name) => match own(name) {
             Some(model) => Weights::Model(Box::new(model)),
@@ -101,20 +104,26 @@ fn weights(spec: &ModelSpec, own: &dyn Fn(&str) -> Option<Model>) -> Result<(Wei
                 Weights::Model(Box::new(model))
             }
         },
-        Origin::Language(folder, text) => language(&spec.name, folder, text)?,
-        Origin::File(path) => Weights::File(Checkpoint::open(path).map_err(|error| error.to_string())?),
+        Origin::Language(folder, text) => {
+            let folder = plain.insert(folder_of(folder)?);
+            language(&spec.name, folder.path(), text)?
+        }
+        Origin::File(path) => {
+            let file = plain.insert(Plain::weights(path).map_err(|error| error.to_string())?);
+            Weights::File(Checkpoint::open(file.path()).map_err(|error| error.to_string())?)
+        }
         Origin::Synthetic { source, shape, seed } => {
             synthetic = true;
             Weights::One(seedpress_zoo::synthetic(*source, shape, *seed))
         }
     };
-    Ok((weights, synthetic))
+    Ok((weights, synthetic, plain))
 }
 
-/// Opens the folder of a language model with its text.
-fn language(name: &str, folder: &Folder, text: &Text) -> Result<Weights, OpenError> {
-    let path = match folder {
-        Folder::Path(path) => path.clone(),
+/// The folder of a language model.
+fn folder_of(folder: &Folder) -> Result<Plain, OpenError> {
+    let (path, config) = match folder {
+        Folder::Path { weights, config } => (weights.clone(), config.as_deref()),
         Folder::Fetched(model) => {
             let here = seedpress_zoo::fetch::package(model).is_some_and(seedpress_zoo::fetch::is_here);
             if !here {
@@ -122,9 +131,14 @@ fn language(name: &str, folder: &Folder, text: &Text) -> Result<Weights, OpenErr
                     "model `{model}` is not here: cargo xtask models fetch {model}"
                 )));
             }
-            seedpress_zoo::fetch::folder(model)
+            (seedpress_zoo::fetch::folder(model), None)
         }
     };
+    Plain::model(&path, config).map_err(|error| OpenError::Wrong(error.to_string()))
+}
+
+/// Opens a language model with its text.
+fn language(name: &str, folder: &Path, text: &Text) -> Result<Weights, OpenError> {
     let texts = Texts {
         calibration: text.calibration.as_deref(),
         evaluation: text.evaluation.as_deref(),
@@ -132,7 +146,7 @@ fn language(name: &str, folder: &Folder, text: &Text) -> Result<Weights, OpenErr
         sequences: text.sequences,
         weighted: text.weighted,
     };
-    let language = LanguageModel::open(name, &path, &texts).map_err(|error| error.to_string())?;
+    let language = LanguageModel::open(name, folder, &texts).map_err(|error| error.to_string())?;
     let used: HashSet<&str> = language.model.tensors().iter().map(|info| info.name.as_str()).collect();
     let infos = language.checkpoint.tensors().iter().enumerate();
     let rest = infos.filter(|(_, info)| !used.contains(info.name.as_str())).map(|(at, _)| at).collect();

@@ -34,6 +34,24 @@ impl ModelFiles {
         Ok(Self { folder: folder.to_owned(), config })
     }
 
+    /// The same of the folder `config` where one is given, and else of the one with the weights.
+    ///
+    /// # Errors
+    /// [`ExchangeError::Model`] where neither says what model it is, and as [`beside`](Self::beside).
+    pub fn of(weights: &Path, config: Option<&Path>) -> Result<Self, ExchangeError> {
+        let own = if weights.is_dir() { Some(weights) } else { weights.parent() };
+        let own = own.filter(|folder| folder.join("config.json").is_file());
+        let folder = config.or(own).ok_or_else(|| {
+            ExchangeError::Model(format!(
+                "{}: there is no config.json beside it, which says what model it is: name a folder that holds config.json, \
+                 tokenizer.json and the weights, or with evaluate, audit and export the folder of the former by --config (in an \
+                 experiment by `config`)",
+                weights.display()
+            ))
+        })?;
+        Self::beside(folder)
+    }
+
     /// `config.json`.
     pub fn config(&self) -> &Value {
         &self.config
