@@ -3,6 +3,7 @@
 A line of JOBS is ENGINE, MODEL, OUT and tokens with tabs between; ENGINE is one of those in ENGINES. OUT gets 32-bit floats, a row for every
 token. Prints a line for every job: `ok` and the versions used, or `failed` and why."""
 
+import contextlib
 import glob
 import importlib.metadata
 import importlib.util
@@ -48,18 +49,24 @@ def module_of(package, path):
     return module
 
 
+def stored(folder):
+    """Every tensor of a folder."""
+    from safetensors.torch import load_file
+
+    tensors = {}
+    for path in glob.glob(os.path.join(folder, "*.safetensors")):
+        tensors.update(load_file(path))
+    return tensors
+
+
 def with_weights(folder, tokens, weight_of):
     """The model of a folder whose packed matrices `weight_of(parts, config)` turns into weights."""
-    import torch
     import transformers
-    from safetensors.torch import load_file
 
     with open(os.path.join(folder, "config.json")) as file:
         config = json.load(file)
     packing = config.pop("quantization_config")
-    state = {}
-    for path in glob.glob(os.path.join(folder, "*.safetensors")):
-        state.update(load_file(path))
+    state = stored(folder)
     for name in [name for name in state if name.endswith(".qweight")]:
         stem = name.removesuffix(".qweight")
         parts = {part: state.pop(f"{stem}.{part}") for part in ("qweight", "qzeros", "scales", "g_idx") if f"{stem}.{part}" in state}
@@ -84,6 +91,33 @@ def of_auto_gptq(folder, tokens):
         return layer(torch.eye(inputs)).T.contiguous()
 
     return with_weights(folder, tokens, weight_of), versions("auto-gptq", "transformers")
+
+
+def of_gptqmodel(folder, tokens):
+    import torch
+    from gptqmodel import BACKEND, GPTQModel
+
+    if not os.path.exists(os.path.join(folder, "tokenizer.json")):
+        # It asks for one, and the small models have none.
+        from tokenizers import Tokenizer, models
+        from transformers import PreTrainedTokenizerFast
+
+        words = Tokenizer(models.WordLevel({str(word): word for word in range(8)}, unk_token="0"))
+        PreTrainedTokenizerFast(tokenizer_object=words, unk_token="0", pad_token="0", bos_token="1", eos_token="2").save_pretrained(folder)
+    # Its portable kernel asks for 16 bits at the start; widened after that it computes in 32, and what is not packed is read anew.
+    with contextlib.redirect_stdout(sys.stderr):
+        model = GPTQModel.load(folder, device="cpu", backend=BACKEND.TORCH, dtype=torch.float16).model.float()
+    model.load_state_dict({name: tensor.float() for name, tensor in stored(folder).items() if tensor.dtype.is_floating_point}, strict=False)
+    return run(model, tokens), versions("gptqmodel", "transformers")
+
+
+def of_transformers_gptq(folder, tokens):
+    import torch
+    import transformers
+
+    # Its kernels compute in 16 bits.
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float16, device_map="cpu")
+    return run(model, tokens), versions("transformers", "optimum", "gptqmodel")
 
 
 def of_auto_awq(folder, tokens):
@@ -119,6 +153,8 @@ ENGINES = {
     "transformers": of_transformers,
     "transformers-dequantized": of_transformers_dequantized,
     "auto-gptq": of_auto_gptq,
+    "gptqmodel": of_gptqmodel,
+    "transformers-gptq": of_transformers_gptq,
     "auto-awq": of_auto_awq,
     "llama.cpp": of_llama_cpp,
     "mlx": of_mlx,

@@ -20,6 +20,12 @@ FAMILIES = {
     "gemma2": lambda: t.Gemma2ForCausalLM(t.Gemma2Config(**{**SMALL, "tie_word_embeddings": True, "query_pre_attn_scalar": 32})),
     "gemma3": lambda: t.Gemma3ForCausalLM(t.Gemma3TextConfig(**{**SMALL, "tie_word_embeddings": True, "query_pre_attn_scalar": 32, "num_hidden_layers": 6})),
     "qwen3_moe": lambda: t.Qwen3MoeForCausalLM(t.Qwen3MoeConfig(**SMALL, **EXPERTS, norm_topk_prob=True)),
+    "mistral": lambda: t.MistralForCausalLM(t.MistralConfig(**SMALL, sliding_window=None)),
+    "mixtral": lambda: t.MixtralForCausalLM(t.MixtralConfig(**SMALL, num_local_experts=4, num_experts_per_tok=2)),
+    "qwen2_moe": lambda: t.Qwen2MoeForCausalLM(t.Qwen2MoeConfig(**SMALL, **EXPERTS, shared_expert_intermediate_size=256)),
+    "olmo2": lambda: t.Olmo2ForCausalLM(t.Olmo2Config(**SMALL)),
+    "starcoder2": lambda: t.Starcoder2ForCausalLM(t.Starcoder2Config(**SMALL)),
+    "gpt_neox": lambda: t.GPTNeoXForCausalLM(t.GPTNeoXConfig(**{**{key: SMALL[key] for key in SMALL if key not in ("head_dim", "num_key_value_heads")}, "intermediate_size": 1024})),
     "phi3": lambda: t.Phi3ForCausalLM(t.Phi3Config(**SMALL)),
     "gpt2": lambda: t.GPT2LMHeadModel(t.GPT2Config(vocab_size=512, n_embd=256, n_head=8, n_layer=2, n_positions=256, bos_token_id=1, eos_token_id=2)),
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use seedpress_checkpoint::{Checkpoint, Content};
+use seedpress_checkpoint::{Checkpoint, Content, SavedTensor, save_safetensors};
 use seedpress_codec::{DType, Tensor};
 use seedpress_exchange::export::{FileSupply, ModelFiles, PackedOptions, Target, write_packed};
 use seedpress_exchange::packed::gptq::{Version, write};
@@ -117,11 +117,10 @@ fn an_export_to_a_layout_reads_back_as_the_grid_it_was() {
     let source = tempfile::tempdir().unwrap();
     let values: Vec<f32> = (0..64 * 64).map(|i: u32| (f64::from(i) * 0.37).sin() as f32 * 0.1).collect();
     let tensor = Tensor::new(vec![64, 64], values, DType::F32).unwrap();
-    let saved =
-        seedpress_checkpoint::SavedTensor { dtype: "F32".into(), shape: vec![64, 64], bytes: tensor.to_le_bytes() };
+    let saved = SavedTensor { dtype: "F32".into(), shape: vec![64, 64], bytes: tensor.to_le_bytes() };
     let name = "model.layers.0.mlp.up_proj.weight".to_owned();
     let file = source.path().join("model.safetensors");
-    seedpress_checkpoint::save_safetensors(&file, &[(name, saved)], &BTreeMap::new()).unwrap();
+    save_safetensors(&file, &[(name, saved)], &BTreeMap::new()).unwrap();
     std::fs::write(source.path().join("config.json"), "{\"model_type\": \"llama\"}").unwrap();
     let registry = seedpress_baselines::register(seedpress_codec::Registry::default());
     let files = ModelFiles::beside(source.path()).unwrap();
@@ -153,4 +152,84 @@ fn an_export_to_a_layout_reads_back_as_the_grid_it_was() {
             assert!((found - expected).abs() <= 1e-6 * expected.abs().max(0.1), "{target:?}: {found} {expected}");
         }
     }
+}
+
+#[test]
+fn engines_are_told_which_linear_layers_are_not_quantised() {
+    let source = tempfile::tempdir().unwrap();
+    let ones = Tensor::new(vec![32, 32], vec![1.0; 1024], DType::F32).unwrap().to_le_bytes();
+    let names = ["embed_tokens", "layers.0.mlp.gate", "layers.0.mlp.shared_expert_gate", "layers.0.mlp.up_proj"];
+    let tensors = names.map(|name| {
+        let saved = SavedTensor { dtype: "F32".into(), shape: vec![32, 32], bytes: ones.clone() };
+        (format!("model.{name}.weight"), saved)
+    });
+    save_safetensors(&source.path().join("model.safetensors"), &tensors, &BTreeMap::new()).unwrap();
+    let rope = "{\"model_type\": \"qwen3_moe\", \"num_local_experts\": 4, \"rope_parameters\": {\"rope_theta\": 5.0}}";
+    std::fs::write(source.path().join("config.json"), rope).unwrap();
+    let registry = seedpress_baselines::register(seedpress_codec::Registry::default());
+    let codec = registry.parse("rtn:bits=4,group=32,symmetric=false").unwrap();
+    let files = ModelFiles::beside(source.path()).unwrap();
+    let written = |target: Target| -> serde_json::Value {
+        let folder = tempfile::tempdir().unwrap();
+        let (codec, keep) = (|_: &str| Some(codec.clone()), |_: &str| false);
+        let options = PackedOptions { target, codec: &codec, requantise: false, keep: &keep, shard: 1 << 30 };
+        let supply = FileSupply::open(source.path()).unwrap();
+        write_packed(&supply, Some(&files), &options, folder.path(), &|_| {}).unwrap();
+        serde_json::from_slice(&std::fs::read(folder.path().join("config.json")).unwrap()).unwrap()
+    };
+    let routers = ["model.layers.0.mlp.gate", "model.layers.0.mlp.shared_expert_gate"];
+    let ignored = &written(Target::CompressedTensors)["quantization_config"]["ignore"];
+    assert_eq!(*ignored, serde_json::json!(["lm_head", routers[0], routers[1]]));
+    assert_eq!(written(Target::Awq)["quantization_config"]["modules_to_not_convert"], serde_json::json!(routers));
+    // mlx-lm knows the older names of these keys only.
+    let config = written(Target::Mlx);
+    assert!(config["num_experts"] == 4 && config["rope_theta"] == 5.0);
+}
+
+#[test]
+fn experts_are_one_tensor_in_mlx_and_come_back_one_by_one() {
+    let source = tempfile::tempdir().unwrap();
+    let values = |seed: usize| (0..32 * 64).map(|i| ((i + 77 * seed) as f32 * 0.61).sin()).collect::<Vec<f32>>();
+    // Out of order, as ten experts are where names are sorted as text.
+    let tensors: Vec<(String, SavedTensor)> = [1, 10, 0, 2, 3, 4, 5, 6, 7, 8, 9]
+        .map(|expert| {
+            let tensor = Tensor::new(vec![32, 64], values(expert), DType::F32).unwrap();
+            let saved = SavedTensor { dtype: "F32".into(), shape: vec![32, 64], bytes: tensor.to_le_bytes() };
+            (format!("model.layers.0.mlp.experts.{expert}.up_proj.weight"), saved)
+        })
+        .into();
+    save_safetensors(&source.path().join("model.safetensors"), &tensors, &BTreeMap::new()).unwrap();
+    std::fs::write(source.path().join("config.json"), "{\"model_type\": \"qwen3_moe\", \"num_experts\": 11}").unwrap();
+    let registry = seedpress_baselines::register(seedpress_codec::Registry::default());
+    let codec = |bits: u8| registry.parse(&format!("rtn:bits={bits},group=32,symmetric=false")).unwrap();
+    let files = ModelFiles::beside(source.path()).unwrap();
+    let write = |bits: &dyn Fn(&str) -> u8, keep: &dyn Fn(&str) -> bool, folder: &Path| {
+        let codec = |name: &str| Some(codec(bits(name)));
+        let options = PackedOptions { target: Target::Mlx, codec: &codec, requantise: false, keep, shard: 1 << 30 };
+        let supply = FileSupply::open(source.path()).unwrap();
+        write_packed(&supply, Some(&files), &options, folder, &|_| {}).map_err(|error| error.to_string())
+    };
+    let folder = tempfile::tempdir().unwrap();
+    write(&|_| 4, &|_| false, folder.path()).unwrap();
+    let written = Checkpoint::open(folder.path()).unwrap();
+    let stack = written.find("model.layers.0.mlp.switch_mlp.up_proj.weight").unwrap();
+    assert_eq!((written.tensors().len(), &written.tensors()[stack].shape[..]), (3, &[11, 32, 8][..]));
+
+    let back = seedpress_exchange::open(folder.path()).unwrap();
+    assert_eq!(back.tensors().len(), 11);
+    for expert in [0, 1, 9, 10] {
+        let name = format!("model.layers.0.mlp.experts.{expert}.up_proj.weight");
+        let at = back.tensors().iter().position(|entry| entry.name == name).unwrap();
+        assert_eq!(back.tensors()[at].shape, [32, 64]);
+        let seedpress_exchange::Loaded::Float(found) = back.load(at).unwrap() else { panic!("no weights") };
+        let tensor = Tensor::new(vec![32, 64], values(expert), DType::F32).unwrap();
+        let record = codec(4).encode(&tensor.view("w"), &seedpress_codec::EncodeContext::default()).unwrap();
+        let expected = registry.decode_bytes(&record.to_bytes()).unwrap().tensor;
+        assert!(found.values().iter().zip(expected.values()).all(|(a, b)| (a - b).abs() < 1e-5), "{expert}");
+    }
+
+    let error = write(&|name| 4 + u8::from(name.contains("experts.3.")), &|_| false, folder.path()).unwrap_err();
+    assert!(error.contains("differ in shape or bits") && error.contains("switch_mlp.up_proj"), "{error}");
+    let error = write(&|_| 4, &|name| name.contains("experts.3."), folder.path()).unwrap_err();
+    assert!(error.contains("10 of its 11 experts are quantised"), "{error}");
 }

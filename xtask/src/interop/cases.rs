@@ -5,6 +5,8 @@ pub(super) struct Engine {
     pub(super) name: &'static str,
     pub(super) environment: &'static str,
     pub(super) packages: &'static [&'static str],
+    /// Packages that have no wheel and are built from source.
+    pub(super) sources: &'static [&'static str],
     /// Packages that are installed without what they ask for: old versions that are not needed.
     pub(super) alone: &'static [&'static str],
     /// Root mean square of the differences of logits, in standard deviations of ours, that counts as the same.
@@ -19,6 +21,7 @@ pub(super) const TRANSFORMERS: Engine = Engine {
     name: "transformers",
     environment: "transformers",
     packages: TORCH,
+    sources: &[],
     alone: &[],
     tolerance: 1e-4,
     exact: None,
@@ -26,12 +29,25 @@ pub(super) const TRANSFORMERS: Engine = Engine {
 const DEQUANTIZED: Engine = Engine { name: "transformers-dequantized", ..TRANSFORMERS };
 const PACKERS: &[&str] = &["auto-gptq", "autoawq"];
 const AUTO_GPTQ: Engine = Engine { name: "auto-gptq", environment: "gptq-awq", alone: PACKERS, ..TRANSFORMERS };
+const GPTQMODEL: Engine = Engine {
+    name: "gptqmodel",
+    environment: "gptqmodel",
+    packages: &["numpy", "gptqmodel==7.7.0", "optimum"],
+    // All but the fourth, which is a binding of PCRE, are Python alone.
+    sources: &["gptqmodel", "tokenicer", "defuser", "pypcre", "logbar", "device-smi"],
+    ..TRANSFORMERS
+};
+/// Its kernel for AWQ unpacks into 16 bits.
+const GPTQMODEL_AWQ: Engine = Engine { tolerance: 1e-2, ..GPTQMODEL };
+/// What transformers makes of such a folder, with GPTQModel's kernels, which compute in 16 bits.
+const TRANSFORMERS_GPTQ: Engine = Engine { name: "transformers-gptq", tolerance: 2e-2, ..GPTQMODEL };
 const AUTO_AWQ: Engine = Engine { name: "auto-awq", ..AUTO_GPTQ };
 const LLAMA_CPP: Engine = Engine {
     name: "llama.cpp",
     environment: "llama-cpp",
     // The second gives declarations for the library of the first: both are of build 11548 or the next.
     packages: &["numpy", "cffi", "gguf", "tokenizers", "xllamacpp==2026.10.11549"],
+    sources: &[],
     alone: &["llama-cpp-py-sync==0.11548"],
     tolerance: 1e-4,
     exact: None,
@@ -45,6 +61,7 @@ const MLX: Engine = Engine {
     name: "mlx",
     environment: "mlx",
     packages: &["numpy", "mlx[cpu]", "mlx-lm"],
+    sources: &[],
     alone: &[],
     tolerance: 1e-3,
     exact: None,
@@ -165,6 +182,19 @@ pub(super) const CASES: &[Case] = &[
     small(&AUTO_GPTQ, "llama", "--to gptq --bits 4 --group 64"),
     small(&AUTO_GPTQ, "llama", "--to gptq --bits 8 --group 64"),
     small(&AUTO_GPTQ, "qwen2", "--to gptq --bits 4 --group 64"),
+    small(&GPTQMODEL, "llama", "--to gptq --bits 2 --group 64"),
+    small(&GPTQMODEL, "llama", "--to gptq --bits 3 --group 64"),
+    small(&GPTQMODEL, "llama", "--to gptq --bits 4 --group 64"),
+    small(&GPTQMODEL, "llama", "--to gptq --bits 8 --group 64"),
+    small(&GPTQMODEL, "llama", "--to gptq-v2 --bits 4 --group 64 --asymmetric"),
+    small(&GPTQMODEL, "qwen2", "--to gptq --bits 4 --group 64"),
+    small(&GPTQMODEL, "qwen3", "--to gptq --bits 4 --group 64"),
+    small(&GPTQMODEL_AWQ, "llama", "--to awq --group 64"),
+    small(&TRANSFORMERS_GPTQ, "llama", "--to gptq --bits 4 --group 64"),
+    small(&TRANSFORMERS_GPTQ, "gemma2", "--to gptq --bits 4 --group 64"),
+    small(&TRANSFORMERS_GPTQ, "phi3", "--to gptq --bits 4 --group 64"),
+    real(&TRANSFORMERS_GPTQ, "--to gptq --bits 4 --group 64"),
+    real(&GPTQMODEL, "--to gptq --bits 4 --group 64"),
     small(&AUTO_AWQ, "llama", "--to awq --group 64"),
     small(&AUTO_AWQ, "qwen3", "--to awq --group 64"),
     small(&MLX, "llama", "--to mlx --bits 2 --group 64"),
@@ -173,5 +203,29 @@ pub(super) const CASES: &[Case] = &[
     small(&MLX, "llama", "--to mlx --bits 6 --group 128"),
     small(&MLX, "llama", "--to mlx --size 1900kB"),
     small(&MLX, "qwen3", "--to mlx --bits 4 --group 64"),
+    small(&TRANSFORMERS, "mistral", "--to compressed-tensors --bits 4 --group 64"),
+    small(&TRANSFORMERS, "olmo2", "--to compressed-tensors --bits 4 --group 64"),
+    small(&TRANSFORMERS, "starcoder2", "--to compressed-tensors --bits 4 --group 64"),
+    small(&TRANSFORMERS, "gpt_neox", "--to compressed-tensors --bits 4 --group 64"),
+    small(&TRANSFORMERS, "gemma", "--to compressed-tensors --bits 4 --group 64"),
+    small(&TRANSFORMERS, "gemma3", "--to compressed-tensors --bits 4 --group 64"),
+    small(&TRANSFORMERS, "mixtral", "--to compressed-tensors --bits 4 --group 64"),
+    small(&TRANSFORMERS, "qwen2_moe", "--to compressed-tensors --bits 4 --group 64"),
+    small(&TRANSFORMERS, "qwen3_moe", "--to compressed-tensors --bits 4 --group 64"),
+    small(&GPTQMODEL, "mistral", "--to gptq --bits 4 --group 64"),
+    small(&GPTQMODEL, "olmo2", "--to gptq --bits 4 --group 64"),
+    small(&GPTQMODEL, "starcoder2", "--to gptq --bits 4 --group 64"),
+    small(&TRANSFORMERS_GPTQ, "gpt_neox", "--to gptq --bits 4 --group 64"),
+    small(&GPTQMODEL, "gemma", "--to gptq --bits 4 --group 64"),
+    small(&GPTQMODEL, "gemma3", "--to gptq --bits 4 --group 64"),
+    small(&GPTQMODEL, "qwen2_moe", "--to gptq --bits 4 --group 64"),
+    small(&GPTQMODEL, "qwen3_moe", "--to gptq --bits 4 --group 64"),
+    small(&MLX, "mistral", "--to mlx --bits 4 --group 64"),
+    small(&MLX, "olmo2", "--to mlx --bits 4 --group 64"),
+    small(&MLX, "gpt_neox", "--to mlx --bits 4 --group 64"),
+    small(&MLX, "gemma", "--to mlx --bits 4 --group 64"),
+    small(&MLX, "gemma3", "--to mlx --bits 4 --group 64"),
+    small(&MLX, "mixtral", "--to mlx --bits 4 --group 64"),
+    small(&MLX, "qwen3_moe", "--to mlx --bits 4 --group 64"),
     real(&MLX, "--to mlx --bits 4 --group 64"),
 ];

@@ -271,9 +271,10 @@ fn environment(work: &Path, engine: &Engine) -> Result<PathBuf, String> {
     if !done.exists() {
         eprintln!("making the environment {}: {}", engine.environment, engine.packages.join(", "));
         checked(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-        // Wheels only: nothing is built from source.
+        // Wheels only: nothing is built from source but what has no wheel.
         let install = ["-m", "pip", "install", "--quiet", "--only-binary", ":all:"];
-        checked(Command::new(&python).args(install).args(engine.packages))?;
+        let sources = engine.sources.iter().flat_map(|package| ["--no-binary", package]);
+        checked(Command::new(&python).args(install).args(sources).args(engine.packages))?;
         if !engine.alone.is_empty() {
             checked(Command::new(&python).args(install).arg("--no-deps").args(engine.alone))?;
         }

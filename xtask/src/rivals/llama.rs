@@ -19,10 +19,11 @@ struct Types {
 }
 
 /// The types where rows fit, and those that `llama-quantize` falls back to where rows of 576 are no whole blocks of 256.
-const TYPES: [Types; 3] = [
+const TYPES: [Types; 4] = [
     Types { name: "Q3_K down projections", rules: &[("*ffn_down*", "*down_proj.weight", "q3_k")] },
     Types { name: "Q4_K down projections", rules: &[("*ffn_down*", "*down_proj.weight", "q4_k")] },
     Types { name: "Q3_K, Q4_0 where rows do not fit, Q8_0 embedding", rules: &mixed("q3_k", "q4_0") },
+    Types { name: "Q4_K, Q4_0 where rows do not fit, Q8_0 embedding", rules: &mixed("q4_k", "q4_0") },
 ];
 
 const fn mixed(down: &'static str, others: &'static str) -> [(&'static str, &'static str, &'static str); 6] {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::shards::{Shards, put_json};
 use super::{Exported, Form, ModelFiles, Supply, Weights};
 use crate::error::ExchangeError;
+use crate::packed::experts::{Stacks, stack_of};
 use crate::packed::gptq::Version;
 use crate::packed::parts::{Written, float_tensor};
 use crate::packed::streams::{CODECS, Held, held};
@@ -44,6 +45,9 @@ pub struct PackedOptions<'a> {
     pub shard: u64,
 }
 
+/// Keys of the number of experts in a layer.
+const EXPERTS: &[&str] = &["num_experts", "num_local_experts"];
+
 /// What the parts of matrices have in common, for `config.json`.
 #[derive(Debug, Default)]
 struct Common {
@@ -63,6 +67,14 @@ pub fn is_linear(name: &str, shape: &[usize]) -> bool {
     let last = stem.rsplit('.').next().unwrap_or(stem);
     let other = ["embed", "lm_head", "norm", "wte", "wpe", "embd", "router", "shared_expert_gate"];
     shape.len() == 2 && last != "gate" && !other.iter().any(|part| last.contains(part))
+}
+
+/// Whether a tensor chooses experts or weighs a shared one. To engines it is a linear layer as the others are: they have to be told that it
+/// is not quantised.
+fn is_router(name: &str, shape: &[usize]) -> bool {
+    let last = name.strip_suffix(".weight").and_then(|stem| stem.rsplit('.').next());
+    shape.len() == 2
+        && last.is_some_and(|last| last == "gate" || last.contains("router") || last == "shared_expert_gate")
 }
 
 /// Writes a folder.
@@ -88,6 +100,9 @@ pub fn write_packed(
     let mut shards = Shards::new(folder, options.shard);
     let mut common = Common::default();
     let mut rounded = (0, 0);
+    // mlx-lm reads the experts of a layer in one tensor.
+    let experts = files.filter(|_| matches!(options.target, Target::Mlx)).and_then(|files| files.count(EXPERTS));
+    let mut stacks = experts.and_then(|experts| usize::try_from(experts).ok()).map(Stacks::new);
     for (index, (name, shape)) in supply.list().into_iter().enumerate() {
         progress(&name);
         let quantise = packs && is_linear(&name, &shape) && !(options.keep)(&name);
@@ -97,7 +112,7 @@ pub fn write_packed(
             Weights::Grid(grid) => grid,
             Weights::Float(tensor) if quantise => grid_of(&name, &tensor, (options.codec)(&name))?,
             other => {
-                if packs && is_linear(&name, &shape) {
+                if packs && (is_linear(&name, &shape) || is_router(&name, &shape)) {
                     common.kept.push(name.trim_end_matches(".weight").to_owned());
                 }
                 let tensor = plain(other, options.target, &mut exported.notes, &name);
@@ -108,12 +123,20 @@ pub fn write_packed(
         };
         let (stem, written) = (name.trim_end_matches(".weight"), pack(&name, &grid, options.target)?);
         rounded = (rounded.0 + written.rounded.0, rounded.1 + written.rounded.1);
-        common.add(stem, &grid);
         exported.tensors.push((name.clone(), format!("{} bits in groups of {}", grid.bits, grid.group)));
-        for (part, tensor) in written.parts {
+        let (stem, parts) = match (&mut stacks, stack_of(stem)) {
+            (Some(stacks), Some((stack, expert))) => {
+                let parts = stacks.add(&stack, expert, written.parts)?;
+                (stack, parts)
+            }
+            _ => (stem.to_owned(), Some(written.parts)),
+        };
+        common.add(&stem, &grid);
+        for (part, tensor) in parts.into_iter().flatten() {
             shards.push(format!("{stem}.{part}"), tensor)?;
         }
     }
+    stacks.map_or(Ok(()), Stacks::finish)?;
     exported.notes.extend(notes(rounded, options.target, &common));
     exported.bytes = shards.finish()?;
     if let Some(files) = files {
@@ -260,12 +283,31 @@ fn config(source: &Value, target: Target, common: &Common) -> Result<Value, Exch
             });
             Some(("quantization_config", section))
         }
-        Target::Mlx => Some(("quantization", mlx_config(common))),
+        Target::Mlx => {
+            older_keys(object);
+            Some(("quantization", mlx_config(common)))
+        }
     };
     if let Some((key, section)) = section {
         object.insert(key.to_owned(), section);
     }
     Ok(config)
+}
+
+/// mlx-lm asks for keys that transformers 5 has renamed: both are written.
+fn older_keys(config: &mut serde_json::Map<String, Value>) {
+    let of_rope = |key: &str| config.get("rope_parameters").and_then(|rope| rope.get(key)).cloned();
+    let (theta, share) = (of_rope("rope_theta"), of_rope("partial_rotary_factor"));
+    let experts = config.get("num_local_experts").cloned();
+    let renamed = match config.get("model_type").and_then(Value::as_str) {
+        Some("gpt_neox") => [("rotary_emb_base", theta), ("rotary_pct", share)],
+        _ => [("rope_theta", theta), ("num_experts", experts)],
+    };
+    for (key, value) in renamed {
+        if let Some(value) = value {
+            config.entry(key).or_insert(value);
+        }
+    }
 }
 
 /// A group for every pair of bits and group size; with several, each names its matrices.

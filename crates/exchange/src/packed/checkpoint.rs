@@ -9,7 +9,7 @@ use seedpress_codec::{DType, Tensor};
 use super::config::Layout;
 use super::grid::Grid;
 use super::parts::Parts;
-use super::{awq, compressed_tensors, gptq, mlx};
+use super::{awq, compressed_tensors, experts, gptq, mlx};
 use crate::cursor::Why;
 use crate::error::ExchangeError;
 use crate::source::{Loaded, TensorEntry, TensorSource};
@@ -33,6 +33,8 @@ enum Place {
     Plain(usize),
     /// A matrix whose parts' names begin so.
     Packed(String),
+    /// The matrix of an expert in a stack whose parts' names begin so.
+    Expert(String, usize),
 }
 
 /// Last parts of names: the one a packed matrix is told by, and those that belong to it.
@@ -73,9 +75,18 @@ impl PackedCheckpoint {
             match main {
                 Some((main, _)) if last == main => {
                     let (shape, stored, bytes) = packed.about(stem);
-                    let name = format!("{stem}.weight");
-                    packed.entries.push(TensorEntry { name, shape, stored, float: Some(DType::F32), bytes });
-                    packed.places.push(Place::Packed(stem.to_owned()));
+                    let stacked = packed.stacked(stem).unwrap_or_default();
+                    for expert in 0..stacked {
+                        let name = experts::expert_of(stem, expert).unwrap_or_default() + ".weight";
+                        let (shape, stored, bytes) = (shape.clone(), stored.clone(), bytes / stacked as u64);
+                        packed.entries.push(TensorEntry { name, shape, stored, float: Some(DType::F32), bytes });
+                        packed.places.push(Place::Expert(stem.to_owned(), expert));
+                    }
+                    if stacked == 0 {
+                        let name = format!("{stem}.weight");
+                        packed.entries.push(TensorEntry { name, shape, stored, float: Some(DType::F32), bytes });
+                        packed.places.push(Place::Packed(stem.to_owned()));
+                    }
                 }
                 Some((_, beside)) if beside.contains(&last) => {}
                 _ => {
@@ -119,6 +130,19 @@ impl PackedCheckpoint {
         of(main).intersection(&of(scales)).cloned().collect()
     }
 
+    /// How many experts a packed matrix is a stack of, where it is one.
+    fn stacked(&self, stem: &str) -> Option<usize> {
+        let Some(Layout::Mlx { .. }) = &self.layout else { return None };
+        let name = experts::expert_of(stem, 0)?;
+        let shape = Parts::new(&self.checkpoint, &self.index, stem).shape("weight")?;
+        // A name that is there already would be there twice.
+        let free = !self.index.contains_key(&format!("{name}.weight"));
+        match *shape {
+            [experts, height, width] if free && height * width > 0 && experts <= experts::MOST => Some(experts),
+            _ => None,
+        }
+    }
+
     /// Shape, spelling and bytes of a packed matrix, as far as shapes alone tell.
     fn about(&self, stem: &str) -> (Vec<usize>, String, u64) {
         let Some(layout) = &self.layout else { return (Vec::new(), String::new(), 0) };
@@ -126,6 +150,7 @@ impl PackedCheckpoint {
         let (main, beside) = suffixes(layout);
         let (height, width) = match parts.shape(main) {
             Some(&[height, width]) => (height, width),
+            Some(&[_, height, width]) if self.stacked(stem).is_some() => (height, width),
             _ => (0, 0),
         };
         let codes = |words: usize, bits: u8| words.saturating_mul(32) / usize::from(bits.max(1));
@@ -173,12 +198,15 @@ impl PackedCheckpoint {
     pub fn grid(&self, index: usize) -> Result<Option<Grid>, ExchangeError> {
         match &self.places[index] {
             Place::Plain(_) => Ok(None),
-            Place::Packed(stem) => self.unpack(stem).map(Some).map_err(|why| self.fault(index, why)),
+            Place::Packed(stem) => self.unpack(stem, None).map(Some).map_err(|why| self.fault(index, why)),
+            Place::Expert(stem, expert) => {
+                self.unpack(stem, Some(*expert)).map(Some).map_err(|why| self.fault(index, why))
+            }
         }
     }
 
-    fn unpack(&self, stem: &str) -> Result<Grid, Why> {
-        let parts = Parts::new(&self.checkpoint, &self.index, stem);
+    fn unpack(&self, stem: &str, expert: Option<usize>) -> Result<Grid, Why> {
+        let parts = Parts::new(&self.checkpoint, &self.index, stem).of_expert(expert);
         match &self.layout {
             Some(Layout::CompressedTensors { widths }) => compressed_tensors::read(&parts, widths),
             Some(Layout::Gptq { bits, version }) => gptq::read(&parts, *bits, *version),
@@ -227,7 +255,7 @@ impl TensorSource for PackedCheckpoint {
                 Content::Float(tensor) => Loaded::Float(tensor),
                 Content::Opaque(bytes) => Loaded::Opaque { dtype: self.entries[index].stored.clone(), bytes },
             }),
-            (Place::Packed(_), None) => Err(self.fault(index, "it is not packed".to_owned())),
+            (Place::Packed(_) | Place::Expert(..), None) => Err(self.fault(index, "it is not packed".to_owned())),
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod awq;
 pub mod checkpoint;
 pub mod compressed_tensors;
 pub mod config;
+pub(crate) mod experts;
 pub mod gptq;
 pub mod grid;
 pub mod mlx;

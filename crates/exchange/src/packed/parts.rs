@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use half::{bf16, f16};
 use seedpress_checkpoint::{Checkpoint, Content, SavedTensor};
-use seedpress_codec::DType;
+use seedpress_codec::{DType, Tensor};
 
 use crate::cursor::Why;
 
@@ -14,12 +14,19 @@ pub struct Parts<'a> {
     index: &'a HashMap<String, usize>,
     /// The name without its last part, e.g. `model.layers.0.mlp.up_proj`.
     stem: &'a str,
+    /// Parts are stacks, of which this member is meant.
+    expert: Option<usize>,
 }
 
 impl<'a> Parts<'a> {
     /// Parts whose names begin with `stem` and a dot; `index` says where in the checkpoint a name is.
     pub fn new(checkpoint: &'a Checkpoint, index: &'a HashMap<String, usize>, stem: &'a str) -> Self {
-        Self { checkpoint, index, stem }
+        Self { checkpoint, index, stem, expert: None }
+    }
+
+    /// The parts of one member where they are stacks, or all as they are.
+    pub fn of_expert(self, expert: Option<usize>) -> Self {
+        Self { expert, ..self }
     }
 
     fn index(&self, part: &str) -> Option<usize> {
@@ -28,7 +35,11 @@ impl<'a> Parts<'a> {
 
     /// The shape of a part, `None` where it is missing.
     pub fn shape(&self, part: &str) -> Option<&'a [usize]> {
-        self.index(part).map(|index| self.checkpoint.tensors()[index].shape.as_slice())
+        let shape = self.index(part).map(|index| self.checkpoint.tensors()[index].shape.as_slice())?;
+        match self.expert {
+            None => Some(shape),
+            Some(expert) => shape.split_first().filter(|(experts, _)| expert < **experts).map(|(_, shape)| shape),
+        }
     }
 
     /// The data type of a part.
@@ -37,8 +48,18 @@ impl<'a> Parts<'a> {
     }
 
     fn load(&self, part: &str) -> Result<Content, Why> {
-        let index = self.index(part).ok_or_else(|| format!("`{}.{part}` is missing", self.stem))?;
-        self.checkpoint.load(index).map_err(|error| error.to_string())
+        let missing = || format!("`{}.{part}` is missing", self.stem);
+        let index = self.index(part).ok_or_else(missing)?;
+        let Some(expert) = self.expert else { return self.checkpoint.load(index).map_err(|error| error.to_string()) };
+        let (info, shape) = (&self.checkpoint.tensors()[index], self.shape(part).ok_or_else(missing)?);
+        let size = info.bytes / info.shape[0];
+        let bytes = self.checkpoint.range(index, expert * size, size).map_err(|error| error.to_string())?;
+        match info.float() {
+            None => Ok(Content::Opaque(bytes)),
+            Some(dtype) => Tensor::from_le_bytes(dtype, shape.to_vec(), &bytes)
+                .map(Content::Float)
+                .map_err(|error| format!("`{}.{part}`: {error}", self.stem)),
+        }
     }
 
     /// A matrix of 32-bit words: rows, columns, words.
