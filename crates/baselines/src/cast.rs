@@ -12,8 +12,8 @@ use seedpress_codec::{
     Symbols, TensorView,
 };
 
-use crate::NoOptions;
 use crate::codes::{TASK, within};
+use crate::no_options::NoOptions;
 
 /// Elements converted at a time: whole slices have hardware instructions, and these stay in the first cache.
 const STEP: usize = 1 << 10;

@@ -17,6 +17,7 @@ mod codes;
 mod feedback;
 pub mod gguf;
 mod nf4;
+mod no_options;
 mod raw;
 mod rtn;
 mod units;
@@ -25,17 +26,12 @@ mod zeros;
 pub use cast::{Bf16, F16};
 pub use feedback::Hessian;
 pub use nf4::{Nf4, Nf4Options};
+pub use no_options::NoOptions;
 pub use raw::Raw;
 pub use rtn::{Rtn, RtnOptions};
-use schemars::JsonSchema;
-use seedpress_codec::Registry;
-use serde::{Deserialize, Serialize};
 pub use zeros::Zeros;
 
-/// For codecs with nothing to choose.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct NoOptions {}
+use seedpress_codec::Registry;
 
 /// Adds what this crate offers to a registry.
 #[must_use]

@@ -9,8 +9,9 @@ use seedpress_codec::{
     Segment, Symbols, TensorView,
 };
 
+use crate::cast;
 use crate::codes::TASK;
-use crate::{NoOptions, cast};
+use crate::no_options::NoOptions;
 
 fn full(values: &[f32]) -> Vec<u8> {
     let mut bytes = vec![0; values.len() * 4];

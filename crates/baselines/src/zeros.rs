@@ -4,7 +4,7 @@ use seedpress_codec::{
     Capabilities, Codec, DecodeError, EncodeContext, EncodeError, Encoded, EncodedView, Limits, TensorView,
 };
 
-use crate::NoOptions;
+use crate::no_options::NoOptions;
 
 /// Stores nothing; every weight decodes to zero.
 #[derive(Debug, Clone)]

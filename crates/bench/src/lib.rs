@@ -11,6 +11,7 @@
 //! | [`filter`] | `--only` |
 //! | [`measure`] | one cell: encode, decode from the written bytes, measure |
 //! | [`planning`] | rows whose codecs a plan chooses |
+//! | `plan_code` | what such rows may choose from |
 //! | [`runner`] | all cells: resume, failures as rows |
 //! | `stored` | rows of a run in its folder |
 //! | `records` | what a row stores for each tensor: plans, statistics, the cache |
@@ -27,12 +28,14 @@ pub mod compare;
 pub mod config;
 mod draws;
 mod environment;
+mod error;
 pub mod filter;
 pub mod foreign;
 pub mod key;
 pub mod matrix;
 pub mod measure;
 mod memory;
+mod plan_code;
 pub mod planning;
 pub mod progress;
 mod records;

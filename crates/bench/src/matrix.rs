@@ -9,7 +9,7 @@ use seedpress_results::{Code, Mode};
 use crate::config::{CodecRow, Config, Problem, Problems, RunSettings};
 use crate::filter::Filter;
 use crate::key;
-use crate::planning;
+use crate::plan_code;
 use crate::source::{OpenError, Source, TensorInfo};
 
 /// Raised when what is measured of a whole model changes: model rows are then measured anew, from the records that stay.
@@ -270,7 +270,7 @@ fn code(row: &CodecRow, registry: &Registry) -> Code {
     if Options::of(&row.codec).is_none() {
         key::add_code(&mut code, &row.codec);
     }
-    planning::add_code(&mut code, row, registry);
+    plan_code::add_code(&mut code, &row.codec, registry);
     if row.mode() != Mode::Plain {
         code.0.insert("statistics".to_owned(), seedpress_model::walk::REVISION.to_string());
     }

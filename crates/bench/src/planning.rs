@@ -7,17 +7,16 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use seedpress_codec::{AnyCodec, ConfigError, InputStatistics, Registry, Tensor};
+use seedpress_codec::{AnyCodec, InputStatistics, Registry, Tensor};
 use seedpress_plan::gradient;
 use seedpress_plan::options::Costs;
 use seedpress_plan::{Context, Ladder, Options, Part, Plan, Sensitivity, Subject};
-use seedpress_results::{AssignmentRow, Code, PlanRow, SensitivityRow};
+use seedpress_results::{AssignmentRow, PlanRow, SensitivityRow};
 use seedpress_transformer::CalibrationText;
 use seedpress_transformer::calibration_text::Step;
 
 use crate::cache::write_atomically;
 use crate::config::CodecRow;
-use crate::key;
 use crate::matrix::Matrix;
 use crate::source::{Source, TensorInfo};
 
@@ -75,25 +74,6 @@ impl Subject for Planned<'_> {
     fn divergence(&self, tensors: &[Tensor]) -> Result<f64, String> {
         self.source.divergence(tensors)
     }
-}
-
-/// Checks what the types of a plan's options cannot; fine for everything that is no plan.
-pub(crate) fn check(codec: &AnyCodec, staged: bool, registry: &Registry) -> Result<(), ConfigError> {
-    let Some(options) = Options::of(codec) else { return Ok(()) };
-    if staged {
-        let why = "`then` does not go with a plan: put stages into its ladder, such as `ladder = \"rtn+ans\"`";
-        return Err(ConfigError::new(why));
-    }
-    options.check(registry)
-}
-
-/// Adds the code that decides what a row stores, if it is a plan: the search, and every codec that it may choose.
-pub(crate) fn add_code(code: &mut Code, row: &CodecRow, registry: &Registry) {
-    let Some(options) = Options::of(&row.codec) else { return };
-    code.0.insert("plan".to_owned(), seedpress_plan::VERSION.to_string());
-    let rungs = options.ladder(registry).map(|ladder| ladder.rungs).unwrap_or_default();
-    let like = registry.parse(&options.like).ok();
-    rungs.into_iter().map(|rung| rung.codec).chain(like).for_each(|codec| key::add_code(code, &codec));
 }
 
 /// Makes the plan of a row for a model and writes down what it was made of; the codec of each tensor that is not kept.

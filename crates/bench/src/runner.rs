@@ -7,12 +7,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use seedpress_codec::Registry;
-use seedpress_results::{ModelRow, ResultsError, Row, Run, Status};
+use seedpress_results::{ModelRow, Row, Run, Status};
 
 use crate::cache::Cache;
 use crate::cell::{one_line, tensor_row};
 use crate::config::CodecRow;
 use crate::environment;
+pub use crate::error::RunError;
 use crate::filter::Filter;
 use crate::matrix::Matrix;
 use crate::progress::Progress;
@@ -49,28 +50,6 @@ pub struct Outcome {
     pub interrupted: bool,
     /// Whether every cell of the whole matrix has a row.
     pub complete: bool,
-}
-
-/// A run that could not start or go on.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// Results cannot be read or written.
-    #[error(transparent)]
-    Results(#[from] ResultsError),
-    /// The report's folder cannot be made or written.
-    #[error("{}: {source}", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The thread pool cannot be built.
-    #[error("threads: {0}")]
-    Threads(#[from] rayon::ThreadPoolBuildError),
-    /// A filter leaves nothing.
-    #[error("`--only` leaves no cell: `--dry-run` lists what there is")]
-    Nothing,
 }
 
 /// Runs the matrix into `options.out`. `stop` ends the run after the cell at work.

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use seedpress_results::{ResultsError, Row};
 
+use crate::error::RunError;
 use crate::progress::Progress;
-use crate::runner::RunError;
 
 /// How a row is shown: canonical name and label. Neither decides whether a stored row is the one that is asked for.
 pub(crate) type Shown = (String, Option<String>);

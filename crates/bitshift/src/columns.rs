@@ -31,10 +31,10 @@ use seedpress_entropy::binary::log2;
 use seedpress_matrix::{transpose, transpose_into};
 use seedpress_rotation::{Rotation, SIDE};
 
+use crate::block::{Block, HALF_STEP, SPREAD, bounded, factor, pack, padded, scale_byte};
 use crate::code::{DEVIATION, value};
 use crate::header::{Header, Layout, Settings};
 use crate::search::Search;
-use crate::stream::{Block, HALF_STEP, SPREAD, bounded, factor, pack, padded, scale_byte};
 
 /// Weights of a panel at least, some lengths of a state: with fewer the search gains nothing over single weights. Columns of a panel make up
 /// for no errors of each other, so more is worse where rows are few (10 rows of 150 columns at 1 bit: an output error of .20 with 32

@@ -1,38 +1,38 @@
-//! A step of the search on registers of 8 and 16 costs, with the operations of [`steps`](crate::search) in the same order.
+//! A step of the search on registers of 8 and 16 costs, with the operations of [`steps`](crate::trellis) in the same order.
 //!
 //! What a compiler does not find by itself is the transpose: `2^k` neighbouring groups lead to places far apart. Here it is `k` rounds of
 //! separating even from odd places of two registers.
 
 use seedpress_simd::Level;
 
-use crate::search::{LENGTH, Search, steps};
+use crate::trellis::{LENGTH, Trellis, steps};
 
 /// All steps of a search.
-pub type Steps = fn(&mut Search, &[f32]);
+pub type Steps = fn(&mut Trellis, &[f32]);
 
 /// What may run of these, the fastest first.
 pub fn on_this_machine() -> impl Iterator<Item = Steps> {
     let level = Level::fastest();
     // SAFETY: the level is one of this machine.
     let sixteen =
-        (level >= Level::Avx512Base).then_some((|search, samples| unsafe { avx512(search, samples) }) as Steps);
+        (level >= Level::Avx512Base).then_some((|trellis, samples| unsafe { avx512(trellis, samples) }) as Steps);
     // SAFETY: the level is one of this machine.
-    let eight = (level >= Level::Avx2).then_some((|search, samples| unsafe { avx2(search, samples) }) as Steps);
+    let eight = (level >= Level::Avx2).then_some((|trellis, samples| unsafe { avx2(trellis, samples) }) as Steps);
     sixteen.into_iter().chain(eight)
 }
 
 /// Needs AVX2.
 #[target_feature(enable = "avx2")]
-unsafe fn avx2(search: &mut Search, samples: &[f32]) {
+unsafe fn avx2(trellis: &mut Trellis, samples: &[f32]) {
     // SAFETY: the features are those of this function.
-    unsafe { dispatch::<eight::Costs>(search, samples) }
+    unsafe { dispatch::<eight::Costs>(trellis, samples) }
 }
 
 /// Needs AVX-512 F, BW, DQ and VL.
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl")]
-unsafe fn avx512(search: &mut Search, samples: &[f32]) {
+unsafe fn avx512(trellis: &mut Trellis, samples: &[f32]) {
     // SAFETY: the features are those of this function.
-    unsafe { dispatch::<sixteen::Costs>(search, samples) }
+    unsafe { dispatch::<sixteen::Costs>(trellis, samples) }
 }
 
 /// A register of costs.
@@ -59,31 +59,31 @@ trait Costs: Copy {
 }
 
 #[inline(always)]
-unsafe fn dispatch<V: Costs>(search: &mut Search, samples: &[f32]) {
+unsafe fn dispatch<V: Costs>(trellis: &mut Trellis, samples: &[f32]) {
     let per = LENGTH / V::WIDTH;
     // SAFETY: the caller's.
     unsafe {
-        match (search.bits(), search.length(), per) {
-            (1, LENGTH, 1) => run::<V, 2, 2>(search, samples),
-            (2, LENGTH, 1) => run::<V, 4, 4>(search, samples),
-            (3, LENGTH, 1) => run::<V, 8, 8>(search, samples),
-            (4, LENGTH, 1) => run::<V, 16, 16>(search, samples),
-            (1, LENGTH, 2) => run::<V, 2, 4>(search, samples),
-            (2, LENGTH, 2) => run::<V, 4, 8>(search, samples),
-            (3, LENGTH, 2) => run::<V, 8, 16>(search, samples),
-            (4, LENGTH, 2) => run::<V, 16, 32>(search, samples),
+        match (trellis.bits, trellis.length, per) {
+            (1, LENGTH, 1) => run::<V, 2, 2>(trellis, samples),
+            (2, LENGTH, 1) => run::<V, 4, 4>(trellis, samples),
+            (3, LENGTH, 1) => run::<V, 8, 8>(trellis, samples),
+            (4, LENGTH, 1) => run::<V, 16, 16>(trellis, samples),
+            (1, LENGTH, 2) => run::<V, 2, 4>(trellis, samples),
+            (2, LENGTH, 2) => run::<V, 4, 8>(trellis, samples),
+            (3, LENGTH, 2) => run::<V, 8, 16>(trellis, samples),
+            (4, LENGTH, 2) => run::<V, 16, 32>(trellis, samples),
             // Tiles too small for whole registers.
-            _ => steps(search, samples),
+            _ => steps(trellis, samples),
         }
     }
 }
 
 /// `BRANCHES` predecessors of a state, `COUNT` registers a tile.
 #[inline(always)]
-unsafe fn run<V: Costs, const BRANCHES: usize, const COUNT: usize>(search: &mut Search, samples: &[f32]) {
+unsafe fn run<V: Costs, const BRANCHES: usize, const COUNT: usize>(trellis: &mut Trellis, samples: &[f32]) {
     let per = LENGTH / V::WIDTH;
     let tile = LENGTH * BRANCHES;
-    search.step_through(samples, |sample, groups, decisions, values, costs, next| {
+    trellis.step_through(samples, |sample, groups, decisions, values, costs, next| {
         let inner = groups / BRANCHES;
         // Every access below lies within these: `tile` divides the number of groups.
         assert!(decisions.len() == groups && values.len() == groups * BRANCHES && groups.is_multiple_of(tile));

@@ -127,27 +127,33 @@ fn after(change: impl FnOnce(&Path, String) -> String) -> String {
     }
 }
 
+/// The name of a shard.
+fn shard(number: usize) -> String {
+    format!("m-{number:05}-of-00004.sdp")
+}
+
+/// A changed set is refused, and the message says `part` and which index.
+fn wrong(part: &str, change: &dyn Fn(&Path, String) -> String) {
+    let said = after(change);
+    assert!(said.contains(part) && said.contains("m.sdp.index.json"), "{part}: {said}");
+}
+
 #[test]
-fn an_index_that_lies_is_told() {
-    let name = |number: usize| format!("m-{number:05}-of-00004.sdp");
+fn shards_that_are_not_those_of_the_index_are_told() {
     assert_eq!(after(|_, text| text), "opened");
-    let wrong = |part: &str, change: &dyn Fn(&Path, String) -> String| {
-        let said = after(change);
-        assert!(said.contains(part) && said.contains("m.sdp.index.json"), "{part}: {said}");
-    };
     wrong("is missing", &|here, text| {
-        std::fs::remove_file(here.join(name(2))).unwrap();
+        std::fs::remove_file(here.join(shard(2))).unwrap();
         text
     });
     wrong("is of another run", &|here, text| {
-        std::fs::copy(here.join(name(1)), here.join(name(2))).unwrap();
+        std::fs::copy(here.join(shard(1)), here.join(shard(2))).unwrap();
         text
     });
     wrong("is of another run", &|here, text| {
         // Two shards in each other's place.
-        std::fs::rename(here.join(name(1)), here.join("x")).unwrap();
-        std::fs::rename(here.join(name(2)), here.join(name(1))).unwrap();
-        std::fs::rename(here.join("x"), here.join(name(2))).unwrap();
+        std::fs::rename(here.join(shard(1)), here.join("x")).unwrap();
+        std::fs::rename(here.join(shard(2)), here.join(shard(1))).unwrap();
+        std::fs::rename(here.join("x"), here.join(shard(2))).unwrap();
         text
     });
     wrong("is of another run", &|here, text| {
@@ -155,26 +161,30 @@ fn an_index_that_lies_is_told() {
         let other = here.join("other");
         std::fs::create_dir(&other).unwrap();
         write(&other, 901, Overwrite::Refuse).unwrap();
-        std::fs::copy(other.join(name(2)), here.join(name(2))).unwrap();
+        std::fs::copy(other.join(shard(2)), here.join(shard(2))).unwrap();
         text
     });
     wrong("bytes where", &|here, text| {
-        let bytes = std::fs::read(here.join(name(3))).unwrap();
-        std::fs::write(here.join(name(3)), &bytes[..bytes.len() - 1]).unwrap();
+        let bytes = std::fs::read(here.join(shard(3))).unwrap();
+        std::fs::write(here.join(shard(3)), &bytes[..bytes.len() - 1]).unwrap();
         text
     });
+}
+
+#[test]
+fn an_index_that_lies_is_told() {
     for elsewhere in ["../m.sdp", "/etc/passwd", "sub/m.sdp", "..", ".", "", "a\\\\b.sdp", "c:m.sdp", "m\\u0000.sdp"] {
-        wrong("is not a plain file name", &|_, text| text.replace(&name(2), elsewhere));
+        wrong("is not a plain file name", &|_, text| text.replace(&shard(2), elsewhere));
     }
-    wrong("twice", &|_, text| text.replace(&name(2), &name(1)));
-    wrong("is missing", &|_, text| text.replace(&name(2), "m.sdp"));
+    wrong("twice", &|_, text| text.replace(&shard(2), &shard(1)));
+    wrong("is missing", &|_, text| text.replace(&shard(2), "m.sdp"));
     wrong("does not say that", &|_, text| text.replacen("\"c\":", "\"z\":", 1));
     wrong("no tensor named `zz`", &|_, text| {
-        text.replacen("\"weight_map\": {", &format!("\"weight_map\": {{\"zz\": \"{}\",", name(1)), 1)
+        text.replacen("\"weight_map\": {", &format!("\"weight_map\": {{\"zz\": \"{}\",", shard(1)), 1)
     });
     wrong("does not say that", &|_, text| {
         let at = text.find("\"d\": \"").unwrap() + 6;
-        format!("{}{}{}", &text[..at], name(1), &text[at + name(1).len()..])
+        format!("{}{}{}", &text[..at], shard(1), &text[at + shard(1).len()..])
     });
     wrong("version 2", &|_, text| text.replace("\"version\": 1", "\"version\": 2"));
     wrong("names 0 shards", &|_, text| {

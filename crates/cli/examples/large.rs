@@ -16,6 +16,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use seedpress::codec::{DType, EncodeContext, Tensor};
+use seedpress_testing::Noise;
 
 type Fallible<T> = Result<T, Box<dyn Error>>;
 
@@ -28,33 +29,11 @@ const CODEC: &str = "rtn";
 /// Between two looks at a process.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// A small generator: reproducible, and fast.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    /// Between 0 and 1.
-    fn part(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    /// Near zero and bell-shaped, of deviation 0.02: four uniform numbers of one draw.
-    fn weight(&mut self) -> f32 {
-        let bits = self.next();
-        let sum: i64 = (0..4).map(|part| (bits >> (16 * part) & 0xFFFF) as i64).sum();
-        (sum - 2 * 0xFFFF) as f32 * (0.02 / 37_837.0)
-    }
-}
-
+/// Near zero and bell-shaped, of deviation 0.02, another matrix for each number.
 fn matrix(number: u64) -> Vec<f32> {
-    let mut random = Random(0x9E37_79B9_7F4A_7C15 ^ (number + 1).wrapping_mul(0xD134_2543_DE82_EF95));
-    (0..SIDE * SIDE).map(|_| random.weight()).collect()
+    // The variance of three centred uniform numbers is a quarter.
+    let mut noise = Noise::new(number);
+    (0..SIDE * SIDE).map(|_| 0.04 * noise.bell(3)).collect()
 }
 
 /// Writes shards and their index of `bytes` together; returns the index.
@@ -180,65 +159,75 @@ fn listing(folder: &Path) -> Fallible<Vec<String>> {
     Ok(names)
 }
 
+/// What is run, and on what.
+struct Trial<'a> {
+    folder: &'a Path,
+    /// The checkpoint's index.
+    index: String,
+    bytes: u64,
+}
+
+impl Trial<'_> {
+    fn path(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+
+    fn tell(&self, what: &str, (time, memory): (Duration, u64)) {
+        let rate = self.bytes as f64 / time.as_secs_f64() / 1e6;
+        println!("{what}: {:.1} s, {rate:.0} MB/s, peak {:.0} MB", time.as_secs_f64(), memory as f64 / 1e6);
+    }
+
+    /// Every command once, to its end; returns the time of compressing.
+    fn undisturbed(&self) -> Fallible<Duration> {
+        let (first, second, back) = (self.path("a.sdp"), self.path("b.sdp"), self.path("back.safetensors"));
+        let compress = ["compress", &self.index, "--codec", CODEC, "-o"];
+        let once = whole(&[&compress[..], &[&first]].concat())?;
+        self.tell("compress", once);
+        let unverified = whole(&[&compress[..], &[&second, "--no-verify"]].concat())?;
+        self.tell("compress without decoding again", unverified);
+        remove_file(&second)?;
+        self.tell("verify", whole(&["verify", &first])?);
+        self.tell("decompress", whole(&["decompress", &first, "-o", &back])?);
+        remove_file(&back)?;
+        Ok(once.0)
+    }
+
+    /// Compresses with kills at random moments, about as many as fit into `time`, and compares with what came of it undisturbed.
+    fn with_kills(&self, time: Duration) -> Fallible<()> {
+        let (first, second) = (self.path("a.sdp"), self.path("b.sdp"));
+        let line = ["compress", &self.index, "--codec", CODEC, "-o", &second];
+        let before = listing(self.folder)?;
+        let mut noise = Noise::new(7);
+        for kills in 0..KILLS {
+            // Each run goes on where the last one stopped: an equal share of the whole, give or take all of it.
+            let share = time.as_secs_f64() / f64::from(KILLS);
+            if killed(&line, Duration::from_secs_f64(2.0 * share * f64::from(noise.unit())))? {
+                println!("over after {kills} kills: begun anew");
+                remove_file(&second)?;
+            }
+        }
+        if !Path::new(&second).exists() {
+            self.tell("the rest, after twenty kills", whole(&line)?);
+        }
+        let after: Vec<String> = listing(self.folder)?.into_iter().filter(|name| name != "b.sdp").collect();
+        match (same(Path::new(&first), Path::new(&second))?, after == before) {
+            (true, true) => println!("the same bytes, and nothing left behind"),
+            (bytes, files) => return Err(format!("same bytes {bytes}, nothing left behind {files}: {after:?}").into()),
+        }
+        Ok(())
+    }
+}
+
 fn main() -> Fallible<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [folder, size] = &arguments[..] else { return Err("give a folder and a size, as 10GB".into()) };
     let bytes: u64 = size.trim_end_matches("GB").parse::<u64>()? * 1_000_000_000;
     let folder = Path::new(folder);
     std::fs::create_dir_all(folder)?;
-    let index = generate(folder, bytes)?;
-    let path = |name: &str| folder.join(name).display().to_string();
-    let (index, first, second, back) =
-        (index.display().to_string(), path("a.sdp"), path("b.sdp"), path("back.safetensors"));
-    let rate = |time: Duration| bytes as f64 / time.as_secs_f64();
+    let index = generate(folder, bytes)?.display().to_string();
     let (encode, decode) = in_memory()?;
     println!("in memory: {:.0} MB/s to encode, {:.0} MB/s to decode", encode / 1e6, decode / 1e6);
-    let tell = |what: &str, (time, memory): (Duration, u64)| {
-        println!(
-            "{what}: {:.1} s, {:.0} MB/s, peak {:.0} MB",
-            time.as_secs_f64(),
-            rate(time) / 1e6,
-            memory as f64 / 1e6
-        );
-    };
-    let compress = |to: &'static str| -> Vec<String> {
-        ["compress", &index, "--codec", CODEC, "-o", &path(to)].map(str::to_owned).to_vec()
-    };
-    let line = compress("a.sdp");
-    let line: Vec<&str> = line.iter().map(String::as_str).collect();
-    let once = whole(&line)?;
-    tell("compress", once);
-    tell("compress without decoding again", {
-        let line = ["compress", &index, "--codec", CODEC, "-o", &second, "--no-verify"];
-        let told = whole(&line)?;
-        remove_file(&second)?;
-        told
-    });
-    tell("verify", whole(&["verify", &first])?);
-    tell("decompress", whole(&["decompress", &first, "-o", &back])?);
-    remove_file(&back)?;
-    let before = listing(folder)?;
-    let line = compress("b.sdp");
-    let line: Vec<&str> = line.iter().map(String::as_str).collect();
-    let mut random = Random(7);
-    let mut kills = 0;
-    while kills < KILLS {
-        // Each run goes on where the last one stopped: an equal share of the whole, give or take all of it.
-        let share = once.0.as_secs_f64() / f64::from(KILLS);
-        let time = Duration::from_secs_f64(2.0 * share * random.part());
-        if killed(&line, time)? {
-            println!("over after {kills} kills: begun anew");
-            remove_file(&second)?;
-        }
-        kills += 1;
-    }
-    if !Path::new(&second).exists() {
-        tell("the rest, after twenty kills", whole(&line)?);
-    }
-    let after: Vec<String> = listing(folder)?.into_iter().filter(|name| name != "b.sdp").collect();
-    match (same(Path::new(&first), Path::new(&second))?, after == before) {
-        (true, true) => println!("the same bytes, and nothing left behind"),
-        (bytes, files) => return Err(format!("same bytes {bytes}, nothing left behind {files}: {after:?}").into()),
-    }
-    Ok(())
+    let trial = Trial { folder, index, bytes };
+    let time = trial.undisturbed()?;
+    trial.with_kills(time)
 }

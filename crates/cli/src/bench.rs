@@ -1,8 +1,6 @@
 //! `seedpress bench`.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use clap::Args;
 use seedpress_bench::cache::Cache;
@@ -14,9 +12,10 @@ use serde_json::json;
 
 use crate::common::Told;
 use crate::failure::{Failure, Outcome};
-use crate::print::{line, note, text};
+use crate::print::{line, text};
 use crate::report;
 use crate::run_meter::RunMeter;
+use crate::stop::stop_flag;
 
 /// The experiment and what to do of it.
 #[derive(Args)]
@@ -98,35 +97,6 @@ pub fn run(arguments: &Arguments) -> Outcome {
         0 => Ok(()),
         count => Err(Failure::data(format!("{count} cells failed: see {}", out.join("results.jsonl").display()))),
     }
-}
-
-/// A flag that Ctrl-C sets; the second press ends the process.
-pub fn stop_flag(after: &'static str) -> Result<Arc<AtomicBool>, Failure> {
-    /// One handler a process: a command that works in steps asks for it at each.
-    static STOP: OnceLock<Arc<AtomicBool>> = OnceLock::new();
-    if let Some(stop) = STOP.get() {
-        return Ok(Arc::clone(stop));
-    }
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            seedpress_checkpoint::remove_temporaries();
-            std::process::exit(130);
-        }
-        note!("stopping after {after}; press Ctrl-C again to stop at once");
-    })
-    .map_err(Failure::data)?;
-    Ok(Arc::clone(STOP.get_or_init(|| stop)))
-}
-
-/// Lets Ctrl-C end the process at once, with nothing half-written left: for work that keeps nothing anyway.
-pub fn leave_nothing_when_stopped() -> Outcome {
-    ctrlc::set_handler(|| {
-        seedpress_checkpoint::remove_temporaries();
-        std::process::exit(130);
-    })
-    .map_err(Failure::data)
 }
 
 /// The workspace or repository around the working directory, else the working directory.

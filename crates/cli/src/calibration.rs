@@ -13,10 +13,11 @@ use seedpress_transformer::spectra::Spectra;
 use seedpress_transformer::weighing::Importances;
 use seedpress_transformer::{CalibrationText, guide};
 
-use crate::bench::{repository_root, stop_flag};
+use crate::bench::repository_root;
 use crate::failure::Failure;
 use crate::language::{self, Language};
 use crate::print::note;
+use crate::stop::stop_flag;
 
 /// The text that calibrates, and how it is used.
 #[derive(Args)]

@@ -9,11 +9,11 @@ use seedpress::codec::text::printable;
 use seedpress_checkpoint::{Checkpoint, ContainerFile, Output, Overwrite};
 use seedpress_press::{Control, PressError};
 
-use crate::bench::stop_flag;
 use crate::failure::Failure;
 use crate::inputs;
 use crate::print::{hush, note, parse_bytes};
 use crate::progress::Meter;
+use crate::stop::stop_flag;
 
 /// How the work is done and told, of commands that go through a file tensor by tensor.
 #[derive(Args)]

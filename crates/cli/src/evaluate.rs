@@ -9,11 +9,11 @@ use seedpress_transformer::evaluate::{Comparison, Estimate, Evaluation, Subject,
 use seedpress_transformer::text::windows;
 use serde_json::json;
 
-use crate::bench::stop_flag;
 use crate::common::{Threads, Told};
 use crate::failure::{Failure, Outcome};
 use crate::language::{self, Language};
 use crate::print::{line, note};
+use crate::stop::stop_flag;
 
 /// What to evaluate, and on what.
 #[derive(Args)]

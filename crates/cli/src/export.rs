@@ -18,11 +18,11 @@ use seedpress_plan::PlanFile;
 use serde_json::json;
 use wildmatch::WildMatch;
 
-use crate::bench::leave_nothing_when_stopped;
 use crate::common::{Common, container, output};
 use crate::failure::{Failure, Outcome};
 use crate::listing::file_bytes;
 use crate::print::{bytes, line, note, parse_bytes};
+use crate::stop::leave_nothing_when_stopped;
 
 /// What to export and how.
 #[derive(Args)]

@@ -12,9 +12,6 @@ use crate::failure::Outcome;
 use crate::listing;
 use crate::print::line;
 
-/// Characters of a metadata value that are shown.
-pub const SHOWN: usize = 200;
-
 /// The file to look at.
 #[derive(Args)]
 #[command(after_help = "Reads the index and nothing else, so it is quick whatever the size of the file.
@@ -82,7 +79,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         }
     }
     for (key, value) in &file.index().metadata {
-        let shown: String = value.chars().take(SHOWN).collect();
+        let shown: String = value.chars().take(listing::SHOWN).collect();
         let more = if shown.len() < value.len() { format!("... ({} bytes)", value.len()) } else { String::new() };
         line!("metadata {}: {}{more}", printable(key), printable(&shown));
     }

@@ -10,8 +10,10 @@ use serde_json::json;
 
 use crate::failure::{Failure, Outcome};
 use crate::inputs;
-use crate::inspect::SHOWN;
 use crate::print::{bytes, line, table};
+
+/// Characters of a metadata value that are shown.
+pub const SHOWN: usize = 200;
 
 /// Opens a file or folder of weights; `None` for `.sdp` files, by name or content, and for streams.
 pub fn open(path: &Path) -> Result<Option<Box<dyn TensorSource>>, Failure> {

@@ -23,6 +23,7 @@ mod print;
 mod progress;
 mod report;
 mod run_meter;
+mod stop;
 mod summary;
 mod verify;
 mod zoo;

@@ -15,13 +15,14 @@ use seedpress_bench::source::{OpenError, Source};
 use seedpress_checkpoint::{Output, companions};
 use seedpress_plan::{Context, Ladder, Plan, PlanError, Profile, Target};
 
-use crate::bench::{repository_root, stop_flag};
+use crate::bench::repository_root;
 use crate::calibration::Text;
 use crate::common::{Threads, Told, output};
 use crate::compress::files;
 use crate::failure::{Failure, Outcome};
 use crate::language_plan::{self, Wanted};
 use crate::print::{line, parse_bytes, text};
+use crate::stop::stop_flag;
 
 /// What to plan for and how small.
 #[derive(Args)]

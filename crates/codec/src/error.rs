@@ -124,6 +124,16 @@ impl DecodeError {
         Self::new(DecodeErrorKind::Truncated { needed: needed as u64, have: have as u64 })
     }
 
+    /// No codec or stage of this name is registered.
+    pub(crate) fn unknown_codec(id: &str) -> Self {
+        Self::new(DecodeErrorKind::UnknownCodec(id.to_owned()))
+    }
+
+    /// Fails where a version is newer than the newest known.
+    pub(crate) fn check_version(found: u32, newest: u32) -> Result<(), Self> {
+        if found <= newest { Ok(()) } else { Err(Self::new(DecodeErrorKind::UnsupportedVersion { found, newest })) }
+    }
+
     /// Says in which layer and segment the fault lies.
     #[must_use]
     pub fn at(mut self, layer: usize, segment: usize) -> Self {

@@ -7,49 +7,60 @@
 //!
 //! | module | idea |
 //! | --- | --- |
+//! | `codec`, `capabilities` | the trait that authors implement, and what a configured codec can do |
+//! | `any` | a configured codec of any kind, with its stage |
 //! | [`tensor`] | values with a shape and a source data type |
-//! | [`matrix`] | a tensor of any rank seen as outputs by inputs |
-//! | [`encoded`] | layers of segments; each segment declares its role and its symbols |
-//! | [`view`] | a stream as its decoder sees it, with the format number and a reader of segments |
+//! | `matrix` | a tensor of any rank seen as outputs by inputs |
+//! | `context` | what the caller of an encoder may hand in beside the tensor |
+//! | `encoded`, `role` | layers of segments; each segment declares its role and its symbols |
+//! | `view`, `segments` | a stream as its decoder sees it: the format number, the decoders of what it nests, a reader of segments |
+//! | `exceptions`, `outliers` | values kept exactly, so that they do not spoil a codec's work |
 //! | [`packing`] | fixed-width bit streams and five trits a byte |
 //! | [`power`] | a power-of-two factor for a whole tensor |
 //! | [`wire`] | bounds-checked little-endian reading and writing |
-//! | [`record`] | one tensor as bytes: header, layers, checksums |
-//! | [`options`] | option types that cannot hold an illegal value |
-//! | [`row_errors`] | errors row by row, which an outlier cannot hide |
-//! | [`registry`] | from a name and a TOML table to a codec, and from bytes to a tensor |
-//! | [`stage`] | lossless recoding of a codec's segments |
-//! | [`limits`] | what a decoder may allocate |
+//! | `record` | one tensor as bytes: header, layers, checksums |
+//! | `options` | option types that cannot hold an illegal value |
+//! | `row_errors` | errors row by row, which an outlier cannot hide |
+//! | `registry`, `name` | every codec and stage of a program: from a name and a TOML table to a codec |
+//! | `decode` | from bytes to a tensor |
+//! | `stage` | lossless recoding of a codec's segments |
+//! | `limits` | what a decoder may allocate |
 //! | [`float_mode`] | the same arithmetic whatever mode the caller is in |
 //! | [`error`] | who is to blame and where |
 //! | [`text`] | names as they may be shown |
 
+mod any;
+mod capabilities;
+mod codec;
 pub mod context;
+mod decode;
 pub mod encoded;
 pub mod error;
 mod exceptions;
 pub mod float_mode;
 pub mod limits;
 pub mod matrix;
+mod name;
 pub mod options;
 mod outliers;
 pub mod packing;
 pub mod power;
 pub mod record;
 pub mod registry;
+mod role;
 pub mod row_errors;
+mod segments;
 pub mod stage;
 pub mod tensor;
 pub mod text;
 pub mod view;
 pub mod wire;
 
-mod codec;
-mod name;
-
-pub use codec::{AnyCodec, Capabilities, Codec};
+pub use any::AnyCodec;
+pub use capabilities::Capabilities;
+pub use codec::Codec;
 pub use context::{EncodeContext, NonFinite};
-pub use encoded::{Encoded, Layer, Packing, Role, Segment, Symbols};
+pub use encoded::{Encoded, Layer, Packing, Segment, Symbols};
 pub use error::{ConfigError, DecodeError, DecodeErrorKind, EncodeError};
 pub use exceptions::Exceptions;
 pub use limits::Limits;
@@ -57,9 +68,11 @@ pub use matrix::MatrixView;
 pub use options::{Int, Number};
 pub use power::PowerOfTwo;
 pub use record::{Decoded, MAX_RANK, Record, RecordHeader, RecordView};
-pub use registry::Registry;
+pub use registry::{Entry, Registry};
+pub use role::Role;
 pub use row_errors::{RowErrors, row_errors};
 pub use seedpress_calibration::InputStatistics;
+pub use segments::{LayerView, SegmentView, Segments};
 pub use stage::Stage;
 pub use tensor::{DType, Tensor, TensorView};
-pub use view::{EncodedView, LayerView, SegmentView, Segments};
+pub use view::{Decoders, EncodedView};

@@ -3,7 +3,7 @@
 use crate::encoded::Layer;
 use crate::error::{DecodeError, EncodeError};
 use crate::limits::Limits;
-use crate::view::LayerView;
+use crate::segments::LayerView;
 
 /// A lossless stage behind any codec. It works layer by layer, so every prefix that decoded without it decodes with it.
 pub trait Stage: Send + Sync + 'static {

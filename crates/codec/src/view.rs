@@ -1,30 +1,15 @@
-//! A stream as its decoder sees it: borrowed layers of segments, the format number, and the codecs it may nest.
+//! A stream as its decoder sees it: borrowed layers of segments, the format number, and the decoders of what it may nest.
 
-use crate::encoded::Role;
+use std::collections::BTreeMap;
+
 use crate::error::DecodeError;
 use crate::limits::Limits;
-use crate::packing::exact_len;
-use crate::registry::Registry;
+use crate::role::Role;
+use crate::segments::{LayerView, Segments};
 use crate::tensor::matrix_shape;
 
 /// Codecs inside codecs: deeper streams are refused, so that hostile bytes cannot exhaust the stack.
 const DEEPEST_NESTING: u8 = 4;
-
-/// A segment as a decoder sees it.
-#[derive(Debug, Clone, Copy)]
-pub struct SegmentView<'a> {
-    /// What the bytes stand for.
-    pub role: Role,
-    /// The bytes.
-    pub bytes: &'a [u8],
-}
-
-/// A complete layer as a decoder sees it.
-#[derive(Debug, Clone, Default)]
-pub struct LayerView<'a> {
-    /// In the order the encoder wrote them.
-    pub segments: Vec<SegmentView<'a>>,
-}
 
 /// A compressed tensor, or a prefix of one, as a decoder sees it. At least one layer is present; absent ones were not received.
 ///
@@ -40,23 +25,23 @@ pub struct EncodedView<'a> {
     pub params: &'a [u8],
     /// The complete layers at hand.
     pub layers: Vec<LayerView<'a>>,
-    codecs: &'a Registry,
+    decoders: &'a Decoders,
     depth: u8,
 }
 
 /// What a view that was not read from a record knows.
-static NO_CODECS: Registry = Registry::new();
+static NO_DECODERS: Decoders = Decoders::new();
 
 impl<'a> EncodedView<'a> {
     /// A stream of this format number that nests no codec.
     pub fn new(format: u32, shape: &'a [usize], params: &'a [u8], layers: Vec<LayerView<'a>>) -> Self {
-        Self { format, shape, params, layers, codecs: &NO_CODECS, depth: 0 }
+        Self { format, shape, params, layers, decoders: &NO_DECODERS, depth: 0 }
     }
 
-    /// The same stream with codecs that it may nest.
+    /// The same stream with the decoders of what it may nest: [`Registry::decoders`](crate::Registry::decoders).
     #[must_use]
-    pub fn with_codecs(self, codecs: &'a Registry) -> Self {
-        Self { codecs, ..self }
+    pub fn with_decoders(self, decoders: &'a Decoders) -> Self {
+        Self { decoders, ..self }
     }
 
     /// Rows of the matrix view of the shape (see [`matrix_shape`]).
@@ -106,78 +91,51 @@ impl<'a> EncodedView<'a> {
         if depth > DEEPEST_NESTING {
             return Err(DecodeError::corrupt("codecs are nested too deeply"));
         }
-        self.codecs.decode_view(id, &EncodedView { codecs: self.codecs, depth, ..nested }, out, limits)
+        self.decoders.decode(id, &EncodedView { decoders: self.decoders, depth, ..nested }, out, limits)
     }
 }
 
-/// Reads the segments of one layer in the order they were written.
-#[derive(Debug, Clone)]
-pub struct Segments<'l, 'a> {
-    segments: &'l [SegmentView<'a>],
-    layer: usize,
-    next: usize,
+/// What a codec's `decode` is.
+pub(crate) type Decode = fn(&EncodedView<'_>, &mut [f32], &mut Limits) -> Result<(), DecodeError>;
+
+/// The decoders of every registered codec, by its id: all that a stream which nests others needs of a registry.
+#[derive(Debug, Clone, Default)]
+pub struct Decoders {
+    /// With the newest format that each reads.
+    by_id: BTreeMap<&'static str, (u32, Decode)>,
 }
 
-impl<'l, 'a> Segments<'l, 'a> {
-    /// Reads the segments of layer `layer`, which errors name.
-    pub fn new(segments: &'l [SegmentView<'a>], layer: usize) -> Self {
-        Self { segments, layer, next: 0 }
+impl Decoders {
+    const fn new() -> Self {
+        Self { by_id: BTreeMap::new() }
     }
 
-    /// Segments not yet read.
-    pub fn remaining(&self) -> usize {
-        self.segments.len() - self.next
+    pub(crate) fn insert(&mut self, id: &'static str, newest_format: u32, decode: Decode) {
+        self.by_id.insert(id, (newest_format, decode));
     }
 
-    /// The bytes of the next segment, which must be of this role.
+    /// The decoder of a stream of this format.
     ///
     /// # Errors
-    /// Corrupt where it has another role or there is none.
-    pub fn take(&mut self, role: Role) -> Result<&'a [u8], DecodeError> {
-        let what = match self.segments.get(self.next) {
-            Some(segment) if segment.role == role => {
-                self.next += 1;
-                return Ok(segment.bytes);
-            }
-            Some(_) => "a segment has another role than this codec writes",
-            None => "a segment is missing",
-        };
-        Err(DecodeError::corrupt(what).at(self.layer, self.next))
+    /// An unknown codec, a newer format.
+    pub(crate) fn find(&self, id: &str, format: u32) -> Result<Decode, DecodeError> {
+        let &(newest, decode) = self.by_id.get(id).ok_or_else(|| DecodeError::unknown_codec(id))?;
+        DecodeError::check_version(format, newest)?;
+        Ok(decode)
     }
 
-    /// As [`take`](Self::take), for a segment whose length the decoder knows.
+    /// The codec's own decoder, without record or stage.
     ///
     /// # Errors
-    /// As [`take`](Self::take); truncated where the segment is shorter, corrupt where it is longer.
-    pub fn exact(&mut self, role: Role, len: usize) -> Result<&'a [u8], DecodeError> {
-        let at = self.next;
-        let bytes = self.take(role)?;
-        exact_len(bytes, len).map_err(|error| error.at(self.layer, at))?;
-        Ok(bytes)
-    }
-
-    /// All segments of the layer: exactly those of the given roles.
-    ///
-    /// # Errors
-    /// Corrupt where they are others.
-    pub fn all<const N: usize>(mut self, roles: [Role; N]) -> Result<[&'a [u8]; N], DecodeError> {
-        let mut bytes = [&[][..]; N];
-        for (slot, role) in bytes.iter_mut().zip(roles) {
-            *slot = self.take(role)?;
-        }
-        self.finish()?;
-        Ok(bytes)
-    }
-
-    /// Fails where segments are left over.
-    ///
-    /// # Errors
-    /// Corrupt.
-    pub fn finish(self) -> Result<(), DecodeError> {
-        match self.remaining() {
-            0 => Ok(()),
-            _ => Err(DecodeError::corrupt("more segments than this codec writes").at(self.layer, self.next)),
-        }
+    /// An unknown codec, a newer format, or whatever the codec says of the bytes.
+    pub(crate) fn decode(
+        &self,
+        id: &str,
+        view: &EncodedView<'_>,
+        out: &mut [f32],
+        limits: &mut Limits,
+    ) -> Result<(), DecodeError> {
+        self.find(id, view.format)?(view, out, limits)
     }
 }
 
@@ -185,6 +143,7 @@ impl<'l, 'a> Segments<'l, 'a> {
 mod tests {
     use super::*;
     use crate::DecodeErrorKind;
+    use crate::segments::SegmentView;
 
     fn two<'a>() -> LayerView<'a> {
         let segment = |role, bytes| SegmentView { role, bytes };

@@ -65,7 +65,7 @@ impl Stream {
         let mut out = vec![0f32; shape.iter().product()];
         let entry = registry.codec(id).map_err(|_| DecodeError::corrupt("not registered"))?;
         let layers = self.layers.iter().map(Layer::view).collect();
-        let view = EncodedView::new(entry.format, shape, &self.params, layers).with_codecs(registry);
+        let view = EncodedView::new(entry.format, shape, &self.params, layers).with_decoders(registry.decoders());
         entry.decode_raw(&view, &mut out, &mut Limits::new(BUDGET))?;
         Ok(out)
     }

@@ -37,6 +37,26 @@ fn short_records_take_little_memory(registry: &Registry, codec: &AnyCodec) -> Ve
     Ok(())
 }
 
+type Check = fn(&Registry, &AnyCodec) -> Verdict;
+
+/// What every codec must survive.
+const CHECKS: [(&str, Check); 14] = [
+    ("every_input", round_trip::every_input),
+    ("non_finite_values", round_trip::non_finite_values),
+    ("every_prefix", round_trip::every_prefix),
+    ("an_outlier_spares_other_rows", magnitudes::an_outlier_spares_other_rows),
+    ("loud_rows_spare_other_rows", magnitudes::loud_rows_spare_other_rows),
+    ("a_loud_column_spares_the_others", magnitudes::a_loud_column_spares_the_others),
+    ("tiny_rows_stay_tiny", magnitudes::tiny_rows_stay_tiny),
+    ("stacked_matrices_are_one_tall_matrix", magnitudes::stacked_matrices_are_one_tall_matrix),
+    ("any_thread_count", determinism::any_thread_count),
+    ("any_float_mode", determinism::any_float_mode),
+    ("name_parses_back", description::name_parses_back),
+    ("record_bytes", hostile::record_bytes),
+    ("short_records_take_little_memory", short_records_take_little_memory),
+    ("below_the_checksums", hostile::below_the_checksums),
+];
+
 fn main() {
     let arguments = Arguments::from_args();
     // Expected panics of a broken decoder are reported as failures, not as noise.
@@ -59,24 +79,7 @@ fn main() {
     }
     for codec in codecs {
         let name = codec.name();
-        type Check = fn(&Registry, &AnyCodec) -> Verdict;
-        let checks: [(&str, Check); 14] = [
-            ("every_input", round_trip::every_input),
-            ("non_finite_values", round_trip::non_finite_values),
-            ("every_prefix", round_trip::every_prefix),
-            ("an_outlier_spares_other_rows", magnitudes::an_outlier_spares_other_rows),
-            ("loud_rows_spare_other_rows", magnitudes::loud_rows_spare_other_rows),
-            ("a_loud_column_spares_the_others", magnitudes::a_loud_column_spares_the_others),
-            ("tiny_rows_stay_tiny", magnitudes::tiny_rows_stay_tiny),
-            ("stacked_matrices_are_one_tall_matrix", magnitudes::stacked_matrices_are_one_tall_matrix),
-            ("any_thread_count", determinism::any_thread_count),
-            ("any_float_mode", determinism::any_float_mode),
-            ("name_parses_back", description::name_parses_back),
-            ("record_bytes", hostile::record_bytes),
-            ("short_records_take_little_memory", short_records_take_little_memory),
-            ("below_the_checksums", hostile::below_the_checksums),
-        ];
-        for (check_name, check) in checks {
+        for (check_name, check) in CHECKS {
             let codec = codec.clone();
             trial(format!("{name}::{check_name}"), Box::new(move |r| without_large_allocations(|| check(r, &codec))));
         }

@@ -17,17 +17,18 @@
 //! | `pickle` | a `.pt` file: a zip archive or a bare pickle |
 
 mod files;
+mod registry;
 pub mod seeds;
 pub mod stream;
 
 use std::path::Path;
-use std::sync::LazyLock;
 
-use seedpress::Registry;
 use seedpress_bench::config::Config;
 use seedpress_checkpoint::{ContainerView, Index};
 use seedpress_codec::Limits;
 use seedpress_plan::PlanFile;
+
+use crate::registry::REGISTRY;
 
 /// What a fuzzer calls.
 #[derive(Debug, Clone, Copy)]
@@ -55,8 +56,6 @@ pub const TARGETS: [Target; 9] = [
 pub fn target(name: &str) -> Option<Target> {
     TARGETS.into_iter().find(|target| target.name == name)
 }
-
-pub(crate) static REGISTRY: LazyLock<Registry> = LazyLock::new(seedpress::registry);
 
 /// Parses a container and decodes every tensor of it that its length allows.
 fn container(bytes: &[u8]) {

@@ -3,7 +3,7 @@
 use seedpress_codec::{AnyCodec, DType, EncodeContext, Layer, Tensor};
 use seedpress_conformance::{inputs, settings};
 
-use crate::REGISTRY;
+use crate::registry::REGISTRY;
 use crate::stream::{KINDS, Stream};
 
 /// Longest seed: libFuzzer's own default, and what the corpora's files are kept to.
@@ -60,67 +60,38 @@ pub fn stage() -> Vec<(String, Vec<u8>)> {
     short(seeds)
 }
 
+/// A matrix of 20 rows of 32, by the kind of exception that it has.
+fn exceptional() -> [(&'static str, Vec<f32>); 6] {
+    let plain = inputs::gaussian(ROWS * COLUMNS, 5);
+    let with = |spoils: fn(usize) -> bool, spoil: fn(f32) -> f32| -> Vec<f32> {
+        let spoilt = |(index, &value): (usize, &f32)| if spoils(index) { spoil(value) } else { value };
+        plain.iter().enumerate().map(spoilt).collect()
+    };
+    [
+        ("plain", plain.clone()),
+        ("nan", with(|index| index % 99 == 0, |_| f32::NAN)),
+        ("outlier", with(|index| index == 77, |_| 1e9)),
+        ("silent", with(|index| index / COLUMNS > 2, |value| value * 1e20)),
+        ("loud", with(|index| index / COLUMNS % 8 == 3, |value| value * 1e20)),
+        ("column", with(|index| index % COLUMNS == 9, |value| value * 1e20)),
+    ]
+}
+
+const ROWS: usize = 20;
+const COLUMNS: usize = 32;
+
 /// Records with every kind of exception, by name: a byte before the stream says which.
 pub fn record() -> Vec<(String, Vec<u8>)> {
-    const SHAPE: [usize; 2] = [20, 32];
-    let plain = inputs::gaussian(SHAPE[0] * SHAPE[1], 5);
-    let with = |spoil: fn(usize, &mut f32)| -> Vec<f32> {
-        let mut values = plain.clone();
-        values.iter_mut().enumerate().for_each(|(index, value)| spoil(index, value));
-        values
-    };
-    let contents = [
-        ("plain", plain.clone()),
-        (
-            "nan",
-            with(|index, value| {
-                if index % 99 == 0 {
-                    *value = f32::NAN
-                }
-            }),
-        ),
-        (
-            "outlier",
-            with(|index, value| {
-                if index == 77 {
-                    *value = 1e9
-                }
-            }),
-        ),
-        (
-            "silent",
-            with(|index, value| {
-                if index / 32 > 2 {
-                    *value *= 1e20
-                }
-            }),
-        ),
-        (
-            "loud",
-            with(|index, value| {
-                if index / 32 % 8 == 3 {
-                    *value *= 1e20
-                }
-            }),
-        ),
-        (
-            "column",
-            with(|index, value| {
-                if index % 32 == 9 {
-                    *value *= 1e20
-                }
-            }),
-        ),
-    ];
+    let contents = exceptional();
     let mut seeds = Vec::new();
     for name in ["zeros", "raw", "rtn", "lloyd-max", "trellis-progressive"] {
         let Ok(codec) = REGISTRY.parse(name) else { continue };
         for (content, values) in &contents {
-            let Ok(tensor) = Tensor::new(SHAPE.to_vec(), values.clone(), DType::F32) else { continue };
+            let Ok(tensor) = Tensor::new(vec![ROWS, COLUMNS], values.clone(), DType::F32) else { continue };
             let Ok(record) = codec.encode(&tensor.view("w"), &EncodeContext::default()) else { continue };
             let layers = record.layers.iter().map(|of| layer(of, |index| of.segments[index].bytes.clone())).collect();
             let kind = KINDS.iter().position(|&kind| kind == record.header.exceptions).unwrap_or(0);
-            let shape = SHAPE.iter().map(|&axis| axis as u16).collect();
+            let shape = vec![ROWS as u16, COLUMNS as u16];
             let (id, format) = (name.to_owned(), record.header.codec_format as u8);
             let stream = Stream { id, format, shape, params: record.header.params, layers };
             seeds.push((format!("{name}-{content}"), [vec![kind as u8], stream.to_bytes()].concat()));

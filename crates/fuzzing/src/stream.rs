@@ -15,7 +15,7 @@ use seedpress_codec::{
     Segment, SegmentView, Symbols,
 };
 
-use crate::REGISTRY;
+use crate::registry::REGISTRY;
 
 /// A stream as it is written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -117,7 +117,7 @@ pub(crate) fn decoder(bytes: &[u8]) {
     }
     let Ok(mut out) = limits.filled(weights, 0f32) else { return };
     let format = entry.format.min(u32::from(stream.format).max(1));
-    let view = EncodedView::new(format, &shape, &stream.params, stream.views()).with_codecs(&REGISTRY);
+    let view = EncodedView::new(format, &shape, &stream.params, stream.views()).with_decoders(REGISTRY.decoders());
     let _ = entry.decode_raw(&view, &mut out, &mut limits);
 }
 

@@ -18,6 +18,7 @@ use seedpress_entropy::binary::log2;
 use serde::{Deserialize, Serialize};
 
 use crate::grid::{Grid, Rule};
+use crate::statistics::statistics;
 use crate::stream::{Contents, group_size, power_for};
 
 /// Exponents that are tried, and how far apart they are.
@@ -74,7 +75,7 @@ impl Codec for Awq {
         let (columns, group) = (tensor.columns(), self.0.group.size());
         let power = power_for(tensor.values());
         let values = power.down_all(tensor.values());
-        let statistics = crate::statistics(context, columns);
+        let statistics = statistics(context, columns);
         let mut search = Search {
             rule: Rule { bits: self.0.bits.get() as u8, symmetric: false },
             columns,

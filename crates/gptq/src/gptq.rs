@@ -16,6 +16,7 @@ use seedpress_codec::{
 use serde::{Deserialize, Serialize};
 
 use crate::grid::{Grid, Rule};
+use crate::statistics::statistics;
 use crate::stream::{Contents, group_size, groups_of, power_for};
 
 /// Rows that are swept together: about as many as fill the caches.
@@ -82,7 +83,7 @@ impl Codec for Gptq {
     fn encode(&self, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
         let columns = tensor.columns();
         let order = if self.0.activation_order { Order::Activation } else { Order::Natural };
-        let statistics = crate::statistics(context, columns);
+        let statistics = statistics(context, columns);
         let factor = statistics.and_then(|statistics| Factor::new(statistics, self.0.damping.get(), order));
         context.check_cancelled()?;
         let power = power_for(tensor.values());

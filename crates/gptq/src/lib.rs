@@ -11,20 +11,16 @@
 mod awq;
 mod gptq;
 mod grid;
+mod statistics;
 pub mod stream;
 
 pub use awq::{Awq, AwqOptions};
 pub use gptq::{Gptq, GptqOptions};
-use seedpress_calibration::InputStatistics;
-use seedpress_codec::{EncodeContext, Registry};
+
+use seedpress_codec::Registry;
 
 /// Adds what this crate offers to a registry.
 #[must_use]
 pub fn register(registry: Registry) -> Registry {
     registry.with::<Gptq>().with::<Awq>()
-}
-
-/// The statistics of the inputs, where there are some for this many columns.
-fn statistics<'a>(context: &EncodeContext<'a>, columns: usize) -> Option<&'a InputStatistics> {
-    context.calibration.filter(|statistics| statistics.columns() == columns)
 }

@@ -49,7 +49,7 @@ impl Nested {
         let internal = |error: &dyn std::fmt::Display| EncodeError::Internal(format!("`{}`: {error}", codec.id()));
         let entry = self.registry.codec(codec.id()).map_err(|error| internal(&error.message))?;
         let mut out = vec![0f32; shape.iter().product()];
-        let view = encoded.view(codec.formats().0, shape).with_codecs(&self.registry);
+        let view = encoded.view(codec.formats().0, shape).with_decoders(self.registry.decoders());
         entry.decode_raw(&view, &mut out, &mut Limits::new(u64::MAX)).map_err(|error| internal(&error))?;
         Ok(out)
     }

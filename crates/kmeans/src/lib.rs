@@ -20,93 +20,19 @@
 //! assert_ne!(clusters.labels[0], clusters.labels[2]);
 //! ```
 
+mod clusters;
 mod lloyd;
 pub mod nearest;
+mod points;
 mod random;
 mod sample;
 mod seeding;
 
+pub use clusters::{Clusters, Settings};
 pub use nearest::Nearest;
+pub use points::Points;
 
 use crate::random::Random;
-
-/// Points to be clustered, row-major.
-#[derive(Debug, Clone, Copy)]
-pub struct Points<'a> {
-    values: &'a [f32],
-    dimension: usize,
-    weights: Option<&'a [f32]>,
-}
-
-impl<'a> Points<'a> {
-    /// `values` cut into points of `dimension` finite numbers, each of weight 1.
-    ///
-    /// # Panics
-    /// Where `dimension` is 0 or does not divide the number of values.
-    pub fn new(values: &'a [f32], dimension: usize) -> Self {
-        assert!(dimension > 0 && values.len().is_multiple_of(dimension), "values do not fill points of {dimension}");
-        Self { values, dimension, weights: None }
-    }
-
-    /// The same points with these weights, finite and not negative. Weights that are all zero count as ones.
-    ///
-    /// # Panics
-    /// Where there are not as many weights as points.
-    #[must_use]
-    pub fn weighted(self, weights: &'a [f32]) -> Self {
-        assert_eq!(weights.len(), self.count(), "one weight a point");
-        let any = weights.iter().any(|&weight| weight > 0.0);
-        Self { weights: any.then_some(weights), ..self }
-    }
-
-    /// How many points there are.
-    pub fn count(&self) -> usize {
-        self.values.len() / self.dimension
-    }
-
-    fn point(&self, index: usize) -> &'a [f32] {
-        &self.values[index * self.dimension..][..self.dimension]
-    }
-
-    fn weight(&self, index: usize) -> f32 {
-        self.weights.map_or(1.0, |weights| weights[index])
-    }
-}
-
-/// What to look for and how hard.
-#[derive(Debug, Clone, Copy)]
-pub struct Settings {
-    /// Centroids wanted. There are fewer distinct ones where there are fewer distinct points.
-    pub centroids: usize,
-    /// Iterations over all points, at most.
-    pub iterations: usize,
-    /// Stop once an iteration lowers the inertia by less than this part of it.
-    pub tolerance: f64,
-    /// Of the random choices.
-    pub seed: u64,
-}
-
-impl Settings {
-    /// Settings that come within half a percent of what many more iterations reach (`examples/inertia.rs`).
-    pub fn new(centroids: usize) -> Self {
-        Self { centroids, iterations: 100, tolerance: 2e-5, seed: 0 }
-    }
-}
-
-/// The result.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Clusters {
-    /// Row-major, as many as asked for. Where there are fewer distinct points than centroids, the surplus repeats points, and no label
-    /// names it.
-    pub centroids: Vec<f32>,
-    /// The nearest centroid of every point, of equally near ones the first: what [`Nearest::labels`] gives. Distances below about
-    /// `2^-70` of the largest value are taken for 0.
-    pub labels: Vec<u32>,
-    /// `sum_i w_i |x_i - c_label(i)|^2`.
-    pub inertia: f64,
-    /// Iterations over all points.
-    pub iterations: usize,
-}
 
 /// Clusters points. Without any point, every centroid is the origin.
 ///

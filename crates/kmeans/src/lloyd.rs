@@ -7,8 +7,9 @@
 
 use rayon::prelude::*;
 
-use crate::nearest::{Found, distance};
-use crate::{Clusters, Nearest, Points, Settings};
+use crate::clusters::{Clusters, Settings};
+use crate::nearest::{Found, Nearest, distance};
+use crate::points::Points;
 
 /// Points a task assigns.
 const PART: usize = 1024;

@@ -5,7 +5,7 @@
 //! A. Krause, "Scalable k-Means Clustering via Lightweight Coresets", KDD 2018. Drawn systematically, one random number for all: a
 //! point of chance above `1 / size` is drawn at least once.
 
-use crate::Points;
+use crate::points::Points;
 use crate::random::Random;
 
 /// Points of a coreset for every centroid. With 48, full iterations from a coreset's result end as low as from k-means++ on all points.

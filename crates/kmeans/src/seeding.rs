@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use crate::Points;
+use crate::points::Points;
 use crate::random::Random;
 
 /// Points a task treats: their costs and one component stay in the first cache.

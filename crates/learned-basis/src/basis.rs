@@ -3,7 +3,8 @@
 use rayon::prelude::*;
 use seedpress_lfsr_basis::Register;
 
-use crate::TASK;
+/// Blocks a parallel task works on.
+pub(crate) const TASK: usize = 512;
 
 /// Steps of the register from one number to the next: neighbouring states are shifts of each other, states this far apart look
 /// independent, and the period has no such factor.

@@ -7,7 +7,8 @@ use seedpress_codec::{
 };
 
 use crate::basis::Directions;
-use crate::{Basis, Shape, levels};
+use crate::config::{Basis, Shape};
+use crate::levels;
 
 /// Compresses a tensor.
 ///

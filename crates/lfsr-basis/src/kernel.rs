@@ -1,7 +1,7 @@
 //! The two loops of screening, written once over eight lanes and compiled for plain Rust and for AVX2 with fused multiply-add.
 #![allow(unsafe_code)]
 
-use crate::path::Path;
+use seedpress_simd::Level;
 
 /// Windows side by side.
 pub const LANES: usize = 8;
@@ -31,12 +31,12 @@ pub struct Pass<'a> {
 pub type Sink<'a> = dyn FnMut(bool, usize, usize, &[f32; LANES]) -> f32 + 'a;
 
 /// Screens all windows. `thresholds` has one entry a vector (`QUAD` a quad).
-pub fn screen(path: Path, columns: usize, pass: &Pass<'_>, thresholds: &mut [[f32; QUAD]], sink: &mut Sink<'_>) {
-    match path {
+pub fn screen(level: Level, columns: usize, pass: &Pass<'_>, thresholds: &mut [[f32; QUAD]], sink: &mut Sink<'_>) {
+    match level {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the features the function is compiled for were detected on this machine.
         // Twice the registers and masks of AVX-512 were measured to gain nothing here; floats of 512 bits pass in two halves.
-        Path::Avx2 | Path::Avx512Base | Path::Avx512 if path.is_supported() => unsafe {
+        Level::Avx2 | Level::Avx512Base | Level::Avx512 if level.is_supported() => unsafe {
             avx2::screen(columns, pass, thresholds, sink)
         },
         _ => by_columns::<Portable>(columns, pass, thresholds, sink),

@@ -7,10 +7,11 @@
 //! | --- | --- |
 //! | [`register`] | one step, many steps at once, and which taps are maximal |
 //! | [`sequence`] | the cycle as a table: state by position, position by seed, values ready to multiply |
-//! | [`subspace`] | how much of a vector every window captures: exhaustive screening with a proven margin |
+//! | [`subspace`], `screening`, `survivors` | how much of a vector every window captures: exhaustive screening with a proven margin |
+//! | `projections`, `passes`, `tiles` | passing over most windows by 8-bit dot products |
+//! | `kernel` | the two loops of screening |
 //! | [`factors`] | one window as an orthonormal basis and a triangle |
 //! | [`expansion`] | a window from its seed, for decoding |
-//! | [`path`] | which instructions a kernel uses |
 //! | [`cache`] | tables that are built once a process, within a budget |
 //!
 //! # The map from seed to basis
@@ -33,18 +34,21 @@ mod emphasis;
 pub mod expansion;
 pub mod factors;
 mod kernel;
-pub mod path;
+#[cfg(target_arch = "x86_64")]
+mod passes;
 mod projections;
 pub mod register;
+mod screening;
 pub mod sequence;
 pub mod subspace;
+mod survivors;
 #[cfg(target_arch = "x86_64")]
 mod tiles;
 
 pub use emphasis::Emphasis;
 pub use expansion::Expansion;
 pub use factors::{Factors, dot};
-pub use path::Path;
 pub use register::{BasisError, PAPER_TAPS, Register};
 pub use sequence::Sequence;
-pub use subspace::{Subspaces, Survivors};
+pub use subspace::Subspaces;
+pub use survivors::Survivors;

@@ -22,11 +22,11 @@
 use std::sync::Arc;
 
 use rayon::prelude::*;
+use seedpress_simd::Level;
 
 use crate::emphasis::Emphasis;
 use crate::factors::Factors;
-use crate::kernel::{self, LANES, Pass, QUAD};
-pub use crate::path::Path;
+use crate::kernel::LANES;
 use crate::projections::Projections;
 use crate::sequence::Sequence;
 
@@ -39,21 +39,21 @@ pub const STEEP: f64 = 16.0;
 /// The column spaces of many windows, for vectors of `rows` weights.
 #[derive(Debug)]
 pub struct Subspaces {
-    sequence: Arc<Sequence>,
-    rows: usize,
-    columns: usize,
-    emphasis: Option<Emphasis>,
-    windows: usize,
+    pub(crate) sequence: Arc<Sequence>,
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    pub(crate) emphasis: Option<Emphasis>,
+    pub(crate) windows: usize,
     /// `R^-T`, `[group][entry][lane]`; zero where the window is among `steep`. Empty where the windows are not all of the sequence.
-    whitening: Vec<[f32; LANES]>,
+    pub(crate) whitening: Vec<[f32; LANES]>,
     /// Windows with a basis of their own.
-    steep: Vec<u32>,
+    pub(crate) steep: Vec<u32>,
     /// Their bases, `[group][column][row][lane]`.
-    bases: Vec<[f32; LANES]>,
+    pub(crate) bases: Vec<[f32; LANES]>,
     /// A lower bound, for each window, of the norm of any combination of its columns with integers that are not all 0.
-    shortest: Vec<f32>,
+    pub(crate) shortest: Vec<f32>,
     /// What passes over them, where rows count alike, all windows are searched, and the machine has the instructions.
-    projections: Option<Projections>,
+    pub(crate) projections: Option<Projections>,
 }
 
 /// Windows of one task of making tables, whole groups of lanes.
@@ -66,61 +66,6 @@ struct Part {
     steep: Vec<(u32, Vec<f32>)>,
     shortest: Vec<f32>,
     projections: Option<Projections>,
-}
-
-/// The windows that may still hold the best approximation of one vector.
-#[derive(Debug, Clone)]
-pub struct Survivors {
-    /// Captured energy of the best window so far.
-    best: f32,
-    /// Windows below are discarded.
-    threshold: f32,
-    /// How many times the least residual a window may leave.
-    slack: f32,
-    margin: f32,
-    found: Vec<(f32, u32)>,
-}
-
-impl Survivors {
-    /// Keeps windows whose residual is at most `slack` times the least one of all.
-    pub fn within_factor(slack: f32, margin: f32) -> Self {
-        Self { best: 0.0, threshold: f32::NEG_INFINITY, slack, margin, found: Vec::new() }
-    }
-
-    /// Keeps windows whose residual is at most `limit` (of a unit vector).
-    pub fn within(limit: f64, margin: f32) -> Self {
-        // Two margins: one for the screening, one for the rounding of the limit itself.
-        let threshold = (1.0 - limit) as f32 - 2.0 * margin;
-        Self { best: f32::INFINITY, threshold, slack: 0.0, margin, found: Vec::new() }
-    }
-
-    #[inline]
-    fn push(&mut self, captured: f32, window: u32) {
-        self.found.push((captured, window));
-        if captured > self.best {
-            self.best = captured;
-            self.threshold = 1.0 - self.slack * (1.0 - captured).max(0.0) - 2.0 * self.margin;
-        }
-    }
-
-    /// What a window may leave and still be kept.
-    #[cfg(target_arch = "x86_64")]
-    fn open(&self) -> f64 {
-        f64::from(1.0 - self.threshold) + f64::from(self.margin)
-    }
-
-    /// Every window with a residual below this is among the survivors.
-    pub fn limit(&self) -> f64 {
-        f64::from(1.0 - self.threshold - self.margin)
-    }
-
-    /// The surviving windows of which `keep` holds, the best first (equal ones by number).
-    pub fn ranked(&mut self, keep: impl Fn(u32) -> bool) -> &[(f32, u32)] {
-        let threshold = self.threshold;
-        self.found.retain(|entry| entry.0 >= threshold && keep(entry.1));
-        self.found.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        &self.found
-    }
 }
 
 impl Subspaces {
@@ -157,7 +102,7 @@ impl Subspaces {
     /// A table of projections without windows, where one pays.
     fn no_projections(&self) -> Option<Projections> {
         let all = self.windows == self.sequence.len();
-        let fit = all && self.emphasis.is_none() && Projections::fit(self.rows) && Path::Avx512.is_supported();
+        let fit = all && self.emphasis.is_none() && Projections::fit(self.rows) && Level::Avx512.is_supported();
         fit.then(|| Projections::new(self.rows, self.columns))
     }
 
@@ -320,110 +265,5 @@ impl Subspaces {
         let states = states.iter().cycle().skip(first % states.len());
         factors.centred.extend(states.take(size).map(|&state| f64::from(state) - half));
         factors.factor(self.rows, self.columns, self.emphasis())
-    }
-
-    /// Screens up to [`BATCH`] unit vectors (scaled by the emphasis already, if there is one) against every window. `vectors` holds
-    /// `rows` values each.
-    pub fn screen(&self, vectors: &[f32], survivors: &mut [Survivors]) {
-        self.screen_with(Path::fastest(), vectors, survivors);
-    }
-
-    /// [`screen`](Self::screen) on a path of one's choice.
-    pub fn screen_with(&self, path: Path, vectors: &[f32], survivors: &mut [Survivors]) {
-        assert!(vectors.len() == survivors.len() * self.rows && survivors.len() <= BATCH);
-        let quads = survivors.len().div_ceil(QUAD);
-        let dealt = |vectors: &[f32]| {
-            let mut weights = vec![[0f32; QUAD]; quads * self.rows];
-            for (vector, values) in vectors.chunks_exact(self.rows).enumerate() {
-                for (row, &value) in values.iter().enumerate() {
-                    weights[vector / QUAD * self.rows + row][vector % QUAD] = value;
-                }
-            }
-            weights
-        };
-        let weights = dealt(vectors);
-        // The sequence knows nothing of the emphasis, the bases do.
-        let emphasised = match &self.emphasis {
-            None => weights.clone(),
-            Some(emphasis) => {
-                let mut vectors = vectors.to_vec();
-                vectors.chunks_exact_mut(self.rows).for_each(|vector| emphasis.apply_transposed(vector));
-                dealt(&vectors)
-            }
-        };
-        // Lanes without a vector never reach their threshold.
-        let mut thresholds = vec![[f32::INFINITY; QUAD]; quads];
-        for (vector, survivors) in survivors.iter().enumerate() {
-            thresholds[vector / QUAD][vector % QUAD] = survivors.threshold;
-        }
-        let projections = self.projections.as_ref().filter(|_| path == Path::Avx512);
-        let pass = Pass {
-            values: &self.sequence.values()[1..],
-            whitening: if projections.is_some() { &[] } else { &self.whitening },
-            bases: &self.bases,
-            rows: self.rows,
-            sequence_weights: &emphasised,
-            basis_weights: &weights,
-        };
-        kernel::screen(path, self.columns, &pass, &mut thresholds, &mut |basis, vector, group, energies| {
-            let survivors = &mut survivors[vector];
-            for (lane, &energy) in energies.iter().enumerate() {
-                let slot = group * LANES + lane;
-                let window = if basis { self.steep.get(slot).copied() } else { Some(slot as u32) };
-                if let Some(window) = window.filter(|&window| (window as usize) < self.windows)
-                    && energy >= survivors.threshold
-                {
-                    survivors.push(energy, window);
-                }
-            }
-            survivors.threshold
-        });
-        #[cfg(target_arch = "x86_64")]
-        if let Some(projections) = projections {
-            let limits: Vec<f64> = survivors.iter().map(Survivors::open).collect();
-            let mut told = |vector: usize, window: u32| {
-                let survivors = &mut survivors[vector];
-                let captured = self.captured(window as usize, &vectors[vector * self.rows..][..self.rows]);
-                if captured >= survivors.threshold {
-                    survivors.push(captured, window);
-                }
-                survivors.open()
-            };
-            projections.screen(vectors, &limits, &mut told);
-        }
-    }
-
-    /// The energy of a vector that a window captures, as kernels compute it; nothing where the window has a basis of its own.
-    #[cfg(target_arch = "x86_64")]
-    fn captured(&self, window: usize, vector: &[f32]) -> f32 {
-        match self.columns {
-            1 => self.captured_by::<1>(window, vector),
-            2 => self.captured_by::<2>(window, vector),
-            3 => self.captured_by::<3>(window, vector),
-            4 => self.captured_by::<4>(window, vector),
-            5 => self.captured_by::<5>(window, vector),
-            _ => self.captured_by::<6>(window, vector),
-        }
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    fn captured_by<const P: usize>(&self, window: usize, vector: &[f32]) -> f32 {
-        let entries = const { P * (P + 1) / 2 };
-        let triangle = &self.whitening[window / LANES * entries..][..entries];
-        let mut products = [0f32; P];
-        let values = &self.sequence.values()[1 + window..][..self.rows * P];
-        for (row, weight) in values.as_chunks::<P>().0.iter().zip(vector) {
-            products.iter_mut().zip(row).for_each(|(product, value)| *product += value * weight);
-        }
-        let (mut energy, mut entry) = (0f32, 0);
-        for row in 0..P {
-            let mut sum = 0f32;
-            for product in &products[..=row] {
-                sum += product * triangle[entry][window % LANES];
-                entry += 1;
-            }
-            energy += sum * sum;
-        }
-        energy
     }
 }

@@ -14,7 +14,7 @@ pub const SIDE: usize = 16;
 /// Whether this machine has the instructions and the system lets the process use them.
 pub fn available() -> bool {
     static AVAILABLE: LazyLock<bool> = LazyLock::new(|| {
-        crate::path::Path::Avx512.is_supported()
+        seedpress_simd::Level::Avx512.is_supported()
             && instructions()
             && saved()
             && cfg!(target_os = "linux")

@@ -1,32 +1,9 @@
 //! The innermost product: a tile of the result that stays in registers.
 
-use crate::Element;
+use crate::element::{Element, Kernel, Kernels};
 
 /// Elements of the largest tile.
 pub(crate) const MOST: usize = 8 * 32;
-
-/// `c += sum over k of left[k] right[k]`, for a tile of `height x width` whose rows lie `stride` values apart. Panels hold `height` and
-/// `width` values for each `k`.
-#[derive(Clone, Copy)]
-pub struct Kernel<T> {
-    /// Rows of a tile.
-    pub(crate) height: usize,
-    /// Columns of a tile.
-    pub(crate) width: usize,
-    /// Instructions that it needs.
-    #[cfg_attr(not(test), allow(dead_code))]
-    pub(crate) name: &'static str,
-    pub(crate) run: fn(c: &mut [T], stride: usize, left: &[T], right: &[T]),
-}
-
-/// The kernels of a type of elements.
-pub trait Kernels: Sized {
-    /// Those that this machine can run, fastest first; the last one runs anywhere.
-    fn kernels() -> Vec<Kernel<Self>>;
-
-    /// The fastest.
-    fn kernel() -> Kernel<Self>;
-}
 
 /// Rows and columns of a portable tile: sixteen registers of 128 bits in `f32`.
 const PORTABLE: (usize, usize) = (4, 16);

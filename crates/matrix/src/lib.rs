@@ -9,51 +9,17 @@
 //! copied into the order in which a [kernel](crate::kernel) reads them. A machine without fused operations computes them in software:
 //! slowly, with the same bits.
 
+mod element;
 mod kernel;
 mod pack;
 mod product;
 mod transpose;
 mod view;
 
+pub use element::Element;
 pub use product::{add_product, multiply, product};
 pub use transpose::{transpose, transpose_into};
 pub use view::View;
-
-use std::ops::{Add, Mul};
-
-/// `f32` or `f64`.
-pub trait Element:
-    Copy + Send + Sync + PartialEq + 'static + Add<Output = Self> + Mul<Output = Self> + private::Kernels
-{
-    /// Zero.
-    const ZERO: Self;
-
-    /// `self * factor + sum`, rounded once.
-    #[must_use]
-    fn times_plus(self, factor: Self, sum: Self) -> Self;
-}
-
-mod private {
-    pub use crate::kernel::Kernels;
-}
-
-impl Element for f32 {
-    const ZERO: Self = 0.0;
-
-    #[inline(always)]
-    fn times_plus(self, factor: Self, sum: Self) -> Self {
-        self.mul_add(factor, sum)
-    }
-}
-
-impl Element for f64 {
-    const ZERO: Self = 0.0;
-
-    #[inline(always)]
-    fn times_plus(self, factor: Self, sum: Self) -> Self {
-        self.mul_add(factor, sum)
-    }
-}
 
 /// `target += factor source`, product and sum rounded one by one.
 #[inline]

@@ -1,6 +1,7 @@
 //! Copying parts of a matrix into the order in which kernels read them.
 
-use crate::{Element, View};
+use crate::element::Element;
+use crate::view::View;
 
 /// Rows and columns of the squares that are turned together: a line of the cache of `f32`, half of one of `f64`.
 pub(crate) const SQUARE: usize = 8;

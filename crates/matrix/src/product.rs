@@ -2,9 +2,10 @@
 
 use rayon::prelude::*;
 
-use crate::kernel::{Kernel, MOST};
+use crate::element::{Element, Kernel};
+use crate::kernel::MOST;
 use crate::pack::panels;
-use crate::{Element, View};
+use crate::view::View;
 
 /// Inner indices for which panels are copied together: a panel of the right matrix, the wider one, takes 32 KiB at the most.
 const DEPTH: usize = 256;

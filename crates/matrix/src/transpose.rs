@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::Element;
+use crate::element::Element;
 use crate::pack::{SQUARE, square};
 
 /// Columns that one task turns: they share cache lines of the source.

@@ -91,6 +91,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod block_weights;
 pub mod data;
 pub mod error;
 pub mod metric;
@@ -104,6 +105,7 @@ pub mod tensor;
 pub mod walk;
 pub mod weights;
 
+pub use block_weights::BlockWeights;
 pub use data::{Evaluation, Samples, Scorer};
 pub use error::ModelError;
 pub use metric::Metric;
@@ -114,4 +116,4 @@ pub use run::run;
 pub use states::{States, Storage};
 pub use tensor::{TensorInfo, guess_layer_type};
 pub use walk::{Mode, RowWeights, Statistics, Walk};
-pub use weights::{BlockWeights, CheckpointWeights, Replaced, Weights};
+pub use weights::{CheckpointWeights, Replaced, Weights};

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use rayon::prelude::*;
 use seedpress_codec::Tensor;
 
+use crate::block_weights::BlockWeights;
 use crate::data::{Evaluation, Samples, Scorer};
 use crate::error::ModelError;
 use crate::metric::Metric;
@@ -13,7 +14,7 @@ use crate::outputs::Outputs;
 use crate::run::{run, states};
 use crate::tensor::TensorInfo;
 use crate::walk::{Mode, RowWeights, Statistics, Walk};
-use crate::weights::{BlockWeights, Replaced, Weights};
+use crate::weights::{Replaced, Weights};
 
 /// The data of a model: read when it is first asked for.
 pub trait DataSets: Send + Sync {

@@ -1,9 +1,9 @@
 //! A network that runs block by block.
 
+use crate::block_weights::BlockWeights;
 use crate::error::ModelError;
 use crate::outputs::Outputs;
 use crate::tensor::TensorInfo;
-use crate::weights::BlockWeights;
 
 /// What lies between two blocks for one batch: rows of numbers, in sequences.
 ///

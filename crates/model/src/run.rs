@@ -2,11 +2,12 @@
 
 use rayon::prelude::*;
 
+use crate::block_weights::BlockWeights;
 use crate::data::Samples;
 use crate::error::ModelError;
 use crate::network::{Hidden, Network, NoTap};
 use crate::outputs::Outputs;
-use crate::weights::{BlockWeights, Weights};
+use crate::weights::Weights;
 
 /// Runs a network over a data set and hands over what it says of each batch, in order.
 ///

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use seedpress_checkpoint::Checkpoint;
 use seedpress_codec::{DType, Tensor};
 
+use crate::block_weights::BlockWeights;
 use crate::error::ModelError;
 use crate::network::Network;
 use crate::tensor::TensorInfo;
@@ -130,12 +131,6 @@ fn fits(info: &TensorInfo, tensor: &Tensor) -> Result<(), ModelError> {
     Err(ModelError::Weights { tensor: info.name.clone(), what })
 }
 
-/// The tensors that one block reads.
-#[derive(Debug, Clone)]
-pub struct BlockWeights<'a> {
-    tensors: Vec<(usize, Cow<'a, Tensor>)>,
-}
-
 impl<'a> BlockWeights<'a> {
     /// Loads what a block reads.
     ///
@@ -149,32 +144,5 @@ impl<'a> BlockWeights<'a> {
         };
         let tensors = network.block_tensors(block).into_iter().map(read).collect::<Result<_, ModelError>>()?;
         Ok(Self { tensors })
-    }
-
-    /// Puts a tensor in place of one that the block reads; without effect on others.
-    pub fn replace<'b>(&mut self, tensor: usize, values: &'b Tensor)
-    where
-        'b: 'a,
-    {
-        if let Some(place) = self.tensors.iter_mut().find(|(other, _)| *other == tensor) {
-            place.1 = Cow::Borrowed(values);
-        }
-    }
-
-    /// A tensor that the block reads.
-    ///
-    /// # Panics
-    /// For a tensor that [`Network::block_tensors`] does not list.
-    pub fn tensor(&self, tensor: usize) -> &Tensor {
-        let found = self.tensors.iter().find(|(other, _)| *other == tensor);
-        found.map(|(_, values)| values.as_ref()).expect("a block reads the tensors that it lists")
-    }
-
-    /// The values of a tensor that the block reads.
-    ///
-    /// # Panics
-    /// As [`tensor`](Self::tensor).
-    pub fn values(&self, tensor: usize) -> &[f32] {
-        self.tensor(tensor).values()
     }
 }

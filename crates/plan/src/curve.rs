@@ -6,10 +6,8 @@
 
 use seedpress_codec::{AnyCodec, ConfigError, Registry};
 
-use crate::ladder::{Rate, Rung, with_rate};
-
-/// Steps a bit between rungs.
-pub(crate) const STEPS: f64 = 32.0;
+use crate::ladder::Rung;
+use crate::rate::{Rate, STEPS, with_rate};
 
 /// Below any divergence that matters, so that logarithms exist.
 const LEAST: f64 = 1e-12;

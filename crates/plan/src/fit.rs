@@ -1,10 +1,10 @@
 //! The best choice for a size, by files really written.
 
 use crate::allocate::{Choice, allocate, least};
+use crate::allocation::{Allocation, Search};
 use crate::curve::Candidate;
 use crate::error::PlanError;
 use crate::profile::vocabulary;
-use crate::search::{Allocation, Search};
 
 /// Without data no tensor's rate is further than this many bits a weight from one rate for all. A bit is a factor of four in error
 /// energy: more than that between layers of one model is seldom measured in the zoo, and a profile that is wrong by so much destroys

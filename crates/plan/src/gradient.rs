@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use seedpress_codec::{ConfigError, Registry};
 
 use crate::error::PlanError;
-use crate::ladder::with_rate;
 use crate::plan::{Assignment, Plan};
+use crate::rate::with_rate;
 use crate::waterfill::{Spectrum, fill};
 
 /// Bits a weight that a plan chooses from.

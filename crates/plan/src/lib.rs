@@ -26,6 +26,7 @@
 //! | [`file`] | a plan as TOML that people edit |
 
 pub mod allocate;
+mod allocation;
 pub mod curve;
 pub mod error;
 pub mod file;
@@ -35,6 +36,7 @@ pub mod ladder;
 pub mod options;
 mod plan;
 pub mod profile;
+mod rate;
 mod refine;
 mod search;
 pub mod sensitivity;

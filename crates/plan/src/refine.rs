@@ -1,8 +1,8 @@
 //! Correction by what the whole model does.
 
+use crate::allocation::{Allocation, Search};
 use crate::curve::Candidate;
 use crate::error::PlanError;
-use crate::search::{Allocation, Search};
 
 impl Search<'_> {
     /// Scales each curve to the slope that the whole model shows, and allocates again.

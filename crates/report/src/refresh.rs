@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::document::{Cell, Document, Section, Table};
-use crate::{ReportError, docs, draw, draw_first, io, page, write};
+use crate::error::{ReportError, io, write};
+use crate::render::draw;
+use crate::{docs, first, page};
 
 /// Draws every report below `reports` of a repository, the first report and their index. Returns the files whose text was or, with
 /// `check`, would be another.
@@ -19,7 +21,7 @@ pub fn refresh(root: &Path, check: bool) -> Result<Vec<PathBuf>, ReportError> {
     folders.retain(|folder| folder.join("run.json").exists() && folder.join("results.jsonl").exists());
     folders.sort();
     let mut changed = Vec::new();
-    let mut drawn = draw_first(&reports)?;
+    let mut drawn = first::draw(&reports)?;
     drawn.push((reports.join("index.html"), index(&folders)?));
     for folder in &folders {
         drawn.extend(draw(folder)?);

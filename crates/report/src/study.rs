@@ -1,10 +1,12 @@
 //! A run's rows, ordered and grouped once for every table and chart.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
-use seedpress_results::{ModelRow, PlanRow, Row, Run, Status, TensorRow};
+use seedpress_results::{ModelRow, PlanRow, Row, Run, Status, TensorRow, read_plans, read_rows, read_run};
 
 use crate::contender::Contender;
+use crate::error::ReportError;
 use crate::style::Mark;
 use crate::sums::Sums;
 
@@ -67,6 +69,15 @@ pub struct Study {
 }
 
 impl Study {
+    /// What the run in `folder` left.
+    pub(crate) fn read(folder: &Path) -> Result<Self, ReportError> {
+        let mut rows = read_rows(folder)?;
+        rows.extend(seedpress_results::read_foreign(folder)?);
+        let mut study = Self::new(read_run(folder)?, rows, read_plans(folder)?);
+        study.previous = std::fs::read_to_string(folder.join("previous.csv")).ok();
+        Ok(study)
+    }
+
     /// Orders and groups rows.
     pub fn new(run: Run, rows: Vec<Row>, plans: Vec<PlanRow>) -> Self {
         let mut tensors = Vec::new();

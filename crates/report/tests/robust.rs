@@ -7,66 +7,66 @@ use seedpress_results::{
     append_plans, write_run,
 };
 
+fn tensor_row(codec: &str, bits: f64, model: &str, tensor: &str, synthetic: bool) -> Row {
+    let error = 100.0 * 4f64.powf(-bits);
+    let prefixes = vec![Prefix { bytes: 100, squared_error: 50.0 }, Prefix { bytes: 300, squared_error: error }];
+    Row::Tensor(TensorRow {
+        key: format!("{codec}{model}{tensor}"),
+        codec: codec.into(),
+        codec_id: codec.split(':').next().unwrap().into(),
+        model: model.into(),
+        tensor: tensor.into(),
+        synthetic,
+        layer_type: "linear".into(),
+        shape: vec![64, 128],
+        weights: 8192,
+        bytes: (bits * 1024.0) as u64 + 20,
+        squared_error: error,
+        energy: 100.0,
+        dot: 90.0,
+        decoded_energy: 95.0,
+        encode_seconds: vec![0.1],
+        decode_seconds: vec![0.01],
+        threads: 1,
+        prefixes,
+        parts: [("indices".to_owned(), 500)].into(),
+        ..TensorRow::default()
+    })
+}
+
+fn model_rows(codec: &str, bits: f64) -> [Row; 2] {
+    let row =
+        ModelRow { key: codec.into(), codec: codec.into(), model: "mlp".into(), weights: 16384, ..ModelRow::default() };
+    let accuracy = ModelRow {
+        bytes: 4200,
+        source_bytes: 65536,
+        metric: "accuracy".into(),
+        higher_is_better: true,
+        baseline: Some(0.9),
+        compressed: Some(0.8),
+        interval: Some([0.7, 0.85]),
+        tensors_ok: 2,
+        tensors: 2,
+        ..row.clone()
+    };
+    let divergence = ModelRow {
+        bytes: (bits * 2048.0) as u64 + 104,
+        metric: "KL divergence".into(),
+        baseline: Some(0.0),
+        compressed: Some(4f64.powf(-bits)),
+        interval: Some([0.9 * 4f64.powf(-bits), 1.1 * 4f64.powf(-bits)]),
+        ..row
+    };
+    [Row::Model(accuracy), Row::Model(divergence)]
+}
+
 fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
     for (codec, bits) in [("a<b:bits=2", 2.0), ("a<b:bits=4", 4.0), ("zeros", 0.01)] {
         for (model, synthetic) in [("mlp", false), ("gaussian", true)] {
-            for tensor in ["fc1", "fc2"] {
-                let error = 100.0 * 4f64.powf(-bits);
-                let prefixes =
-                    vec![Prefix { bytes: 100, squared_error: 50.0 }, Prefix { bytes: 300, squared_error: error }];
-                rows.push(Row::Tensor(TensorRow {
-                    key: format!("{codec}{model}{tensor}"),
-                    codec: codec.into(),
-                    codec_id: codec.split(':').next().unwrap().into(),
-                    model: model.into(),
-                    tensor: tensor.into(),
-                    synthetic,
-                    layer_type: "linear".into(),
-                    shape: vec![64, 128],
-                    weights: 8192,
-                    bytes: (bits * 1024.0) as u64 + 20,
-                    squared_error: error,
-                    energy: 100.0,
-                    dot: 90.0,
-                    decoded_energy: 95.0,
-                    encode_seconds: vec![0.1],
-                    decode_seconds: vec![0.01],
-                    threads: 1,
-                    prefixes,
-                    parts: [("indices".to_owned(), 500)].into(),
-                    ..TensorRow::default()
-                }));
-            }
+            rows.extend(["fc1", "fc2"].map(|tensor| tensor_row(codec, bits, model, tensor, synthetic)));
         }
-        rows.push(Row::Model(ModelRow {
-            key: codec.into(),
-            codec: codec.into(),
-            model: "mlp".into(),
-            bytes: 4200,
-            weights: 16384,
-            source_bytes: 65536,
-            metric: "accuracy".into(),
-            higher_is_better: true,
-            baseline: Some(0.9),
-            compressed: Some(0.8),
-            interval: Some([0.7, 0.85]),
-            tensors_ok: 2,
-            tensors: 2,
-            ..ModelRow::default()
-        }));
-        rows.push(Row::Model(ModelRow {
-            key: codec.into(),
-            codec: codec.into(),
-            model: "mlp".into(),
-            bytes: (bits * 2048.0) as u64 + 104,
-            weights: 16384,
-            metric: "KL divergence".into(),
-            baseline: Some(0.0),
-            compressed: Some(4f64.powf(-bits)),
-            interval: Some([0.9 * 4f64.powf(-bits), 1.1 * 4f64.powf(-bits)]),
-            ..ModelRow::default()
-        }));
+        rows.extend(model_rows(codec, bits));
     }
     let failed = TensorRow {
         key: "x".into(),

@@ -13,6 +13,7 @@ mod paired;
 mod plan;
 mod recipe;
 mod row;
+mod row_recipe;
 mod store;
 
 pub use outcomes::Outcomes;

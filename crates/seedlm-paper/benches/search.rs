@@ -3,10 +3,12 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use seedpress_lfsr_basis::subspace::{BATCH, Path};
+use seedpress_lfsr_basis::subspace::BATCH;
 use seedpress_lfsr_basis::{Factors, Subspaces, dot};
-use seedpress_seedlm_paper::encode::{grid, windows};
+use seedpress_seedlm_paper::encode::windows;
+use seedpress_seedlm_paper::grid::grid;
 use seedpress_seedlm_paper::search::{Choice, Grid, MAX_COLUMNS, error, search, search_window};
+use seedpress_simd::Level;
 
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -64,11 +66,11 @@ fn bench(criterion: &mut Criterion) {
             bencher.iter(|| four().map(|block| joint_per_seed(&table, &grid, black_box(block)).error).sum::<f64>());
         });
         group.throughput(Throughput::Elements(weights.len() as u64));
-        for path in Path::supported() {
-            group.bench_function(BenchmarkId::new(format!("{path:?}").to_lowercase(), &name), |bencher| {
+        for level in Level::supported() {
+            group.bench_function(BenchmarkId::new(format!("{level:?}").to_lowercase(), &name), |bencher| {
                 bencher.iter(|| {
                     let batches = weights.chunks(table.rows() * BATCH);
-                    batches.map(|batch| search(path, &table, &grid, black_box(batch)).len()).sum::<usize>()
+                    batches.map(|batch| search(level, &table, &grid, black_box(batch)).len()).sum::<usize>()
                 });
             });
         }

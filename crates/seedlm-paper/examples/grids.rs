@@ -6,10 +6,12 @@ use std::error::Error;
 use std::time::Instant;
 
 use seedpress_codec::Int;
-use seedpress_lfsr_basis::subspace::{BATCH, Path};
+use seedpress_lfsr_basis::subspace::BATCH;
 use seedpress_seedlm_paper::Config;
-use seedpress_seedlm_paper::encode::{grid, windows};
+use seedpress_seedlm_paper::encode::windows;
+use seedpress_seedlm_paper::grid::grid;
 use seedpress_seedlm_paper::search::{Grid, search};
+use seedpress_simd::Level;
 
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -26,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let start = Instant::now();
             let batches = weights.chunks(rows * BATCH);
             let lost: f64 =
-                batches.flat_map(|batch| search(Path::fastest(), &table, grid, batch)).map(|c| c.error).sum();
+                batches.flat_map(|batch| search(Level::fastest(), &table, grid, batch)).map(|c| c.error).sum();
             Ok((lost / energy, start.elapsed().as_secs_f64() * 1e6 / count as f64))
         };
         println!("block {rows}, {} coefficients, {count} blocks", config.coefficients.size());

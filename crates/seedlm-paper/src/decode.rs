@@ -8,11 +8,11 @@ use rayon::prelude::*;
 use seedpress_codec::packing::BitReader;
 use seedpress_codec::wire::Reader;
 use seedpress_codec::{DecodeError, EncodedView, Role};
-use seedpress_lfsr_basis::subspace::Path;
 use seedpress_lfsr_basis::{Expansion, Register};
+use seedpress_simd::Level;
 
+use crate::grid::{factors, unit};
 use crate::kernel::{self, Parts};
-use crate::{factors, unit};
 
 /// Blocks a task decodes.
 const TASK: usize = 4096;
@@ -40,14 +40,14 @@ struct ZeroSeed;
 
 impl Blocks<'_> {
     /// Decodes the blocks from `first` on into `out`.
-    fn decode(&self, path: Path, first: usize, out: &mut [f32]) -> Result<(), ZeroSeed> {
-        match path {
+    fn decode(&self, level: Level, first: usize, out: &mut [f32]) -> Result<(), ZeroSeed> {
+        match level {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the feature the function is compiled for was detected on this machine.
-            Path::Avx512 if path.is_supported() => unsafe { self.avx512(first, out) },
+            Level::Avx512 if level.is_supported() => unsafe { self.avx512(first, out) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: likewise.
-            Path::Avx2 | Path::Avx512Base if path.is_supported() => unsafe { self.avx2(first, out) },
+            Level::Avx2 | Level::Avx512Base if level.is_supported() => unsafe { self.avx2(first, out) },
             _ => self.any_shape::<false>(first, out),
         }
     }
@@ -133,7 +133,7 @@ impl Blocks<'_> {
                 let parts = Parts { bits: expansion.bits(seed), packed, unit: self.unit, factor };
                 match AVX2 {
                     #[cfg(target_arch = "x86_64")]
-                    // SAFETY: this path was chosen because the machine has AVX2.
+                    // SAFETY: this level was chosen because the machine has AVX2.
                     true => unsafe { kernel::avx2::<ROWS, COLUMNS>(parts, out) },
                     _ => kernel::portable::<ROWS, COLUMNS>(parts, out),
                 }
@@ -177,10 +177,10 @@ impl Blocks<'_> {
 }
 
 pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32]) -> Result<(), DecodeError> {
-    decode_with(Path::fastest(), encoded, out)
+    decode_with(Level::fastest(), encoded, out)
 }
 
-fn decode_with(path: Path, encoded: &EncodedView<'_>, out: &mut [f32]) -> Result<(), DecodeError> {
+fn decode_with(level: Level, encoded: &EncodedView<'_>, out: &mut [f32]) -> Result<(), DecodeError> {
     let mut reader = Reader::new(encoded.params);
     let (rows, columns) = (usize::from(reader.u8()?), usize::from(reader.u8()?));
     let (width, bits) = (reader.u8()?, reader.u8()?);
@@ -216,7 +216,7 @@ fn decode_with(path: Path, encoded: &EncodedView<'_>, out: &mut [f32]) -> Result
         factors: factors(top, octave),
     };
     out.par_chunks_mut(rows * TASK).enumerate().try_for_each(|(task, chunk)| {
-        let result = blocks.decode(path, task * TASK, chunk);
+        let result = blocks.decode(level, task * TASK, chunk);
         result.map_err(|ZeroSeed| DecodeError::corrupt("a seed is zero").at(0, 0))
     })
 }
@@ -241,13 +241,13 @@ mod tests {
                 ..Config::default()
             };
             let encoded = SeedLm::new(config).encode(&tensor, &EncodeContext::default()).unwrap();
-            let decode = |path| {
+            let decode = |level| {
                 let mut out = vec![0f32; values.len()];
-                decode_with(path, &encoded.view(SeedLm::FORMAT, &shape), &mut out).unwrap();
+                decode_with(level, &encoded.view(SeedLm::FORMAT, &shape), &mut out).unwrap();
                 out.iter().map(|value| value.to_bits()).collect::<Vec<_>>()
             };
-            for path in Path::supported() {
-                assert_eq!(decode(Path::Portable), decode(path), "{path:?}, block {block}");
+            for level in Level::supported() {
+                assert_eq!(decode(Level::Portable), decode(level), "{level:?}, block {block}");
             }
         }
     }

@@ -7,11 +7,14 @@ use seedpress_codec::packing::pack_bits;
 use seedpress_codec::wire::Put;
 use seedpress_codec::{EncodeContext, EncodeError, Encoded, Role, Segment, Symbols, TensorView};
 use seedpress_lfsr_basis::cache::Cache;
-use seedpress_lfsr_basis::subspace::{BATCH, Path};
+use seedpress_lfsr_basis::subspace::BATCH;
 use seedpress_lfsr_basis::{Emphasis, Sequence, Subspaces};
+use seedpress_simd::Level;
 
+use crate::config::{Config, Hessian};
+use crate::fed;
+use crate::grid::grid;
 use crate::search::{Choice, Grid, search};
-use crate::{Config, Hessian, factors, fed};
 
 static TABLES: Cache<(u32, usize, usize, usize), Subspaces> = Cache::new(64 << 20);
 
@@ -26,17 +29,6 @@ pub fn windows(config: &Config) -> Result<Arc<Subspaces>, EncodeError> {
     let windows = if count == 0 { sequence.len() } else { count };
     let bytes = Subspaces::memory(windows, rows, columns);
     Ok(TABLES.get((width, rows, columns, windows), bytes, || Subspaces::new(sequence, rows, columns, windows, None)))
-}
-
-/// The grid the decoder will use.
-pub fn grid(config: &Config, top: f32) -> Grid {
-    let unit = f64::from(crate::unit(config.k.get() as u32));
-    let high = (1i16 << (config.coefficient_bits.get() - 1)) - 1;
-    Grid {
-        factors: factors(top, config.exponents_per_octave.get() as u8).map(|factor| f64::from(factor) * unit),
-        low: -high - 1,
-        high,
-    }
 }
 
 /// Encodes a tensor.
@@ -98,7 +90,7 @@ fn plain(
             weights.extend(values[block * rows..].iter().take(rows).map(|&w| f64::from(w)));
             weights.resize(weights.len().next_multiple_of(rows), 0.0);
         }
-        let choices = search(Path::fastest(), table, grid, &weights);
+        let choices = search(Level::fastest(), table, grid, &weights);
         context.advance((blocks.len() * rows).min(values.len()));
         Ok(choices)
     });
@@ -161,7 +153,7 @@ fn weighted(
             context.check_cancelled()?;
             let blocks = lines.chunks_exact(rows).skip(stack).step_by(across);
             let weights: Vec<f64> = blocks.flatten().map(|&w| f64::from(w)).collect();
-            choices.extend(search(Path::fastest(), &table, grid, &weights));
+            choices.extend(search(Level::fastest(), &table, grid, &weights));
             context.advance(weights.len());
         }
         Ok(choices)

@@ -9,14 +9,14 @@
 
 use seedpress_calibration::{DAMPING, Factor, InputStatistics, Quantizer, damping, sweep};
 use seedpress_codec::{EncodeContext, EncodeError, TensorView};
-use seedpress_lfsr_basis::subspace::Path;
 use seedpress_lfsr_basis::{Emphasis, Subspaces};
+use seedpress_simd::Level;
 
 use rayon::prelude::*;
 
-use crate::encode::grid;
+use crate::config::Config;
+use crate::grid::{factors, grid, unit};
 use crate::search::{Choice, Grid, search};
-use crate::{Config, factors, unit};
 
 /// Columns of a long row at most: its form takes 12 bytes for each pair of them.
 const LONGEST: usize = 4096;
@@ -158,7 +158,7 @@ impl Quantizer for Coder<'_> {
             (0..height).flat_map(|row| (0..rows).map(move |at| f64::from(aims[at * height + row]))).collect();
         let chosen: Vec<Choice> = blocks
             .par_chunks(TASK * rows)
-            .flat_map_iter(|blocks| search(Path::fastest(), &table, &self.grid, blocks))
+            .flat_map_iter(|blocks| search(Level::fastest(), &table, &self.grid, blocks))
             .collect();
         let mut decoded = vec![0f32; rows];
         for (row, choice) in chosen.into_iter().enumerate() {

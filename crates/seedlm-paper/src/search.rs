@@ -7,8 +7,9 @@
 //!
 //! Where the table has an emphasis, errors are mapped by it throughout.
 
-use seedpress_lfsr_basis::subspace::{BATCH, Path};
+use seedpress_lfsr_basis::subspace::BATCH;
 use seedpress_lfsr_basis::{Emphasis, Factors, Subspaces, Survivors, dot};
+use seedpress_simd::Level;
 
 /// Most coefficients a block may have.
 pub const MAX_COLUMNS: usize = 6;
@@ -219,14 +220,14 @@ pub fn search_window(table: &Subspaces, window: u32, weights: &[f64], grid: &Gri
 }
 
 /// The best choice of every block (up to [`BATCH`] of them, `rows` weights each).
-pub fn search(path: Path, table: &Subspaces, grid: &Grid, blocks: &[f64]) -> Vec<Choice> {
+pub fn search(level: Level, table: &Subspaces, grid: &Grid, blocks: &[f64]) -> Vec<Choice> {
     debug_assert!(blocks.len() <= BATCH * table.rows());
     let blocks: Vec<Block<'_>> = blocks.chunks_exact(table.rows()).map(|block| Block::new(table, block)).collect();
     let mut choices: Vec<Choice> = blocks.iter().map(|block| Choice::nothing(block.energy)).collect();
     // Zeros are nothing already, and every window is as good for them.
     let all: Vec<usize> = (0..blocks.len()).filter(|&index| blocks[index].energy > 0.0).collect();
     let first = |_: usize| Survivors::within_factor(SLACK, table.margin());
-    let limits = visit(path, table, grid, &blocks, &all, first, &mut choices);
+    let limits = visit(level, table, grid, &blocks, &all, first, &mut choices);
     // Where quantisation cost more than the windows kept allowed for: keep all that could still win.
     let again: Vec<usize> = all
         .iter()
@@ -235,14 +236,14 @@ pub fn search(path: Path, table: &Subspaces, grid: &Grid, blocks: &[f64]) -> Vec
         .map(|(&index, _)| index)
         .collect();
     let bounds: Vec<f64> = choices.iter().zip(&blocks).map(|(choice, block)| choice.error / block.energy).collect();
-    visit(path, table, grid, &blocks, &again, |index| Survivors::within(bounds[index], table.margin()), &mut choices);
+    visit(level, table, grid, &blocks, &again, |index| Survivors::within(bounds[index], table.margin()), &mut choices);
     choices
 }
 
 /// Screens the chosen blocks together and improves the choices of each by the windows that survive, the most promising first; returns
 /// the limits of what was kept.
 fn visit(
-    path: Path,
+    level: Level,
     table: &Subspaces,
     grid: &Grid,
     blocks: &[Block<'_>],
@@ -256,7 +257,7 @@ fn visit(
         vectors.extend(blocks[index].scaled.iter().map(|w| (w / norm) as f32));
     }
     let mut survivors: Vec<Survivors> = chosen.iter().map(|&index| kept(index)).collect();
-    table.screen_with(path, &vectors, &mut survivors);
+    table.screen_with(level, &vectors, &mut survivors);
     let mut factors = Factors::default();
     let least = grid.factors.iter().copied().filter(|&factor| factor > 0.0).fold(f64::INFINITY, f64::min);
     for (&index, survivors) in chosen.iter().zip(&mut survivors) {

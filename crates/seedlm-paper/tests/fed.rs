@@ -8,10 +8,12 @@ use common::{Random, preset};
 use seedpress_calibration::output_error;
 use seedpress_codec::{DType, EncodeContext, InputStatistics, Registry, TensorView};
 use seedpress_lfsr_basis::Emphasis;
-use seedpress_lfsr_basis::subspace::{BATCH, Path};
-use seedpress_seedlm_paper::encode::{grid, windows};
+use seedpress_lfsr_basis::subspace::BATCH;
+use seedpress_seedlm_paper::encode::windows;
+use seedpress_seedlm_paper::grid::grid;
 use seedpress_seedlm_paper::register;
 use seedpress_seedlm_paper::search::{Choice, error, search, search_window};
+use seedpress_simd::Level;
 
 fn gaussian(count: usize, seed: u64) -> Vec<f32> {
     let mut random = Random(seed);
@@ -93,7 +95,7 @@ fn threads_change_no_byte() {
     assert!(run(1) == run(3));
 }
 
-/// Under a form, too, the search claims what no window improves on, on every path.
+/// Under a form, too, the search claims what no window improves on, at every level.
 #[test]
 fn the_search_under_a_form_is_the_best_of_all_windows() {
     let config = preset(8, 3);
@@ -110,9 +112,9 @@ fn the_search_under_a_form_is_the_best_of_all_windows() {
         let table = windows(&config).unwrap().emphasised(Emphasis::of_form(8, triangle));
         let grid = grid(&config, 2.5);
         let blocks: Vec<f64> = (0..8 * BATCH).map(|_| random.gaussian()).collect();
-        let found = search(Path::Portable, &table, &grid, &blocks);
-        for path in Path::supported() {
-            assert_eq!(search(path, &table, &grid, &blocks), found, "{path:?}");
+        let found = search(Level::Portable, &table, &grid, &blocks);
+        for level in Level::supported() {
+            assert_eq!(search(level, &table, &grid, &blocks), found, "{level:?}");
         }
         for (block, claim) in blocks.chunks_exact(8).zip(&found).take(3) {
             // A bound so large that no window is passed over.

@@ -1,4 +1,4 @@
-//! The search against references that enumerate, on both instruction paths.
+//! The search against references that enumerate, at every level of instructions.
 
 #![allow(clippy::unwrap_used)] // Helpers of tests, outside the lint's own exemption.
 
@@ -7,10 +7,12 @@ mod common;
 use common::{Random, preset, reference, trained_weights};
 use seedpress_codec::Int;
 use seedpress_lfsr_basis::Subspaces;
-use seedpress_lfsr_basis::subspace::{BATCH, Path};
+use seedpress_lfsr_basis::subspace::BATCH;
 use seedpress_seedlm_paper::Config;
-use seedpress_seedlm_paper::encode::{grid, windows};
+use seedpress_seedlm_paper::encode::windows;
+use seedpress_seedlm_paper::grid::grid;
 use seedpress_seedlm_paper::search::{Choice, Grid, error, search, search_window};
+use seedpress_simd::Level;
 
 /// A third Gaussian, a third Laplacian, a third trained weights.
 fn blocks(rows: usize, count: usize) -> Vec<f64> {
@@ -28,11 +30,11 @@ fn blocks(rows: usize, count: usize) -> Vec<f64> {
     (0..count).flat_map(block).collect()
 }
 
-/// The choices of a batch, the same on every path of this machine.
-fn on_every_path(table: &Subspaces, grid: &Grid, batch: &[f64]) -> Vec<Choice> {
-    let found = search(Path::Portable, table, grid, batch);
-    for path in Path::supported() {
-        assert_eq!(search(path, table, grid, batch), found, "{path:?}");
+/// The choices of a batch, the same at every level of this machine.
+fn at_every_level(table: &Subspaces, grid: &Grid, batch: &[f64]) -> Vec<Choice> {
+    let found = search(Level::Portable, table, grid, batch);
+    for level in Level::supported() {
+        assert_eq!(search(level, table, grid, batch), found, "{level:?}");
     }
     found
 }
@@ -44,7 +46,7 @@ fn compare(config: &Config, count: usize, pruned: bool) {
     let weights = blocks(table.rows(), count);
     let mut fast = Vec::new();
     for batch in weights.chunks(table.rows() * BATCH) {
-        fast.extend(on_every_path(&table, &grid, batch));
+        fast.extend(at_every_level(&table, &grid, batch));
     }
     let blocks: Vec<&[f64]> = weights.chunks_exact(table.rows()).collect();
     // A pruned reference starts from the claimed error, as a choice that loses every tie: it must be found again to win.
@@ -71,12 +73,12 @@ fn the_search_is_the_reference() {
 }
 
 #[test]
-fn every_path_chooses_alike_on_thousands_of_blocks() {
+fn every_level_chooses_alike_on_thousands_of_blocks() {
     for config in [preset(8, 3), preset(12, 4)] {
         let table = windows(&config).unwrap();
         let grid = grid(&config, 2.5);
         for batch in blocks(table.rows(), 2100).chunks(table.rows() * BATCH) {
-            on_every_path(&table, &grid, batch);
+            at_every_level(&table, &grid, batch);
         }
     }
 }

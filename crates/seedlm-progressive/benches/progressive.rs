@@ -5,10 +5,10 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use seedpress_codec::packing::pack_bits;
 use seedpress_codec::{Codec, EncodedView, LayerView, Limits, Role, SegmentView};
-use seedpress_lfsr_basis::Path;
 use seedpress_seedlm_progressive::codebook::Codebook;
 use seedpress_seedlm_progressive::search::{Index, Judge, Target, target};
 use seedpress_seedlm_progressive::{SeedlmProgressive, Values, gain};
+use seedpress_simd::Level;
 
 fn noise(count: usize) -> Vec<f32> {
     let mut state = 1u64;
@@ -61,9 +61,9 @@ fn search(criterion: &mut Criterion) {
     group.bench_function("brute force", |b| {
         b.iter(|| weights.chunks(16).map(|block| brute_force(&codebook, black_box(block)).0).sum::<usize>())
     });
-    for path in Path::supported() {
-        let index = Index::with_path(path, &codebook, 16, usize::MAX);
-        group.bench_function(format!("{path:?}").to_lowercase(), |b| {
+    for level in Level::supported() {
+        let index = Index::with_level(level, &codebook, 16, usize::MAX);
+        group.bench_function(format!("{level:?}").to_lowercase(), |b| {
             b.iter(|| {
                 let mut best = Best { bars: vec![1; targets.len()] };
                 index.screen(index.penalties(), black_box(&targets), &mut best);

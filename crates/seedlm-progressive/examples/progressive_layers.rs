@@ -75,33 +75,34 @@ fn tensors(path: Option<String>) -> Result<Vec<Tensor>, Box<dyn Error>> {
     Ok(found)
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let tensors = tensors(std::env::args().nth(1))?;
-    let weights: usize = tensors.iter().map(|tensor| tensor.values().len()).sum();
-    let registry = register(Registry::default());
-    if let Ok(name) = std::env::var("CODEC") {
-        let codec = registry.parse(&name)?;
-        let mut totals: Vec<(f64, f64, f64)> = Vec::new();
-        let mut seconds = 0.0;
-        for tensor in &tensors {
-            let (prefixes, time) = measure(&codec, tensor)?;
-            seconds += time;
-            for (layer, (bits, error)) in prefixes.into_iter().enumerate() {
-                if layer == totals.len() {
-                    totals.push((0.0, 0.0, 0.0));
-                }
-                totals[layer].0 += bits * tensor.values().len() as f64 / weights as f64;
-                totals[layer].1 += error / tensors.len() as f64;
-                totals[layer].2 += 10.0 * (error * error * 4f64.powf(bits)).log10() / tensors.len() as f64;
-            }
-        }
-        println!("{} ({weights} weights, {:.1} k weights/s)", codec.name(), weights as f64 / seconds / 1e3);
-        for (bits, error, gap) in totals {
-            println!("  {bits:.4} bits, mean relative error {error:.4}, relMSE {:.5}, gap {gap:.2} dB", error * error);
-        }
-        return Ok(());
-    }
+/// Distance to the rate of the Gaussian rate-distortion limit, in dB.
+fn gap(bits: f64, error: f64) -> f64 {
+    10.0 * (error * error * 4f64.powf(bits)).log10()
+}
 
+/// Bits a weight, error and gap of every prefix of layers; and how long encoding took.
+type Prefixes = (Vec<[f64; 3]>, f64);
+
+/// Means over all tensors.
+fn prefixes(codec: &AnyCodec, tensors: &[Tensor]) -> Result<Prefixes, Box<dyn Error>> {
+    let weights: usize = tensors.iter().map(|tensor| tensor.values().len()).sum();
+    let (mut means, mut seconds) = (Vec::new(), 0.0);
+    for tensor in tensors {
+        let (prefixes, time) = measure(codec, tensor)?;
+        seconds += time;
+        means.resize(means.len().max(prefixes.len()), [0.0; 3]);
+        for ([mean_bits, mean_error, mean_gap], (bits, error)) in means.iter_mut().zip(prefixes) {
+            *mean_bits += bits * tensor.values().len() as f64 / weights as f64;
+            *mean_error += error / tensors.len() as f64;
+            *mean_gap += gap(bits, error) / tensors.len() as f64;
+        }
+    }
+    Ok((means, seconds))
+}
+
+/// A table over the compression levels of the seed report.
+fn levels(tensors: &[Tensor]) -> Result<(), Box<dyn Error>> {
+    let weights: usize = tensors.iter().map(|tensor| tensor.values().len()).sum();
     println!("## Quality against compression level ({} tensors, {weights} weights)\n", tensors.len());
     println!(
         "| level | bits per weight | ratio to f32 | relative error (mean +- std) | largest | gap to Shannon, dB |"
@@ -109,40 +110,55 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("| --- | --- | --- | --- | --- | --- |");
     for level in [0.1, 0.3, 0.5, 0.7, 0.9] {
         let codec = AnyCodec::new(SeedlmProgressive::new(Config { level: Number::new(level), ..Config::default() }));
-        let (mut bits, mut errors, mut gap) = (0.0, Vec::new(), 0.0);
-        for tensor in &tensors {
+        let (mut bits, mut errors, mut mean_gap) = (0.0, Vec::new(), 0.0);
+        for tensor in tensors {
             let (prefixes, _) = measure(&codec, tensor)?;
             let (rate, error) = prefixes[prefixes.len() - 1];
             bits += rate * tensor.values().len() as f64 / weights as f64;
-            gap += 10.0 * (error * error * 4f64.powf(rate)).log10() / tensors.len() as f64;
+            mean_gap += gap(rate, error) / tensors.len() as f64;
             errors.push(error);
         }
         let mean = errors.iter().sum::<f64>() / errors.len() as f64;
         let spread = (errors.iter().map(|e| (e - mean).powi(2)).sum::<f64>() / errors.len() as f64).sqrt();
         let largest = errors.iter().copied().fold(0.0, f64::max);
-        println!("| {level} | {bits:.3} | {:.1}x | {mean:.4} +- {spread:.4} | {largest:.4} | {gap:.2} |", 32.0 / bits);
+        println!(
+            "| {level} | {bits:.3} | {:.1}x | {mean:.4} +- {spread:.4} | {largest:.4} | {mean_gap:.2} |",
+            32.0 / bits
+        );
     }
+    Ok(())
+}
 
+/// A table of what each layer adds.
+fn layers(codec: &AnyCodec, tensors: &[Tensor]) -> Result<(), Box<dyn Error>> {
     println!("\n## What each layer adds\n");
     println!("| layers | bits per weight | relative error | improvement | bandwidth | gap to Shannon, dB |");
     println!("| --- | --- | --- | --- | --- | --- |");
-    let codec = registry.parse("seedlm-progressive:layers=4")?;
-    let mut rows = [(0.0, 0.0, 0.0); 4];
-    for tensor in &tensors {
-        let (prefixes, _) = measure(&codec, tensor)?;
-        for (row, (bits, error)) in rows.iter_mut().zip(prefixes) {
-            row.0 += bits * tensor.values().len() as f64 / weights as f64;
-            row.1 += error / tensors.len() as f64;
-            row.2 += 10.0 * (error * error * 4f64.powf(bits)).log10() / tensors.len() as f64;
-        }
-    }
-    for (layer, (bits, error, gap)) in rows.iter().enumerate() {
+    let (rows, _) = prefixes(codec, tensors)?;
+    for (layer, [bits, error, gap]) in rows.iter().enumerate() {
         let better = match layer {
             0 => "-".to_owned(),
-            _ => format!("{:.0} %", 100.0 * (1.0 - error / rows[layer - 1].1)),
+            _ => format!("{:.0} %", 100.0 * (1.0 - error / rows[layer - 1][1])),
         };
-        let share = 100.0 * bits / rows[0].0;
+        let share = 100.0 * bits / rows[0][0];
         println!("| {} | {bits:.3} | {error:.4} | {better} | {share:.0} % | {gap:.2} |", layer + 1);
+    }
+    Ok(())
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let tensors = tensors(std::env::args().nth(1))?;
+    let registry = register(Registry::default());
+    let Ok(name) = std::env::var("CODEC") else {
+        levels(&tensors)?;
+        return layers(&registry.parse("seedlm-progressive:layers=4")?, &tensors);
+    };
+    let codec = registry.parse(&name)?;
+    let weights: usize = tensors.iter().map(|tensor| tensor.values().len()).sum();
+    let (means, seconds) = prefixes(&codec, &tensors)?;
+    println!("{} ({weights} weights, {:.1} k weights/s)", codec.name(), weights as f64 / seconds / 1e3);
+    for [bits, error, gap] in means {
+        println!("  {bits:.4} bits, mean relative error {error:.4}, relMSE {:.5}, gap {gap:.2} dB", error * error);
     }
     Ok(())
 }

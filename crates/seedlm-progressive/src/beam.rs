@@ -8,13 +8,14 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use seedpress_codec::{EncodeContext, EncodeError};
 use seedpress_entropy::binary::log2;
-use seedpress_lfsr_basis::Path as SearchPath;
+use seedpress_simd::Level;
 
-use crate::codebook::{Codebook, DECIMATIONS, UNIT};
+use crate::codebook::{Codebook, DECIMATIONS};
 use crate::config::{Config, Shape};
 use crate::form::Form;
 use crate::search::shortlist::{Continuation, Shortlist};
 use crate::search::{EVEN, FINE, Index, Judge, LONGEST, Target, target};
+use crate::values::UNIT;
 
 /// Blocks that set the stages' gains.
 pub const PILOT: usize = 128;
@@ -137,8 +138,8 @@ impl Block<'_> {
 
 impl Coder {
     /// Searches of blocks of `length` weights.
-    pub fn new(path: SearchPath, config: &Config, shape: Shape, codebooks: Vec<Arc<Codebook>>, length: usize) -> Self {
-        let index = |book: &Arc<Codebook>| Index::with_path(path, book, length, config.candidates.size());
+    pub fn new(level: Level, config: &Config, shape: Shape, codebooks: Vec<Arc<Codebook>>, length: usize) -> Self {
+        let index = |book: &Arc<Codebook>| Index::with_level(level, book, length, config.candidates.size());
         let indices = codebooks.par_iter().map(index).collect();
         let searched = config.candidates.size().min((1 << shape.width) - 1);
         let a_stage = kept(searched, shape.block);
@@ -167,8 +168,8 @@ impl Coder {
     }
 
     /// The same steps for blocks of another length.
-    pub fn with_length(self, path: SearchPath, config: &Config, length: usize) -> Self {
-        let index = |book: &Arc<Codebook>| Index::with_path(path, book, length, config.candidates.size());
+    pub fn with_length(self, level: Level, config: &Config, length: usize) -> Self {
+        let index = |book: &Arc<Codebook>| Index::with_level(level, book, length, config.candidates.size());
         Self { indices: self.codebooks.iter().map(index).collect(), ..self }
     }
 

@@ -1,23 +1,13 @@
 //! The codewords of one stage: windows of a decimated register sequence, mapped to small integers.
 //!
-//! Both maps have a root mean square of about [`UNIT`]:
-//!
-//! - uniform: `floor(512 s / 2^K) - 256`, the paper's Eq. 1 with ten bits;
-//! - Gaussian: the four bytes of `34038481 s + 76625530 mod 2^32` added, minus 510: the computed code "1MAD" of QTIP
-//!   (arXiv 2406.11235), a sum of four nearly independent bytes and so nearly normal.
+//! A decimated sequence gives each stage codewords of its own; the maps are those of [`Values`].
 
 use std::sync::Arc;
 
 use seedpress_lfsr_basis::Sequence;
 use seedpress_lfsr_basis::cache::Cache;
 
-use crate::config::Values;
-
-/// Root mean square of the values of either map, to the nearest integer.
-pub const UNIT: i32 = 148;
-
-/// No value of either map is larger.
-pub const LARGEST: i32 = 510;
+use crate::values::{Values, value};
 
 /// Steps between the states of each stage's sequence: primes that divide no `2^K - 1` for `K` in 8..=18, one for each stage, so that
 /// no two stages of a stream share codewords.
@@ -76,17 +66,6 @@ impl Codebook {
     }
 }
 
-/// The value of a state.
-pub fn value(state: u32, width: u32, values: Values) -> i32 {
-    match values {
-        Values::Uniform => (((u64::from(state) << 9) >> width) as i32) - 256,
-        Values::Gaussian => {
-            let mixed = state.wrapping_mul(34_038_481).wrapping_add(76_625_530);
-            mixed.to_le_bytes().iter().map(|&byte| i32::from(byte)).sum::<i32>() - 510
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,17 +78,6 @@ mod tests {
                 let period = (1u32 << width) - 1;
                 assert!(!period.is_multiple_of(decimation), "{width} {decimation}");
             }
-        }
-    }
-
-    #[test]
-    fn both_maps_have_the_unit_and_the_bound() {
-        for values in [Values::Uniform, Values::Gaussian] {
-            let book = Codebook::new(16, 0, values);
-            let mean_square =
-                book.values()[..book.len()].iter().map(|v| f64::from(v * v)).sum::<f64>() / book.len() as f64;
-            assert!((mean_square.sqrt() - f64::from(UNIT)).abs() < 1.0, "{values:?} {}", mean_square.sqrt());
-            assert!(book.values().iter().all(|v| v.abs() <= LARGEST as f32));
         }
     }
 }

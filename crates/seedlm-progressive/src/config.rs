@@ -5,16 +5,7 @@ use seedpress_codec::{Int, Number};
 use serde::{Deserialize, Serialize};
 
 use crate::codebook::DECIMATIONS;
-
-/// How the values of a codeword are distributed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Values {
-    /// As the paper's: equally likely over an interval.
-    Uniform,
-    /// Nearly normal, as the weights are: about 0.1 dB a layer better at the first, 0.3 dB at the third.
-    Gaussian,
-}
+use crate::values::Values;
 
 /// What of the inputs' second moment an encoder minimises the output error by. Without calibration data there is none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

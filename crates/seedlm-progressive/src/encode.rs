@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use seedpress_codec::packing::pack_bits;
 use seedpress_codec::wire::Put;
 use seedpress_codec::{EncodeContext, EncodeError, Encoded, Layer, Role, Segment, Symbols, TensorView};
-use seedpress_lfsr_basis::Path as SearchPath;
+use seedpress_simd::Level;
 
 use crate::beam::{Block, Coder, Codes, Counts, PILOT, TASK, energy};
 use crate::codebook::Codebook;
@@ -30,15 +30,15 @@ use crate::search::{EVEN, MOST};
 /// # Errors
 /// Cancellation.
 pub fn encode(config: &Config, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
-    encode_with(SearchPath::fastest(), config, tensor, context)
+    encode_with(Level::fastest(), config, tensor, context)
 }
 
-/// [`encode`] with a search on a path of one's choice.
+/// [`encode`] with a search at a level of one's choice.
 ///
 /// # Errors
 /// Cancellation.
 pub fn encode_with(
-    path: SearchPath,
+    level: Level,
     config: &Config,
     tensor: &TensorView<'_>,
     context: &EncodeContext<'_>,
@@ -57,7 +57,7 @@ pub fn encode_with(
     let levels = gain::track(&energies, mean_square);
     let gains: Vec<f32> = levels.iter().map(|&level| gain::gain(i32::from(level))).collect();
     let codebooks: Vec<_> = (0..shape.stages()).map(|stage| Codebook::new(shape.width, stage, config.values)).collect();
-    let task = Task { path, config, shape, codebooks: &codebooks, values: &values, gains: &gains, context };
+    let task = Task { level, config, shape, codebooks: &codebooks, values: &values, gains: &gains, context };
     let (codes, scales) = match task.fed(tensor)? {
         Some(coded) => coded,
         None => task.alone(column_importance(config, tensor, context).as_deref())?,
@@ -67,7 +67,7 @@ pub fn encode_with(
 
 /// A tensor in units, and what to do with it.
 struct Task<'a> {
-    path: SearchPath,
+    level: Level,
     config: &'a Config,
     shape: Shape,
     codebooks: &'a [Arc<Codebook>],
@@ -82,7 +82,7 @@ type Coded = (Vec<Codes>, Vec<Vec<f32>>);
 
 impl Task<'_> {
     fn coder(&self) -> Coder {
-        Coder::new(self.path, self.config, self.shape, self.codebooks.to_vec(), self.shape.block)
+        Coder::new(self.level, self.config, self.shape, self.codebooks.to_vec(), self.shape.block)
     }
 
     /// Under the form of the output error, where the configuration asks for it and the statistics fit and do not mislead.
@@ -104,7 +104,7 @@ impl Task<'_> {
 
     /// Every block on its own.
     fn alone(&self, columns: Option<&[f64]>) -> Result<Coded, EncodeError> {
-        let Self { path, config, shape, codebooks, values, gains, context } = self;
+        let Self { level, config, shape, codebooks, values, gains, context } = self;
         let blocks: Vec<Block<'_>> = values
             .chunks(shape.block)
             .zip(*gains)
@@ -133,7 +133,7 @@ impl Task<'_> {
             .concat();
         if let Some(last) = blocks.get(whole) {
             // A shorter block at the end has codewords of its own length.
-            let tail = coder.with_length(*path, config, last.values.len());
+            let tail = coder.with_length(*level, config, last.values.len());
             codes.extend(tail.code(&blocks[whole..]).into_iter().map(|path| path.codes));
             context.advance(last.values.len());
         }

@@ -84,9 +84,11 @@ mod least_squares;
 mod multipliers;
 mod params;
 pub mod search;
+pub mod values;
 
 pub use codec::SeedlmProgressive;
-pub use config::{Config, Hessian, Shape, Values};
+pub use config::{Config, Hessian, Shape};
+pub use values::Values;
 
 use seedpress_codec::Registry;
 

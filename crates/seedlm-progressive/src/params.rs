@@ -4,7 +4,8 @@ use seedpress_codec::DecodeError;
 use seedpress_codec::wire::{Put, Reader};
 
 use crate::codebook::DECIMATIONS;
-use crate::config::{Shape, Values};
+use crate::config::Shape;
+use crate::values::Values;
 
 /// The exponent that stands for a tensor which is nothing but its mean.
 const NOTHING: i16 = i16::MIN;

@@ -5,9 +5,9 @@ use seedpress_codec::{
     AnyCodec, DType, EncodeContext, Encoded, EncodedView, InputStatistics, Int, LayerView, Limits, RecordView,
     Registry, SegmentView, Tensor,
 };
-use seedpress_lfsr_basis::Path;
 use seedpress_seedlm_progressive::encode::encode_with;
 use seedpress_seedlm_progressive::{Config, register};
+use seedpress_simd::Level;
 
 fn registry() -> Registry {
     register(Registry::default())
@@ -163,14 +163,14 @@ fn bytes_do_not_depend_on_instructions() {
         (laplacian(2003, 14), Config { k: Int::of(10), block: Int::of(13), terms: Int::of(1), ..Config::default() }),
     ] {
         let tensor = tensor(&[values.len()], values);
-        let encode = |path| encode_with(path, &options, &tensor.view("t"), &EncodeContext::default()).unwrap();
-        let expected = encode(Path::Portable);
-        for path in Path::supported() {
-            let found = encode(path);
+        let encode = |level| encode_with(level, &options, &tensor.view("t"), &EncodeContext::default()).unwrap();
+        let expected = encode(Level::Portable);
+        for level in Level::supported() {
+            let found = encode(level);
             assert_eq!(found.params, expected.params);
             for (found, expected) in found.layers.iter().zip(&expected.layers) {
                 for (found, expected) in found.segments.iter().zip(&expected.segments) {
-                    assert!(found.bytes == expected.bytes, "{path:?}");
+                    assert!(found.bytes == expected.bytes, "{level:?}");
                 }
             }
         }

@@ -4,9 +4,9 @@
 
 use seedpress_calibration::output_error;
 use seedpress_codec::{Codec, DType, EncodeContext, InputStatistics, Limits, RecordView, Registry, TensorView};
-use seedpress_lfsr_basis::Path;
 use seedpress_seedlm_progressive::encode::encode_with;
 use seedpress_seedlm_progressive::{SeedlmProgressive, register};
+use seedpress_simd::Level;
 
 fn gaussian(count: usize, seed: u64) -> Vec<f32> {
     let mut state = seed;
@@ -120,13 +120,13 @@ fn neither_threads_nor_instructions_change_a_byte() {
     let context = EncodeContext { calibration: Some(&statistics), ..EncodeContext::default() };
     let config = serde_json::from_str(r#"{"k": 9, "block": 20, "terms": 1, "hessian": "full"}"#).unwrap();
     let codec = SeedlmProgressive::new(config);
-    let encode = |path, threads: usize| {
+    let encode = |level, threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let encoded = pool.install(|| encode_with(path, codec.config(), &tensor, &context)).unwrap();
+        let encoded = pool.install(|| encode_with(level, codec.config(), &tensor, &context)).unwrap();
         encoded.layers.into_iter().flat_map(|layer| layer.segments).map(|segment| segment.bytes).collect::<Vec<_>>()
     };
-    let expected = encode(Path::Portable, 1);
-    for path in Path::supported() {
-        assert!(encode(path, 3) == expected, "{path:?}");
+    let expected = encode(Level::Portable, 1);
+    for level in Level::supported() {
+        assert!(encode(level, 3) == expected, "{level:?}");
     }
 }

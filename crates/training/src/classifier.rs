@@ -11,7 +11,7 @@ use seedpress_model::random::Random;
 use seedpress_zoo::fashion::{Classifier, Images, images};
 use seedpress_zoo::{ZooError, assets};
 
-use crate::{TrainOptions, TrainReport, report, schedule};
+use crate::recipe::{TrainOptions, TrainReport, report, schedule};
 
 struct Recipe {
     seed: u64,

@@ -19,7 +19,8 @@ use seedpress_zoo::sotu::transformer::CONTEXT;
 use seedpress_zoo::sotu::{Language, Lstm, Transformer, VOCABULARY, data};
 use seedpress_zoo::{ZooError, assets};
 
-use crate::{TrainOptions, TrainReport, lstm, report, schedule, transformer};
+use crate::recipe::{TrainOptions, TrainReport, report, schedule};
+use crate::{lstm, transformer};
 
 /// Names, shapes and kinds in the order of the gradients.
 pub(crate) fn tensors(language: Language) -> Vec<TensorInfo> {

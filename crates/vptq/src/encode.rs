@@ -6,10 +6,11 @@ use seedpress_codec::{EncodeContext, EncodeError, Encoded, PowerOfTwo, TensorVie
 use seedpress_kmeans::{Nearest, Points, Settings, cluster};
 use seedpress_matrix::transpose;
 
+use crate::config::{Config, Hessian};
+use crate::matrix::Matrix;
 use crate::plan::{Book, Plan};
 use crate::refit::Problem;
 use crate::stream::{Coded, write};
-use crate::{Config, Hessian};
 
 /// Iterations of k-means and when they stop: further ones lower the error by less than a hundredth.
 const ITERATIONS: usize = 25;
@@ -17,22 +18,6 @@ const TOLERANCE: f64 = 1e-4;
 
 /// The largest magnitude is brought here, `2^10`: weights a million times smaller are still binary16 numbers.
 const TARGET: i16 = 10;
-
-/// Weights as columns.
-pub struct Matrix {
-    /// Numbers in a column.
-    pub rows: usize,
-    /// Columns.
-    pub columns: usize,
-    /// Column-major.
-    pub values: Vec<f32>,
-}
-
-impl Matrix {
-    fn column(&self, column: usize) -> &[f32] {
-        &self.values[column * self.rows..][..self.rows]
-    }
-}
 
 /// Compresses a tensor.
 ///

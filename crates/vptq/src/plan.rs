@@ -4,7 +4,7 @@
 //! keep to the budget, *codebooks counted*, is out; of the rest the least expected error wins. The expectation is that of normal weights, the
 //! Shannon limit times what vectors of finite length lose ([`Book::distortion`]); it only has to rank.
 
-use crate::Config;
+use crate::config::Config;
 
 /// The longest vector and the largest codebook, in bits of an index.
 pub const LONGEST: usize = 16;

@@ -6,7 +6,7 @@
 
 use rayon::prelude::*;
 
-use crate::encode::Matrix;
+use crate::matrix::Matrix;
 use crate::plan::Plan;
 use crate::stream::Coded;
 

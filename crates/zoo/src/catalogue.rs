@@ -1,9 +1,6 @@
 //! What the zoo holds.
 
-use std::path::PathBuf;
-
 use crate::error::ZooError;
-use crate::model::weight_file;
 
 /// A model of the zoo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,13 +23,6 @@ pub struct ModelInfo {
     pub metrics: &'static [&'static str],
     /// SHA-256 of the weight file, hexadecimal; empty for synthetic models.
     pub sha256: &'static str,
-}
-
-impl ModelInfo {
-    /// The file that holds the weights, whether it is there or not; `None` where they are generated.
-    pub fn file(&self) -> Option<PathBuf> {
-        (!self.synthetic).then(|| weight_file(self.name))
-    }
 }
 
 /// Every model, in the order tables show them.

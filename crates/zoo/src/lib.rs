@@ -41,6 +41,7 @@ pub mod silero;
 pub mod sotu;
 pub mod synthetic;
 pub mod textgenrnn;
+mod weight_file;
 mod wordllama;
 
 pub use catalogue::{ModelInfo, info, models};

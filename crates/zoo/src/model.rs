@@ -1,6 +1,6 @@
 //! The models by name: network, weights and data put together.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use seedpress_calibration::InputStatistics;
 use seedpress_checkpoint::Checkpoint;
@@ -18,6 +18,7 @@ use crate::silero::{SileroVad, Speech, fourier};
 use crate::sotu::{Language, Lstm, Text, Transformer};
 use crate::synthetic;
 use crate::textgenrnn::{MobyDick, TextGenRnn};
+use crate::weight_file::weight_file;
 use crate::wordllama::{Texts, WordLlama};
 
 /// What runs a model, and what it reads.
@@ -111,14 +112,6 @@ fn language_model(path: &Path) -> Result<Box<dyn Network>, ZooError> {
 pub fn calibration(name: &str) -> Result<Vec<Option<InputStatistics>>, ZooError> {
     let found = load(name)?.statistics()?;
     Ok(found.into_iter().map(|statistics| statistics.map(|found| found.inputs().clone())).collect())
-}
-
-/// The file that holds a model's weights.
-pub(crate) fn weight_file(name: &str) -> PathBuf {
-    match fetch::package(name) {
-        Some(_) => fetch::folder(name).join("model.safetensors"),
-        None => assets::asset(&format!("{name}/model.safetensors")),
-    }
 }
 
 /// Tensors that nothing runs.

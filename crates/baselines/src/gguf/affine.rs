@@ -7,7 +7,7 @@
 //! | fifth bits (`q5_k`) | 32: bit `s` of byte `i` belongs to weight `i` of sub-block `s` |
 //! | low four bits | 128: 32 bytes per pair of sub-blocks, the even one in the low halves |
 
-use super::BlockFormat;
+use super::format::BlockFormat;
 use super::grid::{Grid, Head, Levels, Steps};
 use super::joint::fit;
 use super::search::{Emphasis, affine};

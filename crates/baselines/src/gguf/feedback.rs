@@ -17,9 +17,9 @@ use rayon::prelude::*;
 use seedpress_calibration::{Blocks, DAMPING, Factor, Order, sweep};
 use seedpress_codec::{EncodeContext, EncodeError, InputStatistics, TensorView};
 
+use super::format::{BlockFormat, LONGEST, restore};
 use super::grid::{Grid, Head, Levels};
 use super::shifts::Shifts;
-use super::{BlockFormat, LONGEST};
 use crate::feedback::choose;
 
 /// Rows that are swept together: whole blocks, whatever the columns.
@@ -80,7 +80,7 @@ fn on_fixed_grids<F: BlockFormat>(
     parts.for_each(|(block, (head, codes))| F::write(head, codes, block));
     let restored = |bytes: &[u8]| {
         let mut values = vec![0f32; tensor.len()];
-        super::restore::<F>(bytes, shifts, &mut values);
+        restore::<F>(bytes, shifts, &mut values);
         values
     };
     if is_sound(tensor.values(), &restored(bytes), &restored(&found)) {

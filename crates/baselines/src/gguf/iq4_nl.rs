@@ -8,7 +8,7 @@
 //! The encoder lets the block's extreme fall on or near either end of the levels, solves for the scale given the indices, and keeps
 //! the one of least squared error.
 
-use super::BlockFormat;
+use super::format::BlockFormat;
 use super::grid::{Grid, Head, Levels, Steps};
 use super::search::{Emphasis, moments};
 use crate::codes::{extreme, f16_at, half_at, to_f16};

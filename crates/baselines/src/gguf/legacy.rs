@@ -13,7 +13,7 @@
 //!
 //! The low four bits of weight `i` are in the low half of byte `i`, those of weight `i + 16` in its high half.
 
-use super::BlockFormat;
+use super::format::BlockFormat;
 use super::grid::{Grid, Head, Levels, Steps};
 use super::search::{Emphasis, affine, symmetric};
 use crate::codes::{extreme, f16_at, half_at, largest, to_f16, within};

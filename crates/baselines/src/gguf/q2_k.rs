@@ -6,7 +6,7 @@
 //! | codes | 64: per half of 128 weights 32 bytes, weights `i`, `i + 32`, `i + 64`, `i + 96` from the lowest pair of bits up |
 //! | `d`, `dmin` | binary16 each |
 
-use super::BlockFormat;
+use super::format::BlockFormat;
 use super::grid::{Grid, Head, Levels, Steps};
 use super::joint::fit;
 use super::search::{Emphasis, affine};

@@ -7,7 +7,7 @@
 //! | scales | 12: the low four bits of scales 0-7 in the low halves of bytes 0-7, of 8-15 in the high halves; the upper two of scale `j` in byte `8 + j mod 4` from bit `j / 4 * 2` on |
 //! | `d` | binary16 |
 
-use super::BlockFormat;
+use super::format::BlockFormat;
 use super::grid::{Grid, Head, Levels, Steps};
 use super::joint::fit_symmetric;
 use super::search::{Emphasis, symmetric};

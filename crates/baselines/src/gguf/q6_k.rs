@@ -7,7 +7,7 @@
 //! | scales | 16 |
 //! | `d` | binary16 |
 
-use super::BlockFormat;
+use super::format::BlockFormat;
 use super::grid::{Grid, Head, Levels, Steps};
 use super::joint::fit_symmetric;
 use super::search::{Emphasis, symmetric};

@@ -16,8 +16,10 @@ use rayon::prelude::*;
 use seedpress_codec::wire::{Put, Reader};
 use seedpress_codec::{DecodeError, Limits, PowerOfTwo};
 
-use super::TASK;
 use crate::codes::largest;
+
+/// Blocks a parallel task works on.
+pub(super) const TASK: usize = 64;
 
 /// Least largest magnitude of a tensor that is left as it is. Below, sub-block scales would become subnormal.
 const LEAST: f32 = 0.015_625;

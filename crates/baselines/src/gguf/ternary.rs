@@ -4,7 +4,7 @@
 //! (relative squared error .65 on a Gaussian). So the block is ternarised first, with the level of least squared error; a block
 //! that is ternary already is left as it is, and its bytes are ggml's.
 
-use super::BlockFormat;
+use super::format::BlockFormat;
 use super::grid::{Grid, Head, Levels, Steps};
 use super::search::Emphasis;
 use crate::codes::{f16_at, half_at, to_f16};

@@ -7,7 +7,7 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::problems::{Collector, Location, did_you_mean};
 use super::table::{Entry, alternatives, entries, just, plain, property_names, unknown_key};
-use crate::planning;
+use crate::plan_code;
 
 /// One row of the matrix.
 #[derive(Debug, Clone)]
@@ -190,7 +190,7 @@ fn build(
             }
         }
         let whole = Spanned::new(table.span(), DeValue::Table(option_table));
-        let checked = |codec: AnyCodec| planning::check(&codec, staged, registry).map(|()| codec);
+        let checked = |codec: AnyCodec| plan_code::check(&codec, staged, registry).map(|()| codec);
         match registry.build(id_text, whole).and_then(checked) {
             Ok(codec) => built.push((codec, varied)),
             Err(error) => add(problems, &error, &id.span(), id_text),

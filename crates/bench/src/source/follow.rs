@@ -1,38 +1,9 @@
 //! Statistics behind compressed tensors: one walk serves a sequential row.
 
-use seedpress_codec::Tensor;
-use seedpress_model::{Mode, Statistics, Walk};
+use seedpress_model::{Mode, Statistics};
 
+use super::following::{Following, Hashed};
 use super::{Source, TensorInfo};
-use crate::key;
-
-/// A decoded tensor with its hash.
-#[derive(Debug, Clone)]
-pub struct Hashed {
-    /// The tensor.
-    pub tensor: Tensor,
-    /// Of type, shape and values.
-    hash: String,
-}
-
-impl From<Tensor> for Hashed {
-    fn from(tensor: Tensor) -> Self {
-        Self { hash: key::content(&tensor), tensor }
-    }
-}
-
-/// A walk through a model behind compressed tensors.
-pub(super) struct Following {
-    walk: Walk,
-    /// Hashes of the tensors that were handed to it.
-    taken: Vec<String>,
-}
-
-impl std::fmt::Debug for Following {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "Following(behind {} tensors)", self.taken.len())
-    }
-}
 
 impl Source {
     /// Whether the model's data can be followed through its layers: without that there are no sequential rows.

@@ -6,6 +6,7 @@
 //! | `follow` | statistics behind compressed tensors |
 
 mod follow;
+mod following;
 mod open;
 
 use std::sync::{Mutex, OnceLock};
@@ -17,9 +18,9 @@ use seedpress_model::{Metric, Model, Statistics};
 use seedpress_results::TensorRow;
 use seedpress_transformer::{CalibrationText, LanguageModel};
 
-use follow::Following;
+use following::Following;
 
-pub use follow::Hashed;
+pub use following::Hashed;
 pub use open::OpenError;
 
 /// What is known of a tensor before it is read again.

@@ -3,7 +3,7 @@
 use seedpress_codec::wire::{Put, Reader};
 use seedpress_codec::{DecodeError, Record, RecordHeader};
 
-use super::index::{put_text, shape, text};
+use super::text::{put_text, shape, text};
 
 /// Bytes of a checksum.
 pub(crate) const CHECKSUM: usize = 4;

@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use seedpress_codec::error::DecodeErrorKind;
-use seedpress_codec::tensor::element_count;
 use seedpress_codec::wire::{Put, Reader};
 use seedpress_codec::{DecodeError, Limits};
 
 use super::entry::{CHECKSUM, IndexEntry, Stored};
 use super::order::{Order, payload_order};
+use super::text::{counted, put_text, text};
 
 pub(super) const MAGIC: &[u8; 4] = b"SDPR";
 /// Aliases, source forms and filler came with version 2; a file that needs none of them is written as version 1.
@@ -347,37 +347,4 @@ fn unpack(bytes: &[u8]) -> Result<(u8, Cow<'_, [u8]>, usize), DecodeError> {
         _ => return Err(DecodeError::corrupt("unknown index coding").at_offset(5)),
     };
     Ok((version, index, reader.position()))
-}
-
-/// A count whose elements take at least `least` bytes each: more than the input can hold is refused before anything is allocated.
-pub(super) fn counted(reader: &mut Reader<'_>, least: usize) -> Result<usize, DecodeError> {
-    let count = reader.length()?;
-    if count > reader.remaining() / least {
-        return Err(
-            DecodeError::truncated(count.saturating_mul(least), reader.remaining()).at_offset(reader.position())
-        );
-    }
-    Ok(count)
-}
-
-pub(super) fn text(reader: &mut Reader<'_>) -> Result<String, DecodeError> {
-    let at = reader.position();
-    let len = reader.length()?;
-    let bytes = reader.take(len)?;
-    let text = std::str::from_utf8(bytes).map_err(|_| DecodeError::corrupt("a name is not UTF-8").at_offset(at))?;
-    Ok(text.to_owned())
-}
-
-pub(super) fn put_text(bytes: &mut Vec<u8>, text: &[u8]) {
-    bytes.put_varint(text.len() as u64);
-    bytes.extend_from_slice(text);
-}
-
-pub(super) fn shape(reader: &mut Reader<'_>) -> Result<Vec<usize>, DecodeError> {
-    let rank = counted(reader, 1)?;
-    let shape = (0..rank).map(|_| reader.length()).collect::<Result<Vec<_>, _>>()?;
-    match element_count(&shape) {
-        Some(_) => Ok(shape),
-        None => Err(DecodeError::corrupt("the shape overflows")),
-    }
 }

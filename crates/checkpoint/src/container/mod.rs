@@ -44,9 +44,11 @@ pub mod growing;
 pub mod index;
 pub mod memory;
 mod order;
+mod part;
 mod set;
 pub mod shards;
 mod spool;
+mod text;
 pub mod writer;
 
 use std::io::Read;

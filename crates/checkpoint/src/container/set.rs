@@ -8,9 +8,9 @@ use xxhash_rust::xxh3::Xxh3;
 use super::entry::{CHECKSUM, IndexEntry};
 use super::file::ContainerFile;
 use super::order::Order;
+use super::part::{Part, refused};
 use super::shards::{self, SetIndex, ShardLine, Shards};
 use super::spool::{Piece, Spool};
-use super::writer::{Part, refused};
 use crate::error::CheckpointError;
 use crate::output::{Output, Overwrite, Shelved};
 

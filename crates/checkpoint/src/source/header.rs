@@ -8,7 +8,7 @@ use safetensors::tensor::Metadata;
 
 use crate::error::CheckpointError;
 use crate::input::{self, Input, Opened};
-use crate::source::TensorInfo;
+use crate::source::info::TensorInfo;
 
 /// The format's own limit.
 const LONGEST: u64 = 100_000_000;

@@ -20,11 +20,11 @@ use clap::Args;
 use seedpress_transformer::evaluate::{Subject, evaluate};
 use seedpress_transformer::text::windows;
 
-use crate::bench::stop_flag;
 use crate::common::{Threads, Told, output};
 use crate::failure::{Failure, Outcome};
 use crate::language::{self, Language, folder};
 use crate::print::{line, note};
+use crate::stop::stop_flag;
 use findings::Findings;
 
 /// What to audit, against what, on what text.

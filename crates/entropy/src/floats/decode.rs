@@ -4,7 +4,8 @@ use rayon::prelude::*;
 use seedpress_codec::wire::Reader;
 use seedpress_codec::{DecodeError, Limits};
 
-use super::{HEAD, Kind, PART, TASK, add, count_parts, groups};
+use super::kind::{HEAD, Kind};
+use super::parts::{PART, TASK, add, count_parts, groups};
 use crate::classes::Classes;
 use crate::grouped::{Groups, SLACK};
 use crate::{mixing, plane};

@@ -5,7 +5,8 @@ use seedpress_codec::EncodeError;
 use seedpress_codec::wire::Put;
 
 use super::fields::Fields;
-use super::{HEAD, Kind, PART, add, count_parts, groups};
+use super::kind::{HEAD, Kind};
+use super::parts::{PART, add, count_parts, groups};
 use crate::classes::Classes;
 use crate::grouped::{Groups, SLACK};
 use crate::{mixing, plane};

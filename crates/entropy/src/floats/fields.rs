@@ -2,7 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::{HEAD, Kind, TASK};
+use super::kind::{HEAD, Kind};
+use super::parts::TASK;
 
 /// The fields of floats, a byte each.
 #[derive(Default)]

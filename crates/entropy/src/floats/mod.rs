@@ -23,81 +23,19 @@
 mod decode;
 mod encode;
 mod fields;
-
-use rayon::prelude::*;
-
-use crate::frequencies::count;
-use crate::grouped::Groups;
+mod kind;
+mod parts;
 
 pub use decode::decode;
 pub use encode::{encode, encode_upper};
-
-/// Top mantissa bits with tables of their own.
-const HEAD: u32 = 3;
-/// Exponents that occur less often share a table for heads.
-const COMMON: u64 = 512;
-
-/// A floating-point format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// IEEE 754 binary32.
-    F32,
-    /// bfloat16.
-    BF16,
-    /// IEEE 754 binary16.
-    F16,
-}
-
-impl Kind {
-    const ALL: [Self; 3] = [Self::F32, Self::BF16, Self::F16];
-
-    /// Bytes of a float.
-    pub fn size(self) -> usize {
-        if self == Self::F32 { 4 } else { 2 }
-    }
-
-    fn exponent_width(self) -> u8 {
-        if self == Self::F16 { 5 } else { 8 }
-    }
-
-    /// Bits of a rest: the mantissa below the head, and the sign.
-    fn rest_width(self) -> u8 {
-        if self == Self::F16 { 8 } else { 5 }
-    }
-}
-
-/// Floats that one task splits or joins.
-const TASK: usize = 1 << 16;
-/// Floats of a task whose heads are moved at a time, from starts that are counted ahead.
-const PART: usize = 1 << 14;
-
-/// Which plane of heads an exponent's floats belong to, and how many floats each plane has, from how often exponents occur.
-fn groups(counts: &[u64; 256]) -> (Groups, Vec<usize>) {
-    let common: Vec<u8> = (0..=255).filter(|&exponent| counts[usize::from(exponent)] >= COMMON).collect();
-    // At most 2^8 - 1 symbols are common, or all of them and none is rare.
-    let mut of = [common.len().min(255) as u8; 256];
-    for (group, &exponent) in (0u8..=255).zip(&common) {
-        of[usize::from(exponent)] = group;
-    }
-    let mut sizes: Vec<usize> = common.iter().map(|&exponent| counts[usize::from(exponent)] as usize).collect();
-    sizes.push(counts.iter().filter(|count| **count < COMMON).sum::<u64>() as usize);
-    (Groups { of, common }, sizes)
-}
-
-/// How often exponents occur in each part of the floats.
-fn count_parts(exponents: &[u8]) -> Vec<[u64; 256]> {
-    exponents.par_chunks(PART).map(count).collect()
-}
-
-fn add(sum: &mut [u64; 256], counts: &[u64; 256]) {
-    sum.iter_mut().zip(counts).for_each(|(sum, &count)| *sum += count);
-}
+pub use kind::Kind;
 
 #[cfg(test)]
 mod tests {
     use seedpress_codec::Limits;
     use seedpress_codec::wire::Reader;
 
+    use super::parts::{PART, TASK};
     use super::*;
 
     #[test]

@@ -6,7 +6,7 @@
 use std::arch::x86_64::*;
 
 use crate::frequencies::{PRECISION, TOTAL};
-use crate::rans::{Lanes, WIDE};
+use crate::rans::lanes::{Lanes, WIDE};
 
 /// The largest alphabet: words of two registers.
 pub const LARGEST: usize = 64;

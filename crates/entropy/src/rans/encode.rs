@@ -1,7 +1,7 @@
 //! Encoding: a division per symbol becomes a multiplication.
 
 use crate::frequencies::{Frequencies, PRECISION, TOTAL};
-use crate::rans::START;
+use crate::rans::lanes::START;
 
 /// What encoding takes of a table of frequencies.
 pub struct Divisors(Box<[Divisor; 256]>);

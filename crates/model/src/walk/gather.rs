@@ -7,10 +7,10 @@ use rayon::prelude::*;
 use seedpress_calibration::{Accumulator, AsymmetricAccumulator, InputStatistics, StatisticsError};
 
 use super::{Mode, SCARCE, Statistics, Walk};
+use crate::block_weights::BlockWeights;
 use crate::error::ModelError;
 use crate::network::{Hidden, Network, Tap};
 use crate::states::States;
-use crate::weights::BlockWeights;
 
 /// Layers of more inputs than this get mean squares and no second moment, which grows with the square: 1 GiB here, and twice that while
 /// it is summed. The widest down projections of 70 B models have 28,672 inputs; those of 8 B models 14,336.

@@ -21,11 +21,12 @@ use std::sync::Arc;
 use seedpress_calibration::{AsymmetricStatistics, DAMPING, InputStatistics};
 use seedpress_codec::Tensor;
 
+use crate::block_weights::BlockWeights;
 use crate::data::Samples;
 use crate::error::ModelError;
 use crate::network::{Network, NoTap};
 use crate::states::{States, Storage};
-use crate::weights::{BlockWeights, Weights};
+use crate::weights::Weights;
 
 /// Raised when statistics of the same model and data, or the weights corrected by them, change: rows of calibrated codecs are then stale.
 pub const REVISION: u32 = 2;

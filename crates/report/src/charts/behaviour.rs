@@ -2,7 +2,7 @@
 
 use super::labels::Labels;
 use super::scatter::{Dot, lines, names, picture};
-use super::{MOST_BITS, WIDTH, legend, plain};
+use super::shared::{MOST_BITS, WIDTH, legend, plain};
 use crate::average::{Average, average, models, reference};
 use crate::canvas::{Axis, Frame};
 use crate::contender::Contender;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use seedpress_results::TensorRow;
 
 use super::bars::{BODY, ROW, label_width, row_label};
-use super::slug;
+use super::shared::slug;
 use crate::canvas::{Anchor, draw};
 use crate::contender::Contender;
 use crate::document::Chart;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use seedpress_results::TensorRow;
 
 use super::bars::{BODY, ROW, label_width, line, row_label};
-use super::{plain, slug};
+use super::shared::{plain, slug};
 use crate::canvas::{Axis, Frame, draw, legend_height};
 use crate::contender::Contender;
 use crate::document::Chart;

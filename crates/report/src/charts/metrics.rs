@@ -4,7 +4,7 @@ use seedpress_results::{ModelRow, Status};
 
 use super::labels::Labels;
 use super::scatter::{Dot, lines, names, picture};
-use super::{MOST_BITS, WIDTH, left_out, legend, plain, slug};
+use super::shared::{MOST_BITS, WIDTH, left_out, legend, plain, slug};
 use crate::canvas::{Anchor, Axis, Canvas, Frame};
 use crate::contender::Contender;
 use crate::document::Chart;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::bars::{BODY, ROW, label_width, line, row_label};
-use super::plain;
+use super::shared::plain;
 use crate::canvas::{Anchor, Axis, Frame, draw, legend_height};
 use crate::document::Chart;
 use crate::format::fixed;

@@ -4,7 +4,7 @@ use seedpress_results::derive;
 
 use super::labels::Labels;
 use super::scatter::picture;
-use super::{WIDTH, legend, plain, slug};
+use super::shared::{WIDTH, legend, plain, slug};
 use crate::canvas::{Anchor, Axis, Frame};
 use crate::document::Chart;
 use crate::format::fixed;

@@ -2,7 +2,7 @@
 
 use super::labels::Labels;
 use super::scatter::{Dot, lines, names, picture};
-use super::{MOST_BITS, WIDTH, describe, left_out, legend, plain};
+use super::shared::{MOST_BITS, WIDTH, describe, left_out, legend, plain};
 use crate::canvas::{Anchor, Axis, Canvas, Frame};
 use crate::document::Chart;
 use crate::study::{Point, Scope, Study, frontier};

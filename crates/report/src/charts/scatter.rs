@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::WIDTH;
 use super::labels::Labels;
+use super::shared::WIDTH;
 use crate::canvas::{Canvas, Frame, draw, legend_height};
 use crate::contender::Contender;
 use crate::study::Study;

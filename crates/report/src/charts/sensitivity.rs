@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use seedpress_results::{PlanRow, SensitivityRow, derive};
 
 use super::bars::{BODY, ROW, label_width, row_label};
-use super::slug;
+use super::shared::slug;
 use crate::canvas::{Anchor, draw};
 use crate::document::Chart;
 use crate::format::{fixed, shorten, significant};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{WIDTH, describe, plain, slug};
+use super::shared::{WIDTH, describe, plain, slug};
 use crate::canvas::{Anchor, Axis, Frame, draw};
 use crate::document::Chart;
 use crate::format::per_second;

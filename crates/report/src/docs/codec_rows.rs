@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::figures::{Figures, figure};
+use crate::error::{DocsError, ReportError, io};
 use crate::format::{escape_markdown, fixed, significant};
 
 /// The report whose rows stand there.
@@ -13,14 +14,14 @@ const OPEN: &str = "<!-- rows: ";
 const CLOSE: &str = "<!-- /rows -->";
 
 /// Every page below `docs/codecs` that has such a table: path relative to the root, and its text.
-pub fn pages(root: &Path, figures: &Figures) -> Result<Vec<(String, String)>, crate::ReportError> {
+pub fn pages(root: &Path, figures: &Figures) -> Result<Vec<(String, String)>, ReportError> {
     let folder = root.join("docs/codecs");
     let mut pages = Vec::new();
     for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-        let text = std::fs::read_to_string(entry.path()).map_err(crate::io(&entry.path()))?;
+        let text = std::fs::read_to_string(entry.path()).map_err(io(&entry.path()))?;
         if let Some(rendered) = page(&text, figures) {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let rendered = rendered.map_err(|problem| super::DocsError(format!("docs/codecs/{name}: {problem}")))?;
+            let rendered = rendered.map_err(|problem| DocsError(format!("docs/codecs/{name}: {problem}")))?;
             pages.push((format!("docs/codecs/{name}"), rendered));
         }
     }

@@ -37,7 +37,7 @@ impl Figures {
         if let Some(study) = cell.get() {
             return Ok(study);
         }
-        let study = crate::study(folder).map_err(|error| error.to_string())?;
+        let study = Study::read(folder).map_err(|error| error.to_string())?;
         Ok(cell.get_or_init(|| study))
     }
 }

@@ -15,10 +15,7 @@ use std::path::Path;
 
 pub use figures::Figures;
 
-/// A template that says what rows do not: every place, a line each.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct DocsError(String);
+use crate::error::{DocsError, ReportError, io};
 
 /// Templates and where their text goes.
 const TEMPLATES: [(&str, &str); 4] = [
@@ -32,13 +29,13 @@ const TEMPLATES: [(&str, &str); 4] = [
 ///
 /// # Errors
 /// Reports that cannot be read, references without a row, claims that do not hold.
-pub fn render_all(root: &Path) -> Result<Vec<(String, String)>, crate::ReportError> {
+pub fn render_all(root: &Path) -> Result<Vec<(String, String)>, ReportError> {
     let figures = Figures::new(&root.join("reports"));
     let mut pages = Vec::new();
     for (name, target) in TEMPLATES {
         let path = root.join("docs/templates").join(name);
         if path.exists() {
-            let template = std::fs::read_to_string(&path).map_err(crate::io(&path))?;
+            let template = std::fs::read_to_string(&path).map_err(io(&path))?;
             pages.push((target.to_owned(), render(name, &template, &figures)?));
         }
     }

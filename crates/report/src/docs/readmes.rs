@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::ReportError;
+use crate::error::{ReportError, io};
 
 /// The README of every crate below `crates` that has a library: paths relative to the repository's root.
 ///
@@ -11,12 +11,12 @@ use crate::ReportError;
 pub(super) fn pages(root: &Path) -> Result<Vec<(String, String)>, ReportError> {
     let folder = root.join("crates");
     let mut pages = Vec::new();
-    for entry in std::fs::read_dir(&folder).map_err(crate::io(&folder))? {
-        let path = entry.map_err(crate::io(&folder))?.path();
+    for entry in std::fs::read_dir(&folder).map_err(io(&folder))? {
+        let path = entry.map_err(io(&folder))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let sources = ["src/lib.rs", "src/main.rs"].map(|source| path.join(source));
         let Some(source) = sources.into_iter().find(|source| source.exists()) else { continue };
-        let source = std::fs::read_to_string(&source).map_err(crate::io(&source))?;
+        let source = std::fs::read_to_string(&source).map_err(io(&source))?;
         let title = if name == "seedpress" { name.clone() } else { format!("seedpress-{name}") };
         let text = format!(
             "<!-- The documentation of the crate, rendered by `cargo xtask docs`. -->\n\n# {title}\n\n{}\n\nA crate of [seedpress](../../README.md).\n",

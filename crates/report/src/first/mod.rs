@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use seedpress_results::{ModelRow, Row, Status, TensorRow, derive, read_rows, read_run};
 
-use crate::ReportError;
 use crate::contender::Contender;
 use crate::document::{Block, Cell, Document, Section, Table, Tone};
+use crate::error::ReportError;
 use crate::format::{fixed, per_second, seconds, significant};
 use crate::prefixes::prefix_sums;
 use crate::study::{Scope, Study};

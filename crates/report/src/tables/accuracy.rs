@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{error_cell, fixed_cell};
+use super::cells::{error_cell, fixed_cell};
 use crate::document::{Cell, Table, Tone};
 use crate::format::{fixed, significant};
 use crate::study::{Point, Scope, Study, frontier};

@@ -2,7 +2,7 @@
 
 use seedpress_results::{ModelRow, Status};
 
-use super::{failed, fixed_cell};
+use super::cells::{failed, fixed_cell};
 use crate::average::DIVERGENCE;
 use crate::document::{Cell, Table, Tone};
 use crate::format::significant;
@@ -32,7 +32,7 @@ pub fn codec(study: &Study, id: &str) -> Table {
             let task = if row.metric.is_empty() {
                 "-".to_owned()
             } else {
-                format!("{} {}", row.metric, super::metric_text(row))
+                format!("{} {}", row.metric, super::cells::metric_text(row))
             };
             let tone = if judge::is_broken(study, contender, model) { Tone::Bad } else { Tone::Plain };
             let told = whole.iter().find(|row| row.metric == DIVERGENCE).and_then(|row| row.compressed);

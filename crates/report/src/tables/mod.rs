@@ -1,6 +1,7 @@
 //! The tables, one kind a file.
 
 mod accuracy;
+mod cells;
 mod changes;
 mod codec;
 mod layer_types;
@@ -25,48 +26,3 @@ pub use prefixes::prefixes;
 pub use scatter::scatter;
 pub use speeds::speeds;
 pub use thirty::{best_kept, steps, thirty};
-
-use seedpress_results::ModelRow;
-
-use crate::contender::Contender;
-use crate::document::{Cell, Column, Tone};
-use crate::format::{fixed, per_second, significant};
-use crate::judge;
-use crate::study::Study;
-
-/// A relative error, set off from 1 on, where zeros would be as near; except for the floor row, which writes them.
-fn error_cell(contender: &Contender, error: f64) -> Cell {
-    let tone = if contender.is_floor() || error < 1.0 { Tone::Plain } else { Tone::Bad };
-    Cell::number(error, significant(error, 3)).tone(tone)
-}
-
-/// The heading of a metric with its unit.
-fn metric_heading(study: &Study, model: &str, metric: &str) -> Column {
-    let unit = match judge::unit(study, model, metric) {
-        "" | "share" => String::new(),
-        unit => format!(", {unit}"),
-    };
-    let more = study.models.iter().any(|row| row.model == model && row.metric == metric && row.higher_is_better);
-    Column::metric(format!("{metric}{unit} before → after [95 %]"), more)
-}
-
-fn fixed_cell(value: f64, decimals: usize) -> Cell {
-    Cell::number(value, fixed(value, decimals))
-}
-
-fn speed_cell(value: Option<f64>) -> Cell {
-    Cell::optional(value, per_second)
-}
-
-/// `before → after [low, high]`.
-fn metric_text(row: &ModelRow) -> String {
-    let print = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| significant(value, 4));
-    let interval = row
-        .interval
-        .map_or_else(String::new, |[low, high]| format!(" [{}, {}]", significant(low, 4), significant(high, 4)));
-    format!("{} → {}{interval}", print(row.baseline), print(row.compressed))
-}
-
-fn failed(error: Option<&str>) -> Cell {
-    Cell::text(format!("failed: {}", error.unwrap_or("no reason given"))).tone(Tone::Bad)
-}

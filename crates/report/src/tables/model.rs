@@ -2,7 +2,7 @@
 
 use seedpress_results::{ModelRow, Status};
 
-use super::{error_cell, failed, fixed_cell, metric_heading, metric_text, speed_cell};
+use super::cells::{error_cell, failed, fixed_cell, metric_heading, metric_text, speed_cell};
 use crate::contender::Contender;
 use crate::document::{Cell, Column, Table, Tone};
 use crate::format::fixed;

@@ -2,7 +2,7 @@
 
 use seedpress_results::Status;
 
-use super::failed;
+use super::cells::failed;
 use crate::document::{Cell, Column, Table, Tone};
 use crate::format::{fixed, significant};
 use crate::judge::{self, BROKEN_BELOW};

@@ -2,7 +2,7 @@
 
 use seedpress_results::{ModelRow, Status};
 
-use super::{fixed_cell, speed_cell};
+use super::cells::{fixed_cell, speed_cell};
 use crate::average::{DIVERGENCE, average, divergence, models, reference};
 use crate::contender::Contender;
 use crate::document::{Cell, Column, Table, Tone};

@@ -2,7 +2,7 @@
 
 use seedpress_results::derive;
 
-use super::{error_cell, fixed_cell};
+use super::cells::{error_cell, fixed_cell};
 use crate::document::{Cell, Table};
 use crate::format::fixed;
 use crate::prefixes::prefix_sums;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::speed_cell;
+use super::cells::speed_cell;
 use crate::document::{Cell, Table};
 use crate::format::significant;
 use crate::study::{Point, Scope, Study};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use seedpress_results::{ModelRow, Status};
 
-use super::{metric_heading, metric_text};
+use super::cells::{metric_heading, metric_text};
 use crate::contender::Contender;
 use crate::document::{Cell, Table, Tone};
 use crate::format::fixed;

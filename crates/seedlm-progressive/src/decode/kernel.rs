@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use seedpress_codec::packing::BitReader;
 #[cfg(target_arch = "x86_64")]
-use seedpress_lfsr_basis::Path;
+use seedpress_simd::Level;
 
 use crate::codebook::Codebook;
 use crate::gain;
@@ -43,7 +43,7 @@ pub struct Work<'a> {
 /// Writes the mean and the codewords of all stages to `out`.
 pub fn sum(work: &Work<'_>, out: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
-    if Path::fastest() >= Path::Avx2 {
+    if Level::fastest() >= Level::Avx2 {
         // SAFETY: AVX2 was detected.
         unsafe { sum_avx2(work, out) };
         return;

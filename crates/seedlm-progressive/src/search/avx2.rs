@@ -5,8 +5,10 @@
 
 use std::arch::x86_64::*;
 
+use super::codewords::TILE;
+use super::exact::{Judge, Search};
 use super::rounded::{Codes, Rounded};
-use super::{GROUP, Index, Judge, LONGEST, Penalties, TILE, Target};
+use super::target::{GROUP, LONGEST, Target};
 
 /// Targets whose sums are in registers together: with two vectors of codewords they fit the 16 registers.
 const WIDE: usize = 4;
@@ -23,7 +25,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// See [`Index::with_path`].
+    /// See [`Index::with_level`](super::Index::with_level).
     pub fn new(values: &[i16], count: usize, block: usize) -> Self {
         let codes = Codes::new(values, 3, 63, count, block);
         let offset = |code: i8| (code + 64) as u8;
@@ -32,29 +34,25 @@ impl Table {
     }
 }
 
-/// See [`Index::screen`]. The table was made where the path is supported.
-pub fn screen(index: &Index, table: &Table, penalties: &Penalties, targets: &[Target], judge: &mut impl Judge) {
-    debug_assert!(seedpress_lfsr_basis::Path::Avx2.is_supported());
+/// See [`Index::screen`](super::Index::screen). The table was made where the level is supported.
+pub fn screen(search: Search<'_>, table: &Table, targets: &[Target], judge: &mut impl Judge) {
+    debug_assert!(seedpress_simd::Level::Avx2.is_supported());
     for first in (0..targets.len()).step_by(GROUP) {
         let group = &targets[first..targets.len().min(first + GROUP)];
         // SAFETY: tables exist only on machines with AVX2.
-        unsafe { pass(index, table, penalties, first, group, judge) }
+        unsafe { pass(search, table, first, group, judge) }
     }
 }
 
+/// One function, however long: its sums and constants stay in registers across the loop.
+///
 /// # Safety
 /// AVX2 must be available.
 #[target_feature(enable = "avx2")]
-unsafe fn pass(
-    index: &Index,
-    table: &Table,
-    penalties: &Penalties,
-    first: usize,
-    targets: &[Target],
-    judge: &mut impl Judge,
-) {
+unsafe fn pass(search: Search<'_>, table: &Table, first: usize, targets: &[Target], judge: &mut impl Judge) {
     let rounded = Rounded::new(&table.codes, targets, f64::from(i16::MAX));
-    let words = index.block.div_ceil(2);
+    let Search { codewords, penalties } = search;
+    let words = codewords.block.div_ceil(2);
     // Known to the compiler, this spares a check of bounds in the inner loop.
     assert!(words <= LONGEST / 2);
     // [word][target]: two components, twice.
@@ -74,10 +72,10 @@ unsafe fn pass(
         _mm256_set1_epi16(rounded.cut(t, bar).clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16)
     };
     let mut cuts: [_; GROUP] = std::array::from_fn(|t| cut(t, judge));
-    for start in (0..index.count).step_by(TILE) {
+    for start in (0..codewords.count).step_by(TILE) {
         // Bounds for every read below: the codes reach PADDING beyond the last position, a block is at most 64.
         let pairs = &table.pairs[start..start + TILE + 2 * words - 2];
-        let own = &penalties.0[start..start + TILE];
+        let own = &penalties.as_slice()[start..start + TILE];
         let penalty = |at: usize| {
             // SAFETY: the slice holds 32 penalties.
             let load = |at| unsafe { _mm256_loadu_si256(own.as_ptr().add(at).cast()) };
@@ -118,7 +116,7 @@ unsafe fn pass(
                 let m = marked[t];
                 if m != 0 {
                     let marked = (m & 0xFF00_00FF) | (m & 0xFF00) << 8 | (m >> 8) & 0xFF00;
-                    index.decide(penalties, first + t, target, start, marked, judge);
+                    search.decide(first + t, target, start, marked, judge);
                 }
             }
             cuts = std::array::from_fn(|t| cut(t, judge));

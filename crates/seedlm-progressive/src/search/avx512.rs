@@ -5,8 +5,10 @@
 
 use std::arch::x86_64::*;
 
+use super::codewords::TILE;
+use super::exact::{Judge, Search};
 use super::rounded::{Codes, Rounded};
-use super::{GROUP, Index, Judge, LONGEST, Penalties, TILE, Target};
+use super::target::{GROUP, LONGEST, Target};
 
 /// The codes of a codebook, made for unsigned times signed products.
 #[derive(Debug)]
@@ -17,7 +19,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// See [`Index::with_path`].
+    /// See [`Index::with_level`](super::Index::with_level).
     pub fn new(values: &[i16], count: usize, block: usize) -> Self {
         let codes = Codes::new(values, 2, 127, count, block);
         let offset = |&code: &i8| (code as u8) ^ 0x80;
@@ -27,29 +29,25 @@ impl Table {
     }
 }
 
-/// See [`Index::screen`]. The table was made where the path is supported.
-pub fn screen(index: &Index, table: &Table, penalties: &Penalties, targets: &[Target], judge: &mut impl Judge) {
-    debug_assert!(seedpress_lfsr_basis::Path::Avx512.is_supported());
+/// See [`Index::screen`](super::Index::screen). The table was made where the level is supported.
+pub fn screen(search: Search<'_>, table: &Table, targets: &[Target], judge: &mut impl Judge) {
+    debug_assert!(seedpress_simd::Level::Avx512.is_supported());
     for first in (0..targets.len()).step_by(GROUP) {
         let group = &targets[first..targets.len().min(first + GROUP)];
         // SAFETY: tables exist only on machines with AVX-512 and VNNI.
-        unsafe { pass(index, table, penalties, first, group, judge) }
+        unsafe { pass(search, table, first, group, judge) }
     }
 }
 
+/// One function, however long: its sums and constants stay in registers across the loop.
+///
 /// # Safety
 /// AVX-512 F, BW and VNNI must be available.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-unsafe fn pass(
-    index: &Index,
-    table: &Table,
-    penalties: &Penalties,
-    first: usize,
-    targets: &[Target],
-    judge: &mut impl Judge,
-) {
+unsafe fn pass(search: Search<'_>, table: &Table, first: usize, targets: &[Target], judge: &mut impl Judge) {
     let rounded = Rounded::new(&table.codes, targets, f64::from(i32::MAX >> 1));
-    let words = index.block.div_ceil(4);
+    let Search { codewords, penalties } = search;
+    let words = codewords.block.div_ceil(4);
     // Known to the compiler, this spares a check of bounds in the inner loop.
     assert!(words <= LONGEST / 4);
     // [word][target]: four components.
@@ -68,10 +66,10 @@ unsafe fn pass(
         _mm512_set1_epi32(rounded.cut(t, bar))
     };
     let mut cuts: [_; GROUP] = std::array::from_fn(|t| cut(t, judge));
-    for start in (0..index.count).step_by(TILE) {
+    for start in (0..codewords.count).step_by(TILE) {
         // Bounds for every read below: the codes reach PADDING beyond the last position, a block is at most 64.
         let quads = &table.quads[start..start + TILE + 4 * words - 4];
-        let own = &penalties.0[start..start + TILE];
+        let own = &penalties.as_slice()[start..start + TILE];
         let mut sums = [offsets, offsets];
         for word in 0..words {
             for half in 0..2 {
@@ -103,7 +101,7 @@ unsafe fn pass(
             }
             for (t, target) in targets.iter().enumerate() {
                 if marked[t] != 0 {
-                    index.decide(penalties, first + t, target, start, marked[t], judge);
+                    search.decide(first + t, target, start, marked[t], judge);
                 }
             }
             for t in 0..GROUP {

@@ -3,7 +3,7 @@
 //! With a codeword `c = s q + d` (`s` a power of two, `q` rounded) and a target `t = 2^k r + e`, the rounded product `s 2^k <r, q>` is
 //! off by `<e, c> + 2^k <r, d>`, at most `|e| |c| + 2^k |r| |d|`: a *margin*, from the largest `|c|` and `|d|` of all codewords.
 
-use super::{GROUP, LONGEST, Target};
+use super::target::{GROUP, LONGEST, Target};
 
 /// Bounds of a codebook's rounding.
 #[derive(Debug)]

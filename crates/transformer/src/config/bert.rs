@@ -1,7 +1,7 @@
 //! BERT-like encoders: learned positions, norms behind the sums, every token sees every other, no head.
 
 use super::fields::Fields;
-use super::{Shapes, activation, at_most_tensors, divided, prefix};
+use super::shapes::{Shapes, activation, at_most_tensors, divided, prefix};
 use crate::description::{
     Attention, Block, Description, Embedding, FeedForward, First, Head, Linear, Mlp, Norm, NormKind, NormSpan,
     Projections, Residual,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Shapes;
+use super::shapes::Shapes;
 use crate::description::{Description, Linear, Norm, NormSpan};
 use crate::error::TransformerError;
 

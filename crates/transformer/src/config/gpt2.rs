@@ -1,7 +1,7 @@
 //! GPT-2: learned positions, weights stored `[inputs, outputs]`.
 
 use super::fields::Fields;
-use super::{Shapes, activation, at_most_tensors, divided, prefix};
+use super::shapes::{Shapes, activation, at_most_tensors, divided, prefix};
 use crate::description::{
     Attention, Block, Description, Embedding, FeedForward, First, Head, Linear, Mlp, Norm, NormKind, NormSpan,
     Projections, Residual,

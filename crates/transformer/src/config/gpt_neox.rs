@@ -1,7 +1,8 @@
 //! GPT-NeoX and Pythia: parallel halves, queries, keys and values interleaved by head, a part of each head turns.
 
 use super::fields::Fields;
-use super::{Shapes, activation, at_most_tensors, divided, prefix, rope};
+use super::rope;
+use super::shapes::{Shapes, activation, at_most_tensors, divided, prefix};
 use crate::description::{
     Attention, Block, Description, Embedding, FeedForward, First, Head, Linear, Mlp, Norm, NormKind, NormSpan,
     Projections, Residual,

@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::families::{Bias, ExpertNames, Family, Norms, Windows};
 use super::fields::Fields;
-use super::{Shapes, activation, at_most_tensors, divided, prefix, rope};
+use super::rope;
+use super::shapes::{Shapes, activation, at_most_tensors, divided, prefix};
 use crate::description::{
     Attention, Block, Description, Embedding, Experts, FeedForward, First, Head, Linear, Mlp, Norm, NormKind, NormSpan,
     Projections, Residual, Rotary, Shared,

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `fields` | keys with types; a key nobody read is an error |
 //! | `rope` | rotary positions and their scalings |
+//! | `shapes` | what the shapes of tensors say, and what they allow |
 //! | `families` | the families shaped like Llama, as one table of differences |
 //! | `llama` | a model of such a family |
 //! | `gpt2`, `gpt_neox`, `bert` | the others, one each |
@@ -17,17 +18,15 @@ mod gpt2;
 mod gpt_neox;
 mod llama;
 mod rope;
+mod shapes;
 
-use std::collections::BTreeMap;
+pub use shapes::Shapes;
 
 use serde_json::Value;
 
-use crate::description::{Activation, Description};
+use crate::description::Description;
 use crate::error::TransformerError;
 use fields::Fields;
-
-/// Shapes of a checkpoint's tensors by name.
-pub type Shapes = BTreeMap<String, Vec<usize>>;
 
 /// Describes the model of a configuration whose checkpoint holds these tensors.
 ///
@@ -75,43 +74,4 @@ pub fn known() -> Vec<&'static str> {
     names.extend(["gpt2", "gpt_neox", "bert", "gemma3"]);
     names.sort_unstable();
     names
-}
-
-/// The activation of this name.
-fn activation(key: &str, name: &str) -> Result<Activation, TransformerError> {
-    match name {
-        "silu" | "swish" => Ok(Activation::Silu),
-        "gelu" => Ok(Activation::Gelu),
-        "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Ok(Activation::GeluTanh),
-        "relu" => Ok(Activation::Relu),
-        "relu2" => Ok(Activation::ReluSquared),
-        other => Err(TransformerError::config(key, format!("activation `{other}` is not implemented"))),
-    }
-}
-
-/// The first of these prefixes under which the checkpoint holds a tensor of this name.
-fn prefix<'a>(shapes: &Shapes, prefixes: &[&'a str], tensor: &str) -> Result<&'a str, TransformerError> {
-    let found = prefixes.iter().find(|prefix| shapes.contains_key(&format!("{prefix}{tensor}")));
-    found.copied().ok_or_else(|| TransformerError::tensor(&format!("{}{tensor}", prefixes[0]), "is missing"))
-}
-
-/// As many blocks or experts as the configuration says; more than the checkpoint has tensors cannot be.
-fn at_most_tensors(key: &str, count: usize, shapes: &Shapes) -> Result<usize, TransformerError> {
-    match count <= shapes.len().max(1) * MOST_PER_TENSOR {
-        true => Ok(count),
-        false => {
-            Err(TransformerError::config(key, format!("{count}, but the checkpoint holds {} tensors", shapes.len())))
-        }
-    }
-}
-
-/// Experts in one three-dimensional tensor: the largest models of today have 512.
-const MOST_PER_TENSOR: usize = 4096;
-
-/// `count` parts of equal size.
-fn divided(key: &str, whole: usize, count: usize) -> Result<usize, TransformerError> {
-    match whole.is_multiple_of(count) {
-        true => Ok(whole / count),
-        false => Err(TransformerError::config(key, format!("{count} does not divide {whole}"))),
-    }
 }

@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 use seedpress_matrix::{View, add_product, product as multiplied};
 
-use super::Sight;
 use super::layers::{norm, norm_of_parts, product};
+use super::seen::Sight;
 use crate::attention::{Heads, TILE, probabilities, span};
 use crate::description::{Attention, Block, NormSpan, Projections};
 use crate::error::TransformerError;

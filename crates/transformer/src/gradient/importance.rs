@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{Seen, Targets, backward};
+use super::backward;
+use super::seen::{Seen, Targets};
 use crate::description::Description;
 use crate::error::TransformerError;
 use crate::weights::Weights;

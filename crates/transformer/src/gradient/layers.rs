@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 use seedpress_matrix::{View, multiply};
 
-use super::{Seen, Sight};
+use super::seen::{Seen, Sight};
 use crate::description::{Activation, Experts, First, Linear, Mlp, Norm, NormKind};
 use crate::error::TransformerError;
 use crate::experts::route;

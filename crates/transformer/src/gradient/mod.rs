@@ -16,14 +16,16 @@
 mod attention;
 mod importance;
 mod layers;
+mod seen;
 
 pub use importance::{Importance, importance};
+pub use seen::{Seen, Sight, Targets};
 
 use rayon::prelude::*;
 use seedpress_matrix::{View, multiply};
 use seedpress_model::random::SplitMix;
 
-use crate::description::{Block, Description, FeedForward, Linear, Residual};
+use crate::description::{Block, Description, FeedForward, Residual};
 use crate::error::TransformerError;
 use crate::forward;
 use crate::layers::{add, normalised};
@@ -35,29 +37,6 @@ const SCORED: usize = 256;
 
 /// Probabilities that count as none.
 const RARE: f32 = 1e-12;
-
-/// What a product multiplied, and what its outputs matter.
-#[derive(Debug, Clone, Copy)]
-pub struct Seen<'a> {
-    /// The product.
-    pub linear: &'a Linear,
-    /// Its inputs, one token a row.
-    pub inputs: &'a [f32],
-    /// Gradients of `log p(y)` by its outputs, in nats, one token a row.
-    pub gradients: &'a [f32],
-}
-
-/// Sees every product of the backward pass: within a block in no order of execution, the rows of a product in that of the forward pass.
-pub type Sight<'a> = dyn FnMut(Seen<'_>) -> Result<(), TransformerError> + 'a;
-
-/// The tokens whose probability is derived.
-#[derive(Debug, Clone, Copy)]
-pub enum Targets<'a> {
-    /// These, one behind each token of the sequence.
-    Given(&'a [u32]),
-    /// Drawn from the model's own distribution with this seed.
-    Drawn(u64),
-}
 
 /// Derives the sum over a sequence of `log p(y_t)`, last block first. Returns the gradient by the embedded tokens `[tokens, width]`.
 ///

@@ -2,7 +2,6 @@
 
 use seedpress_entropy::binary::log2;
 
-use super::OperatingPoint;
 use crate::classes::Classes;
 use crate::math::exp2;
 
@@ -66,9 +65,9 @@ impl Budget {
         Self { bits, rate, lambda, most_points, weight_bytes, class_bytes, mean, floor, ceiling, least }
     }
 
-    /// How much squared error one more bit saves, in units of the squared values.
-    pub fn slope(&self, point: &OperatingPoint) -> f64 {
-        let step = f64::from(point.params.step);
+    /// How much squared error one more bit saves with this step, in units of the squared values.
+    pub fn slope(&self, step: f32) -> f64 {
+        let step = f64::from(step);
         f64::from(self.lambda) * step * step
     }
 

@@ -62,7 +62,7 @@ impl RateSearch<'_> {
             let weights = Some(sweep.weights.to_bytes());
             let budget = Budget::new(self.count, weights, sweep.classes(), trial.bits, sweep.magnitudes());
             let point = self.run(&sweep, &budget, &blank, before)?;
-            let slope = budget.slope(&point) * sweep.unit;
+            let slope = budget.slope(point.params.step) * sweep.unit;
             let fitting = slope / (2.0 * std::f64::consts::LN_2 * problem.power());
             let settled = trial.settles(slope / total);
             if settled && (round >= PRICE_ROUNDS || (0.8..1.25).contains(&(fitting / price))) {

@@ -102,7 +102,7 @@ impl RateSearch<'_> {
             let coded = weights.map(Weights::to_bytes);
             let budget = Budget::new(self.count, coded, source.classes(), trial.bits, magnitudes);
             let point = self.run(&source, &budget, &params, before)?;
-            if trial.settles(budget.slope(&point) / power) {
+            if trial.settles(budget.slope(point.params.step) / power) {
                 break (budget, point);
             }
             before = Some(point);

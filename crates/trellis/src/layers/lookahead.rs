@@ -11,12 +11,12 @@ use rayon::prelude::*;
 use seedpress_codec::{EncodeError, Encoded};
 
 use super::product::{Branches, Product};
-use super::{KNOWN, cell};
+use super::state::KNOWN;
 use crate::classes::Classes;
 use crate::code::Code;
 use crate::encoder::{Budget, OperatingPoint, RARE_ZERO, RateSearch, SAMPLE_PASSES};
 use crate::pass::{Choice, Outcome, Pass, Rows, Tally};
-use crate::stream::Params;
+use crate::stream::{Params, cell};
 use crate::viterbi::{FURTHEST, Tables};
 
 /// What the errors of both layers count, each in its own squared steps. With these, the prefixes lose about alike in decibels.

@@ -159,7 +159,7 @@ mod tests {
                 f(code, &branches, &mut costs, &mut decisions);
                 (costs, decisions)
             };
-            assert_eq!(run(forward::run), run(forward::portable), "memory {memory}");
+            assert_eq!(run(forward::run), run(forward::portable::run), "memory {memory}");
         }
     }
 }

@@ -12,7 +12,7 @@ use seedpress_model::{BlockWeights, Hidden, ModelError, Network, Outputs, Tap, T
 use super::{CLASSES, Crepe};
 use crate::dense::{Dense, compute, reorder_patches};
 use crate::error::ZooError;
-use crate::model::weight_file;
+use crate::weight_file::weight_file;
 
 const LAYERS: usize = 6;
 const EPSILON: f32 = 0.001;

@@ -2,7 +2,7 @@
 
 use seedpress_model::{DataSets, Evaluation, Hidden, Metric, ModelError, Outputs, Samples, Scorer};
 
-use super::Images;
+use super::data::Images;
 use super::network::images;
 
 /// Small enough to stay in the cache, large enough for the products.

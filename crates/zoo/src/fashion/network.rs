@@ -4,7 +4,7 @@ use candle_core::{Device, Result, Tensor};
 use seedpress_model::{BlockWeights, Hidden, ModelError, Network, Outputs, Tap, TensorInfo};
 
 use super::convolution::{convolve, max_pool, patches};
-use super::{DEVIATION, Images, MEAN};
+use super::data::{DEVIATION, Images, MEAN, PIXELS};
 use crate::dense::{compute, reorder_patches};
 
 /// Which of the two.
@@ -162,7 +162,7 @@ impl Network for ClassifierNetwork {
 /// Normalised images as a network reads them.
 pub fn images(images: &Images, indices: impl ExactSizeIterator<Item = usize>) -> Hidden {
     let normal = |&pixel: &u8| (f32::from(pixel) / 255.0 - MEAN) / DEVIATION;
-    let lengths = vec![super::PIXELS; indices.len()];
+    let lengths = vec![PIXELS; indices.len()];
     let values = indices.flat_map(|index| images.image(index).iter().map(normal)).collect();
     Hidden { values, width: 1, lengths }
 }

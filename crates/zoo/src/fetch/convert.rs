@@ -7,6 +7,7 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 
 use super::gguf::{self, Part};
+use super::tensors::Tensors;
 use crate::error::ZooError;
 
 /// From what.
@@ -19,9 +20,6 @@ pub enum Conversion {
     /// A file of the folder that a GGUF file holds.
     Gguf(Part),
 }
-
-/// Shape and values by name.
-pub(crate) type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
 /// The file that results. Safetensors: names in order, no metadata, hence the same bytes everywhere.
 pub(super) fn convert(conversion: Conversion, source: &Path) -> Result<Vec<u8>, ZooError> {
@@ -63,5 +61,5 @@ fn keras(source: &Path) -> Result<Tensors, ZooError> {
         let array = file.dataset(path).and_then(|dataset| dataset.read_array::<f32>()).map_err(bad)?;
         Ok((array.shape().to_vec(), array.iter().copied().collect()))
     };
-    crate::textgenrnn::from_keras(&read)
+    crate::textgenrnn::keras::from_keras(&read)
 }

@@ -11,7 +11,7 @@ use candle_core::Device;
 use candle_core::quantized::gguf_file::{Content, Value};
 use serde_json::{Map, json};
 
-use super::convert::Tensors;
+use super::tensors::Tensors;
 use crate::error::ZooError;
 
 /// Which file of the folder.

@@ -8,6 +8,7 @@ mod archive;
 mod convert;
 mod gguf;
 mod package;
+mod tensors;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,9 +18,9 @@ use crate::catalogue;
 use crate::error::ZooError;
 
 pub use convert::Conversion;
-pub(crate) use convert::Tensors;
 pub use gguf::Part;
 pub use package::{Member, Package, Source, package, packages};
+pub(crate) use tensors::Tensors;
 
 /// What [`fetch`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,10 +12,7 @@ use crate::fetch;
 use crate::rank;
 use crate::sentences;
 pub(crate) use network::MiniLm;
-
-const WIDTH: usize = 384;
-const VOCABULARY: usize = 30_522;
-const POSITIONS: usize = 512;
+use network::{POSITIONS, VOCABULARY};
 
 /// Sentences of a batch.
 const BATCH: usize = 64;

@@ -6,9 +6,12 @@
 use rayon::prelude::*;
 use seedpress_model::{BlockWeights, Hidden, ModelError, Network, Outputs, Tap, TensorInfo};
 
-use super::{POSITIONS, VOCABULARY, WIDTH};
 use crate::dense::{Dense, compute};
 use crate::rank;
+
+pub(super) const WIDTH: usize = 384;
+pub(super) const VOCABULARY: usize = 30_522;
+pub(super) const POSITIONS: usize = 512;
 
 const INNER: usize = 1536;
 const LAYERS: usize = 6;

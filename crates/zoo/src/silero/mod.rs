@@ -11,7 +11,7 @@ use seedpress_model::{DataSets, Evaluation, Hidden, Metric, ModelError, Outputs,
 
 use crate::assets;
 use crate::error::ZooError;
-use crate::model::weight_file;
+use crate::weight_file::weight_file;
 pub(crate) use network::SileroVad;
 
 /// The recordings that measure: sentences of *Sense and Sensibility* read for LibriVox.

@@ -3,8 +3,9 @@
 use rayon::prelude::*;
 use seedpress_model::{DataSets, Evaluation, Hidden, Metric, Model, ModelError, Outputs, Samples, Scorer, run};
 
+use super::data;
 use super::kernel::sum;
-use super::{Language, VOCABULARY, data};
+use super::language::{Language, VOCABULARY, bytes};
 use crate::error::ZooError;
 
 /// A stretch of text that is read without what comes before it.
@@ -48,7 +49,7 @@ impl Samples for Windows {
     }
 
     fn batch(&self, index: usize) -> Result<Hidden, ModelError> {
-        Ok(super::bytes(self.of(index).iter().map(|window| &window.bytes[..window.bytes.len() - 1])))
+        Ok(bytes(self.of(index).iter().map(|window| &window.bytes[..window.bytes.len() - 1])))
     }
 
     fn counted(&self, index: usize, outputs: Outputs) -> Outputs {
@@ -181,7 +182,7 @@ impl DataSets for Text {
             (0..CALIBRATION_WINDOWS).map(|index| index * step / (CALIBRATION_WINDOWS - 1)).collect();
         let window = |&start: &usize| &text[start..start + CALIBRATION_LENGTH];
         let batches: Vec<Hidden> =
-            starts.chunks(CALIBRATION_BATCH).map(|starts| super::bytes(starts.iter().map(window))).collect();
+            starts.chunks(CALIBRATION_BATCH).map(|starts| bytes(starts.iter().map(window))).collect();
         Ok(Some(Box::new(batches)))
     }
 

@@ -6,8 +6,8 @@
 
 use seedpress_model::{BlockWeights, Hidden, ModelError, Network, Outputs, Tap, TensorInfo};
 
-use super::VOCABULARY;
 use super::kernel::{View, linear, multiply, sigmoid, tanh};
+use super::language::{VOCABULARY, embed};
 
 /// Width of the embedding.
 pub const WIDTH: usize = 256;
@@ -83,7 +83,7 @@ impl Network for Lstm {
         let place = layer_place(block);
         let mut gates = vec![0f32; hidden.rows() * GATES];
         if block == 0 {
-            let inputs = super::embed(hidden, weights.values(0), WIDTH)?;
+            let inputs = embed(hidden, weights.values(0), WIDTH)?;
             tap.inputs(place, &inputs.values)?;
             let mut table = vec![0f32; VOCABULARY * GATES];
             linear(&mut table, weights.values(0), weights.values(place), weights.values(place + 2), WIDTH);

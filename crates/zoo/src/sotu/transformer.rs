@@ -6,8 +6,8 @@
 
 use seedpress_model::{BlockWeights, Hidden, ModelError, Network, Outputs, Tap, TensorInfo};
 
-use super::VOCABULARY;
 use super::kernel::{View, gelu, linear, multiply, normalise, softmax};
+use super::language::{VOCABULARY, embed};
 
 /// Width of the residual stream.
 pub const WIDTH: usize = 256;
@@ -86,7 +86,7 @@ impl Network for Transformer {
         tap: &mut dyn Tap,
     ) -> Result<Hidden, ModelError> {
         match block.checked_sub(1) {
-            None => super::embed(hidden, weights.values(0), WIDTH),
+            None => embed(hidden, weights.values(0), WIDTH),
             Some(half) if half >= 2 * LAYERS => {
                 let mut output = vec![0f32; hidden.values.len()];
                 normalised(&mut output, hidden, weights, FINAL);

@@ -1,6 +1,6 @@
 //! The package's Keras file as tensors, outputs first.
 
-use super::{CLASSES, GATES, NAMES, WIDTH};
+use super::layout::{CLASSES, GATES, NAMES, WIDTH};
 use crate::error::ZooError;
 use crate::fetch;
 

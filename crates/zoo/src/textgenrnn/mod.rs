@@ -2,7 +2,8 @@
 //!
 //! Each next character is predicted from the 40 before it alone, from a state of zeros: the model was trained on such windows.
 
-mod keras;
+pub(crate) mod keras;
+mod layout;
 mod network;
 
 use std::collections::HashMap;
@@ -13,15 +14,8 @@ use seedpress_model::{DataSets, Evaluation, Hidden, Metric, ModelError, Outputs,
 use crate::assets;
 use crate::error::ZooError;
 use crate::fetch;
-pub(crate) use keras::from_keras;
-use network::SEEN;
+use layout::{CLASSES, CONTEXT};
 pub(crate) use network::TextGenRnn;
-
-const CLASSES: usize = 465;
-const EMBEDDING: usize = 100;
-const WIDTH: usize = 128;
-const GATES: usize = 4 * WIDTH;
-const CONTEXT: usize = 40;
 
 /// Stands for characters that the vocabulary lacks, and for what lies before the text.
 const UNKNOWN: u32 = 0;
@@ -32,19 +26,6 @@ const BLOCKS: usize = 48;
 
 /// Windows that run side by side.
 const BATCH: usize = 512;
-
-const NAMES: [(&str, &[usize], &str); 10] = [
-    ("embedding.weight", &[CLASSES, EMBEDDING], "embedding"),
-    ("rnn_1.weight_ih", &[GATES, EMBEDDING], "recurrent"),
-    ("rnn_1.weight_hh", &[GATES, WIDTH], "recurrent"),
-    ("rnn_1.bias", &[GATES], "bias"),
-    ("rnn_2.weight_ih", &[GATES, WIDTH], "recurrent"),
-    ("rnn_2.weight_hh", &[GATES, WIDTH], "recurrent"),
-    ("rnn_2.bias", &[GATES], "bias"),
-    ("attention.weight", &[1, SEEN], "linear"),
-    ("output.weight", &[CLASSES, SEEN], "linear"),
-    ("output.bias", &[CLASSES], "bias"),
-];
 
 /// The text as data.
 #[derive(Debug)]

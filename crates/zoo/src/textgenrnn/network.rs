@@ -4,11 +4,8 @@ use candle_core::Result;
 use rayon::prelude::*;
 use seedpress_model::{BlockWeights, Hidden, ModelError, Network, Outputs, Tap, TensorInfo};
 
-use super::{CLASSES, CONTEXT, EMBEDDING, GATES, NAMES, WIDTH};
+use super::layout::{CLASSES, CONTEXT, EMBEDDING, GATES, NAMES, SEEN, WIDTH};
 use crate::dense::{Dense, compute};
-
-/// Embedding and both LSTMs' outputs, side by side.
-pub(super) const SEEN: usize = EMBEDDING + 2 * WIDTH;
 
 /// The network: the embedding with the first LSTM, the second, attention, the output layer. Inputs are characters, a sequence a window
 /// of 40.

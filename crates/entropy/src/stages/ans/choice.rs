@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use seedpress_codec::wire::Put;
 use seedpress_codec::{EncodeError, Segment};
 
-use super::{FIELDS, FRAME, PLANES, ROTATED, or_stored, rotate};
+use super::methods::{FIELDS, FRAME, PLANES, ROTATED, or_stored, rotate};
 use crate::floats::{self, Kind};
 use crate::frame;
 use crate::frequencies::{self, Frequencies, least_bits};

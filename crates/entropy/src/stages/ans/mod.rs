@@ -14,23 +14,20 @@
 //! and 1, without zstd, and it joins symbols that fill bytes evenly where that costs next to nothing: several decode in the time of one.
 
 mod choice;
+mod methods;
+
+pub(super) use methods::decode;
 
 use rayon::prelude::*;
-use seedpress_codec::wire::{Put, Reader};
+use seedpress_codec::wire::Put;
 use seedpress_codec::{DecodeError, EncodeError, Layer, LayerView, Limits, Packing, Segment, Stage};
 
 use crate::floats::{self, Kind};
 use crate::layout::Layout;
 use crate::plane;
-use crate::stages::{each, stored};
-use crate::{ans, frame};
+use crate::stages::each;
 use choice::{joined, repeats, search_floats, size_of_planes};
-
-const STORED: u8 = 0;
-const PLANES: u8 = 1;
-const ROTATED: u8 = 2;
-const FIELDS: u8 = 3;
-const FRAME: u8 = 4;
+use methods::{FIELDS, FRAME, PLANES, ROTATED, or_stored, rotate};
 
 /// The stage `ans`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -139,11 +136,6 @@ pub(super) fn encode(segment: &Segment, split: bool, mixed: bool) -> Result<Vec<
     Ok(or_stored(best, bytes))
 }
 
-/// What was found, or the bytes as they are.
-fn or_stored(found: Vec<u8>, bytes: &[u8]) -> Vec<u8> {
-    if found.is_empty() { [&[STORED], bytes].concat() } else { found }
-}
-
 fn planes(method: u8, layout: Layout, count: usize, bytes: &[u8], search: bool) -> Result<Vec<u8>, EncodeError> {
     let mut out = vec![method];
     layout.write(count, &mut out);
@@ -153,80 +145,10 @@ fn planes(method: u8, layout: Layout, count: usize, bytes: &[u8], search: bool) 
     Ok(out)
 }
 
-/// Restores a segment.
-pub(super) fn decode(bytes: &[u8], limits: &mut Limits) -> Result<Vec<u8>, DecodeError> {
-    let mut reader = Reader::new(bytes);
-    let method = reader.u8()?;
-    let restored = match method {
-        STORED => return stored(reader.take(reader.remaining())?, limits),
-        FIELDS => floats::decode(&mut reader, limits)?,
-        FRAME => {
-            let len = reader.length()?;
-            frame::decompress(reader.take(reader.remaining())?, len, limits)?
-        }
-        PLANES | ROTATED => {
-            let (layout, count) = Layout::read(&mut reader)?;
-            match layout {
-                Layout::Records(size @ (2 | 4)) if method == ROTATED => {
-                    let rotated = read_planes(&mut reader, layout, count, limits)?;
-                    limits.take(rotated.len() as u64)?;
-                    rotate(&rotated, usize::from(size), 8 * u32::from(size) - 1)
-                }
-                _ if method == ROTATED => {
-                    return Err(DecodeError::corrupt("floats are records of 2 or 4 bytes").at_offset(1));
-                }
-                Layout::Bits(width @ 1..8) if count > 0 => {
-                    let opened = plane::open(&mut reader)?;
-                    if plane::is_ans(opened.0) {
-                        ans::decode_packed(opened.1, width, count, limits)?
-                    } else {
-                        layout.pack(plane::symbols(opened, 8, count, limits)?, count, limits)?
-                    }
-                }
-                _ => read_planes(&mut reader, layout, count, limits)?,
-            }
-        }
-        _ => return Err(DecodeError::corrupt("unknown method").at_offset(0)),
-    };
-    reader.finish()?;
-    Ok(restored)
-}
-
-fn read_planes(
-    reader: &mut Reader<'_>,
-    layout: Layout,
-    count: usize,
-    limits: &mut Limits,
-) -> Result<Vec<u8>, DecodeError> {
-    if let 0 | 1 = layout.planes() {
-        let symbols = plane::read(reader, 8, count, limits)?;
-        return layout.pack(symbols, count, limits);
-    }
-    let mut planes: Vec<u8> = limits.vec(count * layout.planes())?;
-    for _ in 0..layout.planes() {
-        planes.extend(plane::read(reader, 8, count, limits)?);
-    }
-    layout.pack(planes, count, limits)
-}
-
-/// Rotates each little-endian record of 2 or 4 bytes to the left.
-fn rotate(bytes: &[u8], size: usize, by: u32) -> Vec<u8> {
-    let mut rotated = bytes.to_vec();
-    if size == 2 {
-        for b in rotated.chunks_exact_mut(2) {
-            b.copy_from_slice(&u16::from_le_bytes([b[0], b[1]]).rotate_left(by).to_le_bytes());
-        }
-    } else {
-        for b in rotated.chunks_exact_mut(4) {
-            b.copy_from_slice(&u32::from_le_bytes([b[0], b[1], b[2], b[3]]).rotate_left(by).to_le_bytes());
-        }
-    }
-    rotated
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ans;
     use seedpress_codec::packing::{pack_bits, pack_trits};
     use seedpress_codec::{Role, SegmentView, Symbols};
 

@@ -5,7 +5,7 @@ use seedpress_codec::packing::{BitReader, exact_len};
 use seedpress_codec::wire::Reader;
 use seedpress_codec::{DecodeError, EncodedView, PowerOfTwo, Role};
 
-use super::{Held, Shape};
+use super::held::{Held, Shape};
 use crate::packed::grid::{Grid, Zeros};
 
 /// Flags of the parameters.

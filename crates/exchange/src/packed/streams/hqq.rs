@@ -5,7 +5,7 @@ use seedpress_codec::packing::{BitReader, exact_len};
 use seedpress_codec::wire::Reader;
 use seedpress_codec::{DecodeError, EncodedView, PowerOfTwo, Role};
 
-use super::Shape;
+use super::held::Shape;
 use crate::packed::grid::{Grid, Zeros};
 
 /// The grid of a matrix. Its zero points are floats: whole numbers stay zero points, others become biases, each a product that is

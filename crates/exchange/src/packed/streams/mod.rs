@@ -2,24 +2,16 @@
 //! only by luck.
 
 pub mod gptq;
+mod held;
 pub mod hqq;
 pub mod rtn;
 
-use seedpress_codec::{DecodeError, EncodedView};
+pub use held::Held;
 
-use super::grid::Grid;
+use seedpress_codec::{DecodeError, EncodedView};
 
 /// Codecs whose streams hold a grid.
 pub const CODECS: &[&str] = &["rtn", "gptq", "awq", "hqq"];
-
-/// What a stream holds.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Held {
-    /// A grid.
-    Grid(Grid),
-    /// Codes that mean more than a grid says: why, and what works instead.
-    Other(&'static str, &'static str),
-}
 
 /// The grid of a stream of `codec`; `None` where streams of this codec hold none.
 ///
@@ -32,25 +24,4 @@ pub fn held(codec: &str, encoded: &EncodedView<'_>) -> Result<Option<Held>, Deco
         "hqq" => Held::Grid(hqq::grid(encoded)?),
         _ => return Ok(None),
     }))
-}
-
-/// Rows, columns, weights and groups of a matrix whose groups have `group` columns (0: a whole row).
-struct Shape {
-    rows: usize,
-    columns: usize,
-    count: usize,
-    group: usize,
-    /// Groups of all rows.
-    total: usize,
-}
-
-impl Shape {
-    fn of(encoded: &EncodedView<'_>, group: usize) -> Result<Self, DecodeError> {
-        let &[rows, columns] = encoded.shape else { return Err(DecodeError::corrupt("no matrix")) };
-        let group = if group == 0 { columns.max(1) } else { group.min(columns.max(1)) };
-        let overflow = DecodeError::corrupt("the shape overflows");
-        let total = rows.checked_mul(columns.div_ceil(group)).ok_or(overflow.clone())?;
-        let count = rows.checked_mul(columns).ok_or(overflow)?;
-        Ok(Self { rows, columns, count, group, total })
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Id, Node, Pickle};
+use super::node::{Id, Node, Pickle};
 use crate::cursor::{Cursor, Why};
 
 #[derive(Default)]

@@ -4,48 +4,12 @@
 //! but its own length: every opcode makes at most one node, and nothing recurses.
 
 mod machine;
+mod node;
+
+pub use node::{Id, Node, Pickle};
 
 use crate::cursor::{Cursor, Why};
 use machine::Machine;
-
-/// The number of a node.
-pub type Id = usize;
-
-/// A value.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Node {
-    None,
-    Bool(bool),
-    Int(i64),
-    /// An integer of more than 64 bits, little-endian.
-    Long(Vec<u8>),
-    Float(f64),
-    Text(String),
-    Bytes(Vec<u8>),
-    Tuple(Vec<Id>),
-    List(Vec<Id>),
-    Dict(Vec<(Id, Id)>),
-    /// A class or function: module and name.
-    Global(String, String),
-    /// What a call would have made.
-    Object {
-        /// What would have been called.
-        class: Id,
-        /// With what: a tuple.
-        arguments: Id,
-        /// What would have been set on it afterwards.
-        state: Option<Id>,
-    },
-    /// Something kept outside the pickle, described by a tuple.
-    Persistent(Id),
-}
-
-/// A pickle's tree.
-#[derive(Debug, Clone)]
-pub struct Pickle {
-    nodes: Vec<Node>,
-    root: Id,
-}
 
 impl Pickle {
     /// Reads one pickle, up to its end.

@@ -4,7 +4,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Branches, LANES, PERIOD, Product, settle};
+use super::states::{Branches, LANES, PERIOD, Product, settle};
 
 /// How to gather one predecessor of sixteen columns.
 #[derive(Clone, Copy)]

@@ -9,54 +9,17 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+mod portable;
+mod states;
+
+pub use states::{Branches, Product};
 
 #[cfg(target_arch = "x86_64")]
 use seedpress_simd::Level;
 
-use crate::code::Code;
-
-/// Branch costs of one weight: entry `4 near + far`, either branch twice the quantiser plus the parity.
-pub type Branches = [u16; 16];
-
-/// Weights settled at a time.
-const WINDOW: usize = 4096;
-/// Weights looked at beyond, many times the memory of both codes.
-const MARGIN: usize = 512;
-/// Weights between two subtractions of the least cost: far fewer than what fills 16 bits.
-const PERIOD: usize = 16;
-/// States a register and a decision word.
-const LANES: usize = 16;
-
-/// The product of a code with itself.
-pub struct Product {
-    code: Code,
-    costs: Vec<u16>,
-    after: Vec<u16>,
-    decisions: Vec<u32>,
-}
-
-/// Where the two rows of a butterfly lead: `targets[parity]` from `sources[0]`, the other way round from `sources[1]`.
-#[derive(Clone, Copy)]
-struct Butterfly {
-    sources: [usize; 2],
-    targets: [usize; 2],
-}
-
-/// The bit of the near parity of a column in its decision word; that of the far parity is 8 above.
-#[inline]
-fn place(column: usize) -> usize {
-    (column & 7) + 16 * ((column % LANES) >> 3)
-}
+use states::{LANES, MARGIN, WINDOW, place};
 
 impl Product {
-    /// For a code of at least 32 states.
-    pub fn new(code: Code) -> Self {
-        assert!(code.states() >= 2 * LANES);
-        let states = code.states() * code.states();
-        let decisions = vec![0; (WINDOW + MARGIN) * states / LANES];
-        Self { code, costs: vec![0; states], after: vec![0; states], decisions }
-    }
-
     /// The branch pairs (as entries of [`Branches`]) of the best path from the pair of states 0.
     pub fn search(&mut self, branches: &[Branches], chosen: &mut [u8]) {
         let (mut near, mut far) = (0, 0);
@@ -94,18 +57,6 @@ impl Product {
         (best / self.code.states(), best % self.code.states())
     }
 
-    fn butterflies(&self) -> Vec<Butterfly> {
-        let code = self.code;
-        let first = |&state: &usize| state <= code.previous(code.next(state, 0), 1);
-        (0..code.states())
-            .filter(first)
-            .map(|state| {
-                let targets = [code.next(state, 0), code.next(state, 1)];
-                Butterfly { sources: [state, code.previous(targets[0], 1)], targets }
-            })
-            .collect()
-    }
-
     fn forward(&mut self, branches: &[Branches], near: usize, far: usize) {
         self.costs.fill(u16::MAX);
         self.costs[near * self.code.states() + far] = 0;
@@ -116,54 +67,12 @@ impl Product {
         }
         self.portable(branches);
     }
-
-    fn portable(&mut self, branches: &[Branches]) {
-        let (code, states) = (self.code, self.code.states());
-        let butterflies = self.butterflies();
-        let columns: Vec<[usize; 3]> =
-            (0..states).map(|t| [code.previous(t, 0), code.previous(t, 1), code.incoming_quantizer(t)]).collect();
-        let least = |a: u16, b: u16| if b < a { (b, 1u32) } else { (a, 0) };
-        let size = states * states / LANES;
-        for (index, (branch, words)) in branches.iter().zip(self.decisions.chunks_exact_mut(size)).enumerate() {
-            words.fill(0);
-            for butterfly in &butterflies {
-                let quantizer = butterfly.sources[0] & 1;
-                for (t, &[even, odd, far]) in columns.iter().enumerate() {
-                    let into = |row: usize, parity: usize| {
-                        let costs = &self.costs[row * states..][..states];
-                        let branch = &branch[4 * (2 * quantizer + parity) + 2 * far..][..2];
-                        least(costs[even].saturating_add(branch[0]), costs[odd].saturating_add(branch[1]))
-                    };
-                    let [first, second] = butterfly.sources;
-                    // The second source reaches the first target by an odd index.
-                    for (target, even, odd) in [
-                        (butterfly.targets[0], into(first, 0), into(second, 1)),
-                        (butterfly.targets[1], into(second, 0), into(first, 1)),
-                    ] {
-                        let (cost, parity) = least(even.0, odd.0);
-                        let far_parity = if parity == 1 { odd.1 } else { even.1 };
-                        self.after[target * states + t] = cost;
-                        words[(target * states + t) / LANES] |= parity << place(t) | far_parity << (place(t) + 8);
-                    }
-                }
-            }
-            std::mem::swap(&mut self.costs, &mut self.after);
-            if index % PERIOD == PERIOD - 1 {
-                settle(&mut self.costs);
-            }
-        }
-    }
-}
-
-/// Subtracts the least cost; what no path reaches stays out of reach.
-fn settle(costs: &mut [u16]) {
-    let least = costs.iter().copied().min().unwrap_or(0);
-    costs.iter_mut().for_each(|cost| *cost = if *cost == u16::MAX { *cost } else { *cost - least });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::code::Code;
 
     fn noise(count: usize) -> Vec<Branches> {
         let mut noise = seedpress_testing::Noise::new(1);

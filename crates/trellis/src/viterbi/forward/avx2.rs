@@ -3,7 +3,8 @@
 
 use std::arch::x86_64::*;
 
-use super::{Code, PERIOD};
+use super::portable::PERIOD;
+use crate::code::Code;
 
 /// [`run`](super::run) for 8 states and more, on a machine with AVX2.
 pub fn run(code: Code, branches: &[[f32; 4]], costs: &mut [f32], decisions: &mut [u8]) {

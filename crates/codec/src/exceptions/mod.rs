@@ -17,42 +17,22 @@
 //!
 //! Ordinary heavy tails trigger none of these: of the weights of trained models seen so far the furthest is at 232.
 //!
-//! | exceptions segment | |
-//! | --- | --- |
-//! | loud rows | varint; this and the next only in the third layout |
-//! | per row, ascending | rows between the one before and it (varint), the exponent of two (u8, at least 1) |
-//! | runs of silent rows | varint; this and the next only in the second and third layout, which alone may hold finite values |
-//! | per run, ascending | rows between the end of the run before and its start (varint), its rows (varint, at least 1) |
-//! | count | varint |
-//! | per exception, ascending | its distance from the one before (from 0 for the first; varint), the 32 bits of the widened value |
-//!
-//! A row is one of the matrix view. Loud rows are brought up before values are rounded to the data type. Exceptions are put in after
+//! A row is one of the matrix view. The bytes are those of [`segment`]. Loud rows are brought up before values are rounded to the data type. Exceptions are put in after
 //! silent rows are cleared.
+
+mod segment;
+
+pub use self::segment::Exceptions;
+pub(crate) use self::segment::{bring_up_rows, put_back};
 
 use std::borrow::Cow;
 
-use crate::codec::Capabilities;
+use self::segment::Rows;
+use crate::capabilities::Capabilities;
 use crate::context::NonFinite;
-use crate::error::{DecodeError, EncodeError};
-use crate::outliers::{
-    bring_down, bring_up, least_outlier, loud_columns, loud_rows, set_aside, set_columns_aside, silent_rows,
-};
+use crate::error::EncodeError;
+use crate::outliers::{bring_down, least_outlier, loud_columns, loud_rows, set_aside, set_columns_aside, silent_rows};
 use crate::tensor::TensorView;
-use crate::wire::{Put, Reader};
-
-/// Which exceptions a record holds: each kind may hold what those before it hold.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Exceptions {
-    /// None.
-    #[default]
-    None,
-    /// NaN and infinity.
-    NonFinite,
-    /// These, finite outliers and silent rows.
-    All,
-    /// All of these and loud rows.
-    AndLoudRows,
-}
 
 /// What was taken out of a tensor.
 pub(crate) struct Split<'a> {
@@ -71,53 +51,21 @@ pub(crate) fn take_out<'a>(
     capabilities: Capabilities,
 ) -> Result<Split<'a>, EncodeError> {
     let mut values = Cow::Borrowed(tensor.values());
-    let mut taken = Vec::new();
-    if let Some(first) = values.iter().position(|v| !v.is_finite()) {
-        for (index, value) in values.to_mut().iter_mut().enumerate().skip(first).filter(|(_, v)| !v.is_finite()) {
-            taken.push((index, *value));
-            *value = 0.0;
-        }
-        if policy == NonFinite::Reject {
-            return Err(EncodeError::NonFinite { tensor: tensor.name().to_owned(), count: taken.len(), first });
-        }
+    let mut taken = take_non_finite(&mut values);
+    if policy == NonFinite::Reject
+        && let Some(&(first, _)) = taken.first()
+    {
+        return Err(EncodeError::NonFinite { tensor: tensor.name().to_owned(), count: taken.len(), first });
     }
     let non_finite = taken.len();
     // What comes back exactly needs no help.
     let local_scales = capabilities.local_scales || capabilities.lossless;
     let keeps_zeros = capabilities.keeps_zeros || capabilities.lossless;
     let needed = !(values.is_empty() || local_scales && keeps_zeros);
-    let (mut loud, mut runs) = (Vec::new(), Vec::new());
-    if needed {
-        let columns = tensor.columns();
-        let mut least = least_outlier(&values);
-        let aside = |values: &mut Cow<'_, [f32]>, least: Option<f32>, taken: &mut Vec<(usize, f32)>| {
-            if let Some(least) = least.filter(|_| !local_scales) {
-                set_aside(values.to_mut(), least, tensor.values(), taken);
-            }
-        };
-        aside(&mut values, least, &mut taken);
-        loud = loud_rows(&values, columns, least.unwrap_or(f32::INFINITY));
-        for &(row, exponent) in &loud {
-            bring_down(&mut values.to_mut()[row * columns..(row + 1) * columns], exponent);
-        }
-        let loud_columns = if local_scales { Vec::new() } else { loud_columns(&values, columns) };
-        if !loud_columns.is_empty() {
-            set_columns_aside(values.to_mut(), columns, &loud_columns, tensor.values(), &mut taken);
-        }
-        if !(loud.is_empty() && loud_columns.is_empty()) {
-            least = least_outlier(&values);
-            aside(&mut values, least, &mut taken);
-        }
-        if !keeps_zeros {
-            runs = silent_rows(&values, columns, least.unwrap_or(f32::INFINITY));
-        }
-        for &(start, rows) in &runs {
-            values.to_mut()[start * columns..(start + rows) * columns].fill(0.0);
-        }
-    }
+    let rows = if needed { level(tensor, &mut values, &mut taken, local_scales, keeps_zeros) } else { Rows::default() };
     let outliers = taken.len() > non_finite;
-    let kind = match (outliers || !runs.is_empty(), taken.is_empty()) {
-        _ if !loud.is_empty() => Exceptions::AndLoudRows,
+    let kind = match (outliers || !rows.silent.is_empty(), taken.is_empty()) {
+        _ if !rows.loud.is_empty() => Exceptions::AndLoudRows,
         (true, _) => Exceptions::All,
         (false, false) => Exceptions::NonFinite,
         (false, true) => return Ok(Split { values, kind: Exceptions::None, bytes: Vec::new() }),
@@ -125,113 +73,55 @@ pub(crate) fn take_out<'a>(
     taken.sort_unstable_by_key(|&(index, _)| index);
     // What stands in for an outlier may be one itself, once its row is brought down.
     taken.dedup_by_key(|&mut (index, _)| index);
-    Ok(Split { values, kind, bytes: to_bytes(&loud, &runs, &taken, kind) })
+    let bytes = segment::to_bytes(&rows, &taken, kind);
+    Ok(Split { values, kind, bytes })
 }
 
-fn to_bytes(loud: &[(usize, u8)], runs: &[(usize, usize)], taken: &[(usize, f32)], kind: Exceptions) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    if kind == Exceptions::AndLoudRows {
-        bytes.put_varint(loud.len() as u64);
-        let mut next = 0;
-        for &(row, exponent) in loud {
-            bytes.put_varint((row - next) as u64);
-            bytes.push(exponent);
-            next = row + 1;
+/// Takes out NaN and infinity, with their places; zeros are left for them.
+fn take_non_finite(values: &mut Cow<'_, [f32]>) -> Vec<(usize, f32)> {
+    let mut taken = Vec::new();
+    if let Some(first) = values.iter().position(|v| !v.is_finite()) {
+        for (index, value) in values.to_mut().iter_mut().enumerate().skip(first).filter(|(_, v)| !v.is_finite()) {
+            taken.push((index, *value));
+            *value = 0.0;
         }
     }
-    if kind >= Exceptions::All {
-        bytes.put_varint(runs.len() as u64);
-        let mut end = 0;
-        for &(start, rows) in runs {
-            bytes.put_varint((start - end) as u64);
-            bytes.put_varint(rows as u64);
-            end = start + rows;
-        }
-    }
-    bytes.put_varint(taken.len() as u64);
-    let mut last = 0;
-    for &(index, value) in taken {
-        bytes.put_varint((index - last) as u64);
-        bytes.extend_from_slice(&value.to_bits().to_le_bytes());
-        last = index;
-    }
-    bytes
+    taken
 }
 
-/// Brings loud rows of decoded values up, in rows of `columns`, before values are rounded to the data type.
-pub(crate) fn bring_up_rows(
-    reader: &mut Reader<'_>,
-    kind: Exceptions,
-    columns: usize,
-    values: &mut [f32],
-) -> Result<(), DecodeError> {
-    if kind != Exceptions::AndLoudRows {
-        return Ok(());
-    }
-    let mut rest = values;
-    for _ in 0..reader.length()? {
-        let at = reader.position();
-        let (gap, exponent) = (reader.length()?, reader.u8()?);
-        if exponent == 0 {
-            return Err(DecodeError::corrupt("a loud row of no exponent").at_offset(at));
+/// Takes out outliers and loud columns, brings loud rows down and clears silent ones, each where the codec needs it.
+fn level(
+    tensor: &TensorView<'_>,
+    values: &mut Cow<'_, [f32]>,
+    taken: &mut Vec<(usize, f32)>,
+    local_scales: bool,
+    keeps_zeros: bool,
+) -> Rows {
+    let columns = tensor.columns();
+    let mut least = least_outlier(values);
+    let aside = |values: &mut Cow<'_, [f32]>, least: Option<f32>, taken: &mut Vec<(usize, f32)>| {
+        if let Some(least) = least.filter(|_| !local_scales) {
+            set_aside(values.to_mut(), least, tensor.values(), taken);
         }
-        let outside = || DecodeError::corrupt("a loud row lies outside the tensor").at_offset(at);
-        let start = gap.checked_mul(columns).filter(|start| *start < rest.len()).ok_or_else(outside)?;
-        let (row, tail) = rest[start..].split_at_mut(columns);
-        bring_up(row, exponent);
-        rest = tail;
+    };
+    aside(values, least, taken);
+    let loud = loud_rows(values, columns, least.unwrap_or(f32::INFINITY));
+    for &(row, exponent) in &loud {
+        bring_down(&mut values.to_mut()[row * columns..(row + 1) * columns], exponent);
     }
-    Ok(())
-}
-
-/// Clears silent rows of decoded values, in rows of `columns`, and puts exceptions back.
-pub(crate) fn put_back(
-    mut reader: Reader<'_>,
-    kind: Exceptions,
-    columns: usize,
-    values: &mut [f32],
-) -> Result<(), DecodeError> {
-    if kind >= Exceptions::All {
-        clear_rows(&mut reader, columns, values)?;
+    let loud_columns = if local_scales { Vec::new() } else { loud_columns(values, columns) };
+    if !loud_columns.is_empty() {
+        set_columns_aside(values.to_mut(), columns, &loud_columns, tensor.values(), taken);
     }
-    let count = reader.length()?;
-    let mut index = 0usize;
-    for entry in 0..count {
-        let at = reader.position();
-        let step = reader.length()?;
-        if entry > 0 && step == 0 {
-            return Err(DecodeError::corrupt("exceptions are not in order").at_offset(at));
-        }
-        index = index
-            .checked_add(step)
-            .filter(|&index| index < values.len())
-            .ok_or(DecodeError::corrupt("an exception lies outside the tensor").at_offset(at))?;
-        let value = f32::from_bits(reader.u32()?);
-        if value.is_finite() && kind < Exceptions::All {
-            return Err(DecodeError::corrupt("an exception is finite").at_offset(at));
-        }
-        values[index] = value;
+    if !(loud.is_empty() && loud_columns.is_empty()) {
+        least = least_outlier(values);
+        aside(values, least, taken);
     }
-    reader.finish()
-}
-
-fn clear_rows(reader: &mut Reader<'_>, columns: usize, values: &mut [f32]) -> Result<(), DecodeError> {
-    let mut rest = values;
-    for _ in 0..reader.length()? {
-        let at = reader.position();
-        let (gap, rows) = (reader.length()?, reader.length()?);
-        let outside = || DecodeError::corrupt("a silent row lies outside the tensor").at_offset(at);
-        if rows == 0 {
-            return Err(DecodeError::corrupt("a run of no rows").at_offset(at));
-        }
-        let start = gap.checked_mul(columns).filter(|&start| start <= rest.len()).ok_or_else(outside)?;
-        let (_, tail) = rest.split_at_mut(start);
-        let length = rows.checked_mul(columns).filter(|&length| length <= tail.len()).ok_or_else(outside)?;
-        let (silent, tail) = tail.split_at_mut(length);
-        silent.fill(0.0);
-        rest = tail;
+    let silent = if keeps_zeros { Vec::new() } else { silent_rows(values, columns, least.unwrap_or(f32::INFINITY)) };
+    for &(start, rows) in &silent {
+        values.to_mut()[start * columns..(start + rows) * columns].fill(0.0);
     }
-    Ok(())
+    Rows { loud, silent }
 }
 
 #[cfg(test)]
@@ -239,6 +129,7 @@ mod tests {
     use super::*;
     use crate::outliers::energy;
     use crate::tensor::DType;
+    use crate::wire::Reader;
 
     /// Weights of deviation near 1, never exactly equal in magnitude.
     fn noise(count: usize) -> Vec<f32> {
@@ -390,17 +281,6 @@ mod tests {
     }
 
     #[test]
-    fn damaged_loud_rows_are_refused() {
-        let bring =
-            |bytes: &[u8]| bring_up_rows(&mut Reader::new(bytes), Exceptions::AndLoudRows, 8, &mut [1.0; 64]).is_ok();
-        assert!(bring(&[0]) && bring(&[1, 7, 255]) && bring(&[2, 0, 1, 6, 1]));
-        for bytes in [&[1, 8, 1][..], &[1, 0, 0], &[2, 0, 1, 7, 1], &[1, 0], &[2, 0, 1], &[]] {
-            assert!(!bring(bytes), "{bytes:?}");
-        }
-        assert!(!bring(&[1, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1, 1]));
-    }
-
-    #[test]
     fn the_first_layout_is_as_it_was() {
         let mut values = noise(64);
         values[2] = f32::NAN;
@@ -414,15 +294,5 @@ mod tests {
             put_back(Reader::new(&finite), Exceptions::All, 8, &mut [0.0; 64]).is_err(),
             "no runs, then a count of zero and more bytes"
         );
-    }
-
-    #[test]
-    fn damaged_runs_are_refused() {
-        let put = |bytes: &[u8]| put_back(Reader::new(bytes), Exceptions::All, 8, &mut [1.0; 64]).is_ok();
-        assert!(put(&[1, 7, 1, 0]) && put(&[2, 0, 4, 0, 4, 0]));
-        for bytes in [&[1, 8, 1, 0][..], &[1, 0, 9, 0], &[1, 0, 0, 0], &[2, 0, 4, 0, 5, 0], &[1, 0, 1], &[200, 1, 0]] {
-            assert!(!put(bytes), "{bytes:?}");
-        }
-        assert!(!put(&[1, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1, 1, 0]));
     }
 }
