@@ -5,6 +5,7 @@ Cells compare as they are printed, so rounding counts too; where the last digit 
 
 import math
 import re
+import statistics
 
 from numbers_of_rows import bits, fixed, gap, per_second, plain_text, relative_mse, row_speed, significant, tensor_speed
 
@@ -51,7 +52,7 @@ class Tables:
             kind, _, scope = title.partition(": ")
             own = {"All models of trained weights": self.overview, "Speed": self.speed, "Accuracy": self.accuracy, "Layers": self.prefixes,
                    "Ratio by layer type": self.layer_types, "Tensors that round-tripped": self.success, "Best metric kept at each ratio, whole file": self.best,
-                   "Rows at 10x and beyond": self.beyond}.get(kind)
+                   "Rows at 10x and beyond": self.beyond, "Scatter of encoders": self.scatter}.get(kind)
             for cells in lines if own else []:
                 own(title, scope, heads, cells)
 
@@ -118,6 +119,16 @@ class Tables:
             rows = self.report.by_cell[codec, head.removesuffix(" (synthetic)")]
             if rows:
                 wanted[head] = f"{sum(row['status'] == 'ok' for row in rows)} of {len(rows)}"
+        self.row(title, heads, cells, wanted)
+
+    def scatter(self, title, _, heads, cells):
+        report, name = self.report, cells[2]
+        codec = next(codec for codec, label in report.labels.items() if name in (codec, f"{label} ({codec})"))
+        row = report.whole(codec, cells[0].removesuffix(" (synthetic)"), cells[1])
+        value, drawn, (low, high) = row["compressed"], row["drawn"], row["interval"]
+        spread = statistics.stdev([value, *drawn]) / value
+        wanted = {"draws": str(len(drawn)), "spread": f"{significant(100 * spread, 2)} %"}
+        wanted |= zip(("figure", "least drawn", "most drawn", "low", "high"), (significant(x, 4) for x in (value, min(drawn), max(drawn), low, high)))
         self.row(title, heads, cells, wanted)
 
     def metric(self, row):
