@@ -176,11 +176,16 @@ impl Matrix {
         key::key(&serde_json::json!(["sequential record", version, self.content(row, model, info)]))
     }
 
+    /// How many further files of each lossy row are measured.
+    pub(crate) fn draws(&self, model: &Source) -> u64 {
+        model.draws.unwrap_or(self.run.draws.get() as u64)
+    }
+
     /// The key of a model's row.
     pub fn model_key(&self, row: &CodecRow, model: &Source) -> String {
         let tensors: Vec<_> = model.tensors.iter().map(|info| self.tensor_key(row, model, info)).collect();
         let evaluated = self.run.evaluate.then_some((METRICS, model.evaluation_data()));
-        match self.run.draws.get() {
+        match self.draws(model) {
             0 => key::key(&serde_json::json!(["model", tensors, evaluated])),
             draws => key::key(&serde_json::json!(["model", tensors, evaluated, draws])),
         }

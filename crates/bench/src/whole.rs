@@ -126,7 +126,7 @@ fn with_draws(
         }
     }
     let lossy = error > FAITHFUL.powi(2) * energy;
-    for draw in 1..=records.matrix.run.draws.get() as u64 {
+    for draw in 1..=records.matrix.draws(model) {
         if !lossy || !model.has_metric() {
             break;
         }

@@ -87,6 +87,9 @@ fn draws_show_how_far_an_encoder_scatters() {
     // The files are there already; what is asked of them is new.
     assert!(outcome.resumed > outcome.measured && outcome.failed == 0, "{outcome:?}");
     assert_eq!(plain.len(), drawn.len());
+    // The same of one model.
+    let (outcome, ..) = go(folder.path(), &format!("{rest}\ndraws = 2"));
+    assert!(outcome.measured == 0 && outcome.failed == 0, "{outcome:?}");
     for row in &drawn {
         let once = plain.iter().find(|once| once.codec == row.codec && once.metric == row.metric).unwrap();
         assert_eq!((row.bytes, row.compressed), (once.bytes, once.compressed));

@@ -104,7 +104,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
         None => Origin::File(PathBuf::from(&arguments.model)),
     };
     let at = Location { path: PathBuf::from(&arguments.model), line: 1, column: 1 };
-    let spec = ModelSpec { name: arguments.model.clone(), origin, include: Vec::new(), exclude: Vec::new(), at };
+    let spec =
+        ModelSpec { name: arguments.model.clone(), origin, include: Vec::new(), exclude: Vec::new(), draws: None, at };
     let source = Source::open(&spec).map_err(|error| match error {
         OpenError::Absent(message) | OpenError::Wrong(message) => Failure::data(message),
     })?;

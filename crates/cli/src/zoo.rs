@@ -22,7 +22,8 @@ impl Zoo {
     pub fn open(name: &str) -> Result<Self, Failure> {
         let at = Location { path: PathBuf::from(name), line: 1, column: 1 };
         let origin = Origin::Zoo(name.to_owned());
-        let spec = ModelSpec { name: name.to_owned(), origin, include: Vec::new(), exclude: Vec::new(), at };
+        let spec =
+            ModelSpec { name: name.to_owned(), origin, include: Vec::new(), exclude: Vec::new(), draws: None, at };
         let model = Model::open(&spec).map_err(|error| match error {
             OpenError::Absent(message) | OpenError::Wrong(message) => Failure::data(message),
         })?;

@@ -77,6 +77,8 @@ pub struct ModelSpec {
     pub include: Vec<String>,
     /// Patterns of tensors to leave out.
     pub exclude: Vec<String>,
+    /// Further files of each lossy row, instead of what the run says.
+    pub draws: Option<u64>,
     /// Where it was configured.
     pub at: Location,
 }
@@ -108,6 +110,7 @@ struct ModelTable {
     seed: Option<Several<u64>>,
     include: Vec<String>,
     exclude: Vec<String>,
+    draws: Option<Int<0, 16>>,
     name: Option<String>,
     calibration: Option<PathBuf>,
     evaluation: Option<PathBuf>,
@@ -189,7 +192,9 @@ pub(super) fn read(
         problems.add(&at_key("name"), "`name` in [[model]] needs a table that is one model");
         return;
     }
+    let first = models.len();
     add_models(table, origins, fields.name.as_deref(), [fields.include, fields.exclude], problems, models);
+    models[first..].iter_mut().for_each(|model| model.draws = fields.draws.map(|draws| draws.get() as u64));
 }
 
 /// Where a key stands, or the whole table.
@@ -338,6 +343,7 @@ fn add_models(
             origin,
             include: include.clone(),
             exclude: exclude.clone(),
+            draws: None,
             at: problems.locate(table.span().start),
         });
     }

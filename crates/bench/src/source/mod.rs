@@ -54,6 +54,8 @@ pub struct Source {
     /// Tensors that hold no weights (integers, booleans): places in the file. They count in the model's bytes.
     opaque: Vec<usize>,
     weights: Weights,
+    /// Further files of each lossy row, where the model has a number of its own.
+    pub(crate) draws: Option<u64>,
     /// Holds the files that `weights` reads, where the model came in another format.
     plain: Option<Plain>,
     /// Input statistics of every tensor in the listing, collected when a codec first asks for them.

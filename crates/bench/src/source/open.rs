@@ -48,6 +48,7 @@ impl Source {
         let mut opened = Self {
             name: spec.name.clone(),
             synthetic,
+            draws: spec.draws,
             plain,
             tensors: Vec::new(),
             opaque: Vec::new(),
