@@ -13,7 +13,7 @@ const BLOCK: usize = 1 << 16;
 
 /// An array as the package hands it over: contiguous bytes, the data type as safetensors spells it, a shape.
 #[derive(FromPyObject)]
-pub struct Array<'py> {
+pub(crate) struct Array<'py> {
     bytes: PyReadonlyArray1<'py, u8>,
     dtype: String,
     shape: Vec<usize>,
@@ -21,22 +21,22 @@ pub struct Array<'py> {
 
 impl Array<'_> {
     /// The bytes: nobody writes to them as long as this lives, which is the caller's promise.
-    pub fn bytes(&self) -> PyResult<&[u8]> {
+    pub(crate) fn bytes(&self) -> PyResult<&[u8]> {
         self.bytes.as_slice().map_err(|_| PyValueError::new_err("the bytes of an array are not contiguous"))
     }
 
     /// The data type as safetensors spells it.
-    pub fn dtype(&self) -> &str {
+    pub(crate) fn dtype(&self) -> &str {
         &self.dtype
     }
 
     /// Dimensions, outermost first.
-    pub fn shape(&self) -> &[usize] {
+    pub(crate) fn shape(&self) -> &[usize] {
         &self.shape
     }
 
     /// The values as codecs see them: of 32-bit floats the array's own memory.
-    pub fn values(&self) -> PyResult<(Cow<'_, [f32]>, DType)> {
+    pub(crate) fn values(&self) -> PyResult<(Cow<'_, [f32]>, DType)> {
         let dtype = match self.dtype.as_str() {
             "F32" => DType::F32,
             "F16" => DType::F16,
@@ -59,10 +59,10 @@ impl Array<'_> {
 }
 
 /// A flat array of the element's size, with the data type that the package gives it.
-pub type Flat<'py> = (Bound<'py, PyAny>, String);
+pub(crate) type Flat<'py> = (Bound<'py, PyAny>, String);
 
 /// An array that takes over the memory of a restored tensor. Without a data type the values are as the tensor has it.
-pub fn flat(py: Python<'_>, tensor: Memory) -> Flat<'_> {
+pub(crate) fn flat(py: Python<'_>, tensor: Memory) -> Flat<'_> {
     match tensor {
         Memory::Floats(values) => (PyArray1::from_vec(py, values).into_any(), "F32".to_owned()),
         Memory::Halves(halves, dtype) => (PyArray1::from_vec(py, halves).into_any(), dtype.name().to_uppercase()),
@@ -71,7 +71,7 @@ pub fn flat(py: Python<'_>, tensor: Memory) -> Flat<'_> {
 }
 
 /// What an array is made of.
-pub enum Memory {
+pub(crate) enum Memory {
     /// 32-bit floats.
     Floats(Vec<f32>),
     /// The bits of 16-bit floats.
@@ -82,7 +82,7 @@ pub enum Memory {
 
 impl Memory {
     /// Weights in their data type.
-    pub fn weights(values: Vec<f32>, dtype: DType) -> Self {
+    pub(crate) fn weights(values: Vec<f32>, dtype: DType) -> Self {
         if dtype == DType::F32 {
             return Self::Floats(values);
         }
@@ -97,7 +97,7 @@ impl Memory {
     }
 
     /// A tensor of a file; `dtype` is that of what holds no weights.
-    pub fn of(tensor: Tensor, dtype: &str) -> Self {
+    pub(crate) fn of(tensor: Tensor, dtype: &str) -> Self {
         match tensor {
             Tensor::Weights { values, dtype, .. } => Self::weights(values, dtype),
             Tensor::Narrow { bytes, .. } | Tensor::Bytes(bytes) => Self::Bytes(bytes, dtype.to_owned()),

@@ -72,14 +72,14 @@ fn run(
 
 /// The name of an experiment's run, once all of the experiment is found to be legal.
 #[pyfunction]
-pub fn bench_name(py: Python<'_>, config: PathBuf) -> PyResult<String> {
+pub(crate) fn bench_name(py: Python<'_>, config: PathBuf) -> PyResult<String> {
     load(py, &config, None, None).map(|config| config.run.name)
 }
 
 /// As JSON, the run's name and its cells: every model with every codec in the order of the config, with the keys of its rows.
 #[pyfunction]
 #[pyo3(signature = (config, text, only))]
-pub fn bench_cells(py: Python<'_>, config: PathBuf, text: Option<&str>, only: Vec<String>) -> PyResult<String> {
+pub(crate) fn bench_cells(py: Python<'_>, config: PathBuf, text: Option<&str>, only: Vec<String>) -> PyResult<String> {
     let filter = filter(py, &only)?;
     let matrix = open(py, load(py, &config, text, None)?)?;
     let mut cells = Vec::new();
@@ -105,7 +105,7 @@ fn keys(matrix: &Matrix, filter: &Filter, model: &Source, row: &CodecRow) -> Vec
 #[pyfunction]
 #[pyo3(signature = (config, text, model, codec, only, threads, folder))]
 #[expect(clippy::too_many_arguments, reason = "what a cell is, and where")]
-pub fn bench_cell(
+pub(crate) fn bench_cell(
     py: Python<'_>,
     config: PathBuf,
     text: &str,
@@ -126,7 +126,13 @@ pub fn bench_cell(
 
 /// Makes a run of the rows that are in a folder: measures nothing. Returns whether every cell of the experiment has its rows.
 #[pyfunction]
-pub fn bench_join(py: Python<'_>, config: PathBuf, text: &str, out: PathBuf, only: Vec<String>) -> PyResult<bool> {
+pub(crate) fn bench_join(
+    py: Python<'_>,
+    config: PathBuf,
+    text: &str,
+    out: PathBuf,
+    only: Vec<String>,
+) -> PyResult<bool> {
     let cache = Cache::new(out.join(".cache"));
     let options = Options { out, cache, filter: filter(py, &only)?, fresh: false, reevaluate: false };
     let matrix = open(py, load(py, &config, Some(text), None)?)?;
@@ -138,7 +144,7 @@ pub fn bench_join(py: Python<'_>, config: PathBuf, text: &str, out: PathBuf, onl
 #[pyfunction]
 #[pyo3(signature = (config, out, cache, only, fresh, threads, progress))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
-pub fn bench(
+pub(crate) fn bench(
     py: Python<'_>,
     config: PathBuf,
     out: PathBuf,
@@ -157,7 +163,7 @@ pub fn bench(
 
 /// Draws the tables and charts of a folder of results.
 #[pyfunction]
-pub fn bench_report(py: Python<'_>, folder: PathBuf) -> PyResult<()> {
+pub(crate) fn bench_report(py: Python<'_>, folder: PathBuf) -> PyResult<()> {
     let drawn = py.detach(|| seedpress_report::render(&folder).map(|_| ()));
     drawn.map_err(|error| errors::raise(py, "FileError", error))
 }

@@ -4,8 +4,8 @@ use numpy::PyReadonlyArray1;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use seedpress::codec::context::NonFinite;
-use seedpress::codec::matrix::MatrixView;
+use seedpress::codec::MatrixView;
+use seedpress::codec::NonFinite;
 use seedpress::codec::{
     AnyCodec, DecodeError, Decoded, EncodeContext, EncodeError, InputStatistics, Limits, Record, TensorView,
 };
@@ -22,25 +22,25 @@ use crate::work::{self, in_pool};
 const TIGHT: u64 = 8;
 
 /// A codec by its name.
-pub fn parse(py: Python<'_>, codec: &str) -> PyResult<AnyCodec> {
+pub(crate) fn parse(py: Python<'_>, codec: &str) -> PyResult<AnyCodec> {
     REGISTRY.parse(codec).map_err(|error| errors::config(py, &error))
 }
 
 /// The canonical name of a codec.
 #[pyfunction]
-pub fn name(py: Python<'_>, codec: &str) -> PyResult<String> {
+pub(crate) fn name(py: Python<'_>, codec: &str) -> PyResult<String> {
     parse(py, codec).map(|codec| codec.name())
 }
 
 /// Whether a codec makes use of input statistics.
 #[pyfunction]
-pub fn uses_calibration(py: Python<'_>, codec: &str) -> PyResult<bool> {
+pub(crate) fn uses_calibration(py: Python<'_>, codec: &str) -> PyResult<bool> {
     parse(py, codec).map(|codec| codec.capabilities().uses_calibration)
 }
 
 /// Every codec and stage with what it can do, as JSON.
 #[pyfunction]
-pub fn codecs(py: Python<'_>) -> PyResult<String> {
+pub(crate) fn codecs(py: Python<'_>) -> PyResult<String> {
     let mut listed = Vec::new();
     for entry in REGISTRY.codecs() {
         let codec = REGISTRY.default_codec(entry.id).map_err(|error| errors::config(py, &error))?;
@@ -58,7 +58,7 @@ pub fn codecs(py: Python<'_>) -> PyResult<String> {
 }
 
 /// Fails where statistics are not of this tensor's inputs.
-pub fn check_columns(py: Python<'_>, name: &str, shape: &[usize], statistics: &InputStatistics) -> PyResult<()> {
+pub(crate) fn check_columns(py: Python<'_>, name: &str, shape: &[usize], statistics: &InputStatistics) -> PyResult<()> {
     let (_, columns) = MatrixView::of(name, shape).matrix_shape(shape);
     if statistics.columns() == columns {
         return Ok(());
@@ -73,7 +73,7 @@ pub fn check_columns(py: Python<'_>, name: &str, shape: &[usize], statistics: &I
 #[pyfunction]
 #[pyo3(signature = (array, codec, name, calibration, reject, threads, progress))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
-pub fn compress<'py>(
+pub(crate) fn compress<'py>(
     py: Python<'py>,
     array: Array<'py>,
     codec: &str,
@@ -133,7 +133,7 @@ type Restored<'py> = (Flat<'py>, Vec<usize>, usize, usize);
 /// Decodes the only tensor of an `.sdp` file in memory, or of the beginning of one.
 #[pyfunction]
 #[pyo3(signature = (data, layers, max_memory, threads))]
-pub fn decompress<'py>(
+pub(crate) fn decompress<'py>(
     py: Python<'py>,
     data: PyReadonlyArray1<'py, u8>,
     layers: Option<usize>,

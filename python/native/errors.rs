@@ -9,7 +9,7 @@ use seedpress_checkpoint::CheckpointError;
 use seedpress_press::PressError;
 
 /// An exception of that class with this message.
-pub fn raise(py: Python<'_>, class: &str, message: impl std::fmt::Display) -> PyErr {
+pub(crate) fn raise(py: Python<'_>, class: &str, message: impl std::fmt::Display) -> PyErr {
     let made = || py.import("seedpress.errors")?.getattr(class)?.call1((message.to_string(),));
     made().map_or_else(|error| error, PyErr::from_value)
 }
@@ -29,17 +29,17 @@ fn raise_with(
 }
 
 /// A codec or option that does not exist, a value that is not legal.
-pub fn config(py: Python<'_>, error: &ConfigError) -> PyErr {
+pub(crate) fn config(py: Python<'_>, error: &ConfigError) -> PyErr {
     raise(py, "ConfigError", &error.message)
 }
 
 /// Numbers that are no statistics.
-pub fn statistics(py: Python<'_>, error: &StatisticsError) -> PyErr {
+pub(crate) fn statistics(py: Python<'_>, error: &StatisticsError) -> PyErr {
     raise(py, "CalibrationError", error)
 }
 
 /// A tensor that a codec refuses.
-pub fn encode(py: Python<'_>, error: &EncodeError) -> PyErr {
+pub(crate) fn encode(py: Python<'_>, error: &EncodeError) -> PyErr {
     match error {
         EncodeError::Cancelled => PyKeyboardInterrupt::new_err("stopped"),
         EncodeError::NonFinite { tensor, count, first } => {
@@ -58,7 +58,7 @@ pub fn encode(py: Python<'_>, error: &EncodeError) -> PyErr {
 }
 
 /// Bytes that do not decode, with where in them.
-pub fn decode(py: Python<'_>, error: &DecodeError) -> PyErr {
+pub(crate) fn decode(py: Python<'_>, error: &DecodeError) -> PyErr {
     decode_as(py, error, error.to_string())
 }
 
@@ -95,7 +95,7 @@ fn decode_as(py: Python<'_>, error: &DecodeError, message: String) -> PyErr {
 }
 
 /// A file that cannot be read or written. What the operating system refuses is an `OSError` of the usual class.
-pub fn checkpoint(py: Python<'_>, error: &CheckpointError) -> PyErr {
+pub(crate) fn checkpoint(py: Python<'_>, error: &CheckpointError) -> PyErr {
     match error {
         CheckpointError::Io { path, source } => {
             let known = source.raw_os_error().map(|code| {
@@ -114,7 +114,7 @@ pub fn checkpoint(py: Python<'_>, error: &CheckpointError) -> PyErr {
 }
 
 /// A checkpoint that cannot be compressed or restored.
-pub fn press(py: Python<'_>, error: &PressError) -> PyErr {
+pub(crate) fn press(py: Python<'_>, error: &PressError) -> PyErr {
     match error {
         PressError::Checkpoint(error) => checkpoint(py, error),
         PressError::Encode(error) => encode(py, error),
@@ -131,7 +131,7 @@ pub fn press(py: Python<'_>, error: &PressError) -> PyErr {
 }
 
 /// A panic, which is a bug of ours.
-pub fn panicked(py: Python<'_>, payload: &(dyn std::any::Any + Send)) -> PyErr {
+pub(crate) fn panicked(py: Python<'_>, payload: &(dyn std::any::Any + Send)) -> PyErr {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
     raise(py, "InternalError", format!("a bug of seedpress: {text}"))

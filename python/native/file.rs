@@ -17,14 +17,14 @@ use crate::{REGISTRY, errors};
 
 /// What a file holds, as JSON.
 #[pyfunction]
-pub fn inspect(py: Python<'_>, path: PathBuf) -> PyResult<String> {
+pub(crate) fn inspect(py: Python<'_>, path: PathBuf) -> PyResult<String> {
     let file = py.detach(|| ContainerFile::open(&path, None)).map_err(|error| errors::checkpoint(py, &error))?;
     Ok(seedpress_press::inspect(file.index(), file.at_hand()).to_string())
 }
 
 /// What data in memory holds, as JSON.
 #[pyfunction]
-pub fn inspect_bytes(py: Python<'_>, data: PyReadonlyArray1<'_, u8>) -> PyResult<String> {
+pub(crate) fn inspect_bytes(py: Python<'_>, data: PyReadonlyArray1<'_, u8>) -> PyResult<String> {
     let bytes = data.as_slice().map_err(|_| PyValueError::new_err("the bytes are not contiguous"))?;
     let at_hand = bytes.len() as u64;
     let index = Index::parse(bytes).and_then(|index| index.check_length(at_hand).map(|()| index));

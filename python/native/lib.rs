@@ -5,15 +5,15 @@
 //!
 //! | module | idea |
 //! | --- | --- |
-//! | [`array`] | bytes of arrays in, arrays out, without copies |
+//! | `array` | bytes of arrays in, arrays out, without copies |
 //! | [`bench`] | experiments |
-//! | [`calibration`] | statistics of a layer's inputs |
-//! | [`codec`] | one array to bytes and back; the list of codecs |
-//! | [`errors`] | the library's errors as Python's exceptions |
-//! | [`file`](mod@file) | `.sdp` files in |
-//! | [`parts`] | files made in parts, on several machines |
-//! | [`save`] | `.sdp` files out |
-//! | [`work`] | the interpreter's lock, Ctrl-C, progress, threads |
+//! | `calibration` | statistics of a layer's inputs |
+//! | `codec` | one array to bytes and back; the list of codecs |
+//! | `errors` | the library's errors as Python's exceptions |
+//! | `file` | `.sdp` files in |
+//! | `parts` | files made in parts, on several machines |
+//! | `save` | `.sdp` files out |
+//! | `work` | the interpreter's lock, Ctrl-C, progress, threads |
 
 mod array;
 #[cfg(feature = "bench")]

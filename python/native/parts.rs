@@ -27,7 +27,7 @@ fn open(py: Python<'_>, path: &std::path::Path) -> PyResult<Checkpoint> {
 /// As JSON, the bytes of a checkpoint's files and its tensors, in its order. Those of the same content have the same `sample`; the reverse
 /// need not hold.
 #[pyfunction]
-pub fn tensors(py: Python<'_>, path: PathBuf) -> PyResult<String> {
+pub(crate) fn tensors(py: Python<'_>, path: PathBuf) -> PyResult<String> {
     let checkpoint = open(py, &path)?;
     let mut listed = Vec::new();
     for (place, info) in checkpoint.tensors().iter().enumerate() {
@@ -91,7 +91,7 @@ impl Sink for Kept {
 /// Compresses some tensors of a checkpoint: the part, the memory that decoding each of them takes, and what became of them as JSON.
 #[pyfunction]
 #[pyo3(signature = (path, places, settings, progress))]
-pub fn part<'py>(
+pub(crate) fn part<'py>(
     py: Python<'py>,
     path: PathBuf,
     places: Vec<usize>,

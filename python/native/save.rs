@@ -24,7 +24,7 @@ use crate::{REGISTRY, codec, errors};
 /// How a checkpoint is compressed: a dictionary of the package.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Patterns with a codec, or none for what is kept; the first that matches counts.
     codecs: Vec<(String, Option<String>)>,
     include: Vec<String>,
@@ -40,7 +40,7 @@ pub struct Settings {
 
 impl Settings {
     /// What each tensor gets.
-    pub fn rules(&self, py: Python<'_>, tensors: &[TensorInfo]) -> PyResult<Rules> {
+    pub(crate) fn rules(&self, py: Python<'_>, tensors: &[TensorInfo]) -> PyResult<Rules> {
         let patterns = Patterns::new(&self.include, &self.exclude);
         let names = || tensors.iter().map(|info| info.name.as_str());
         let mut checked = patterns.check(names());
@@ -58,24 +58,24 @@ impl Settings {
     }
 
     /// The order of the payload.
-    pub fn order(&self) -> Order {
+    pub(crate) fn order(&self) -> Order {
         if self.tensor_major { Order::TensorMajor } else { Order::QualityMajor }
     }
 
     /// How `press` is to work.
-    pub fn control<'a>(&self, hands: &'a Hands<'_>) -> Control<'a> {
+    pub(crate) fn control<'a>(&self, hands: &'a Hands<'_>) -> Control<'a> {
         Control { verify: self.verify, tie: self.tie, ..hands.control(self.threads, self.max_memory) }
     }
 
     /// The file to write.
-    pub fn output(&self, py: Python<'_>, path: &Path, inputs: &[&Path]) -> PyResult<Output> {
+    pub(crate) fn output(&self, py: Python<'_>, path: &Path, inputs: &[&Path]) -> PyResult<Output> {
         let overwrite = if self.overwrite { Overwrite::Allow } else { Overwrite::Refuse };
         Output::create(path, overwrite, inputs).map_err(|error| errors::checkpoint(py, &error))
     }
 }
 
 /// Which codec a tensor gets.
-pub struct Rules {
+pub(crate) struct Rules {
     rules: Vec<(Patterns, Option<AnyCodec>)>,
     patterns: Patterns,
     small: SmallTensors,
@@ -186,7 +186,7 @@ impl Source for Arrays<'_> {
 /// Compresses arrays into a file; returns what became of them, as JSON.
 #[pyfunction]
 #[pyo3(signature = (tensors, metadata, path, settings, calibration, progress))]
-pub fn save(
+pub(crate) fn save(
     py: Python<'_>,
     tensors: Vec<(String, Array<'_>)>,
     metadata: BTreeMap<String, String>,
@@ -202,7 +202,7 @@ pub fn save(
 /// Compresses a checkpoint on disk into a file; returns what became of it, as JSON.
 #[pyfunction]
 #[pyo3(signature = (source, path, settings, calibration, progress))]
-pub fn save_checkpoint(
+pub(crate) fn save_checkpoint(
     py: Python<'_>,
     source: PathBuf,
     path: PathBuf,
@@ -218,7 +218,7 @@ pub fn save_checkpoint(
 }
 
 /// The files beside the weights of a folder, as the command carries them.
-pub fn beside(py: Python<'_>, source: &Path) -> PyResult<BTreeMap<String, String>> {
+pub(crate) fn beside(py: Python<'_>, source: &Path) -> PyResult<BTreeMap<String, String>> {
     if !source.is_dir() {
         return Ok(BTreeMap::new());
     }
@@ -247,7 +247,7 @@ fn write(
 }
 
 /// A summary as JSON.
-pub fn report(summary: &Summary) -> Value {
+pub(crate) fn report(summary: &Summary) -> Value {
     let tensors: Vec<Value> = summary.tensors.iter().map(|tensor| described(summary, tensor)).collect();
     json!({ "file_bytes": summary.file_bytes, "source_bytes": summary.source_bytes, "tensors": tensors })
 }

@@ -17,7 +17,7 @@ const EVERY: Duration = Duration::from_millis(100);
 
 /// How far the work is.
 #[derive(Default)]
-pub struct Meter {
+pub(crate) struct Meter {
     done: AtomicU64,
     name: Mutex<String>,
 }
@@ -40,7 +40,7 @@ impl Meter {
 }
 
 /// What the work is given.
-pub struct Hands<'a> {
+pub(crate) struct Hands<'a> {
     /// To be told.
     pub meter: &'a Meter,
     /// Set when it should end.
@@ -49,14 +49,14 @@ pub struct Hands<'a> {
 
 impl Hands<'_> {
     /// How `press` is to work.
-    pub fn control(&self, threads: usize, max_memory: Option<u64>) -> Control<'_> {
+    pub(crate) fn control(&self, threads: usize, max_memory: Option<u64>) -> Control<'_> {
         Control { threads, max_memory, progress: self.meter, cancel: self.stop, ..Control::default() }
     }
 }
 
 /// Does work on another thread, without the interpreter's lock. This thread looks for Ctrl-C meanwhile and calls `progress` with the
 /// count done, `total` and what is worked on. A signal's exception, or the callback's, ends the work and is raised.
-pub fn run<T: Send>(
+pub(crate) fn run<T: Send>(
     py: Python<'_>,
     progress: Option<&Bound<'_, PyAny>>,
     total: u64,
@@ -104,7 +104,7 @@ static POOL: Mutex<Option<(u32, usize, Arc<ThreadPool>)>> = Mutex::new(None);
 
 /// Runs work in a pool of `threads` threads (0: every processor). A child made by `fork` has none of its parent's threads and gets its
 /// own.
-pub fn in_pool<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> Result<T, String> {
+pub(crate) fn in_pool<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> Result<T, String> {
     let process = std::process::id();
     let pool = {
         let mut kept = POOL.lock().unwrap_or_else(PoisonError::into_inner);

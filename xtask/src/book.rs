@@ -8,7 +8,7 @@ use std::process::Command;
 const NOT_SHOWN: [&str; 5] = ["templates", "check_numbers.py", "check_tables.py", "numbers_of_rows.py", "read_sdp.py"];
 
 /// Builds `target/site` with mdbook and says which of its links lead nowhere.
-pub fn build(root: &Path) -> Result<u8, String> {
+pub(crate) fn build(root: &Path) -> Result<u8, String> {
     let site = root.join("target/site");
     let _ = std::fs::remove_dir_all(&site);
     let status = Command::new("mdbook").arg("build").arg(root).status();

@@ -18,7 +18,7 @@ const TEST: [&str; 4] = ["-p", "seedpress-conformance", "--test", "encodings"];
 ///
 /// # Errors
 /// A tool that is missing.
-pub fn run(root: &Path) -> Result<u8, String> {
+pub(crate) fn run(root: &Path) -> Result<u8, String> {
     let mut worst = 0;
     for (target, processor, compiler) in MACHINES {
         super::status(std::process::Command::new("rustup").args(["target", "add", target]))?;

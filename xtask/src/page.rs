@@ -8,7 +8,7 @@ const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "g
 
 /// Filters, sorts, hovers, follows links and switches to dark on a screen and a phone. Without Chromium or node nothing is tested, and
 /// a line says so.
-pub fn test(root: &Path, folder: Option<&str>) -> Result<u8, String> {
+pub(crate) fn test(root: &Path, folder: Option<&str>) -> Result<u8, String> {
     let works =
         |program: &&&str| Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
     let Some(browser) = BROWSERS.iter().find(works) else {

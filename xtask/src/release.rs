@@ -11,7 +11,7 @@ const MINUTES: u64 = 60;
 
 /// Runs the named configurations, or as many of all as fit: each measured anew, with what the release before had beside it. Documentation
 /// and pages are drawn from the new rows at the end.
-pub fn run(root: &Path, arguments: &[String]) -> Result<u8, String> {
+pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<u8, String> {
     let mut names: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let mut minutes = MINUTES;
     if let Some(at) = names.iter().position(|name| *name == "--minutes") {

@@ -43,7 +43,7 @@ enum Build {
 }
 
 /// Builds the wheel, and tests it where asked to.
-pub fn run(root: &Path, arguments: &[String]) -> Result<u8, String> {
+pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<u8, String> {
     let (mut build, mut test) = (Build::Release, false);
     for argument in arguments {
         match argument.as_str() {
@@ -70,7 +70,7 @@ pub fn run(root: &Path, arguments: &[String]) -> Result<u8, String> {
 }
 
 /// Runs all tests, with every package there is, in an environment that is kept; their table goes into `docs/python.md`.
-pub fn interop(root: &Path, cargo: impl Fn() -> Command) -> Result<u8, String> {
+pub(crate) fn interop(root: &Path, cargo: impl Fn() -> Command) -> Result<u8, String> {
     // What files and statistics are compared with.
     let with = ["build", "--quiet", "--workspace", "--bin", "seedpress", "--example", "statistics"];
     status(cargo().args(with).current_dir(root))?;

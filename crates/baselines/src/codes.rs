@@ -5,32 +5,32 @@ use rayon::prelude::*;
 use seedpress_codec::{DecodeError, PowerOfTwo};
 
 /// Weights a parallel task works on. Eight codes fill whole bytes whatever their width, so tasks share none.
-pub const TASK: usize = 1 << 14;
+pub(crate) const TASK: usize = 1 << 14;
 
 const SHIFT: f32 = 12_582_912.0;
 
 /// Rounds to the nearest integer, ties to even, for magnitudes below 2^22. Adding 1.5 * 2^23 pushes the fraction out of the
 /// mantissa; unlike `round_ties_even` it vectorises on every target.
 #[inline]
-pub fn round(value: f32) -> f32 {
+pub(crate) fn round(value: f32) -> f32 {
     (value + SHIFT) - SHIFT
 }
 
 /// [`round`] of a value in `0 ..= 255`: the shifted mantissa ends in the integer itself.
 #[inline]
-pub fn round_to_u8(value: f32) -> u8 {
+pub(crate) fn round_to_u8(value: f32) -> u8 {
     (value + SHIFT).to_bits() as u8
 }
 
 /// `value` limited to `low ..= high`. Unlike `clamp`, which keeps a NaN, it is two instructions on every vector unit.
 #[inline]
-pub fn within(value: f32, low: f32, high: f32) -> f32 {
+pub(crate) fn within(value: f32, low: f32, high: f32) -> f32 {
     let value = if value > low { value } else { low };
     if value < high { value } else { high }
 }
 
 /// The least and the largest of the values and zero, in eight lanes.
-pub fn extremes(values: &[f32]) -> (f32, f32) {
+pub(crate) fn extremes(values: &[f32]) -> (f32, f32) {
     let (mut low, mut high) = ([0f32; 8], [0f32; 8]);
     for chunk in values.chunks(8) {
         for ((low, high), &value) in low.iter_mut().zip(&mut high).zip(chunk) {
@@ -42,24 +42,24 @@ pub fn extremes(values: &[f32]) -> (f32, f32) {
 }
 
 /// The largest magnitude.
-pub fn largest(values: &[f32]) -> f32 {
+pub(crate) fn largest(values: &[f32]) -> f32 {
     let (low, high) = extremes(values);
     high.max(-low)
 }
 
 /// The first weight of the largest magnitude, with its sign; 0 where all are zero.
-pub fn extreme(values: &[f32]) -> f32 {
+pub(crate) fn extreme(values: &[f32]) -> f32 {
     let most = largest(values);
     values.iter().copied().find(|value| value.abs() == most && most > 0.0).unwrap_or(0.0)
 }
 
 /// [`largest`] over all threads.
-pub fn largest_of_all(values: &[f32]) -> f32 {
+pub(crate) fn largest_of_all(values: &[f32]) -> f32 {
     values.par_chunks(TASK).map(largest).reduce(|| 0.0, f32::max)
 }
 
 /// [`PowerOfTwo::down_all`] over all threads.
-pub fn down_all(power: PowerOfTwo, values: &[f32]) -> Vec<f32> {
+pub(crate) fn down_all(power: PowerOfTwo, values: &[f32]) -> Vec<f32> {
     let mut shifted = values.to_vec();
     if power != PowerOfTwo::ONE {
         shifted.par_chunks_mut(TASK).for_each(|part| part.iter_mut().for_each(|value| *value = power.down(*value)));
@@ -122,7 +122,7 @@ fn pack_width<const W: usize>(codes: &[u8], bytes: &mut [u8]) {
 }
 
 /// Unpacks codes of `width` bits (2 to 8) from their bytes, of which there are exactly enough.
-pub fn unpack(bytes: &[u8], width: u8, codes: &mut [u8]) {
+pub(crate) fn unpack(bytes: &[u8], width: u8, codes: &mut [u8]) {
     match width {
         2 => unpack_width::<2>(bytes, codes),
         3 => unpack_width::<3>(bytes, codes),
@@ -135,7 +135,7 @@ pub fn unpack(bytes: &[u8], width: u8, codes: &mut [u8]) {
 }
 
 /// [`pack_bits`](seedpress_codec::packing::pack_bits) of codes of `width` bits (2 to 8), over all threads.
-pub fn pack(codes: &[u8], width: u8) -> Vec<u8> {
+pub(crate) fn pack(codes: &[u8], width: u8) -> Vec<u8> {
     let mut bytes = vec![0; (codes.len() * usize::from(width)).div_ceil(8)];
     bytes.par_chunks_mut(TASK / 8 * usize::from(width)).zip(codes.par_chunks(TASK)).for_each(|(bytes, codes)| {
         match width {
@@ -152,19 +152,19 @@ pub fn pack(codes: &[u8], width: u8) -> Vec<u8> {
 }
 
 /// The nearest binary16, saturating.
-pub fn to_f16(value: f32) -> f16 {
+pub(crate) fn to_f16(value: f32) -> f16 {
     f16::from_f32(value.clamp(-65504.0, 65504.0))
 }
 
 /// A little-endian binary16 at `at`.
 #[inline]
-pub fn half_at(bytes: &[u8], at: usize) -> f16 {
+pub(crate) fn half_at(bytes: &[u8], at: usize) -> f16 {
     f16::from_le_bytes([bytes[at], bytes[at + 1]])
 }
 
 /// [`half_at`] as binary32.
 #[inline]
-pub fn f16_at(bytes: &[u8], at: usize) -> f32 {
+pub(crate) fn f16_at(bytes: &[u8], at: usize) -> f32 {
     half_at(bytes, at).to_f32()
 }
 
@@ -172,7 +172,7 @@ pub fn f16_at(bytes: &[u8], at: usize) -> f32 {
 ///
 /// # Errors
 /// Corrupt where one is infinite or NaN.
-pub fn check_f16(bytes: &[u8]) -> Result<(), DecodeError> {
+pub(crate) fn check_f16(bytes: &[u8]) -> Result<(), DecodeError> {
     match bytes.chunks_exact(2).position(|pair| pair[1] & 0x7C == 0x7C) {
         Some(index) => Err(DecodeError::corrupt("a scale is not finite").at_offset(2 * index)),
         None => Ok(()),

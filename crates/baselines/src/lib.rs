@@ -7,7 +7,7 @@
 //! | `f16`, `bf16` | a cast | 16 |
 //! | `rtn` | round-to-nearest codes, a scale and (asymmetric) a zero point per group | bits + 16/group, or bits + (16 + bits)/group |
 //! | `nf4` | 4-bit codes on normal quantiles and a maximum per block | 4.5, or 4.13 |
-//! | `q8_0` ... `tq2_0` | GGUF blocks, byte for byte | see [`gguf`] |
+//! | `q8_0` ... `tq2_0` | GGUF blocks, byte for byte | see `gguf` |
 //!
 //! Group and block scales are 16-bit floats in the formats people use, too narrow for a tensor of standard deviation 1e-6 or 1e6.
 //! Where that matters a [`PowerOfTwo`](seedpress_codec::PowerOfTwo) for the whole tensor is kept in the parameters.
@@ -15,7 +15,7 @@
 mod cast;
 mod codes;
 mod feedback;
-pub mod gguf;
+mod gguf;
 mod nf4;
 mod no_options;
 mod raw;

@@ -26,7 +26,7 @@ use crate::feedback::{Hessian, choose};
 use crate::units::Units;
 
 /// The levels, ascending (QLoRA, appendix E).
-pub const LEVELS: [f32; 16] = [
+pub(crate) const LEVELS: [f32; 16] = [
     -1.0,
     -0.696_192_8,
     -0.525_073_05,

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// How a flattened tensor is cut. The last unit of a row may be short.
-pub struct Units {
+pub(crate) struct Units {
     pub columns: usize,
     pub unit: usize,
     pub per_row: usize,
@@ -12,7 +12,7 @@ pub struct Units {
 
 impl Units {
     /// Rows of `columns` weights cut every `unit`; 0 is a whole row. `None` where the number of units overflows.
-    pub fn new((rows, columns): (usize, usize), unit: usize) -> Option<Self> {
+    pub(crate) fn new((rows, columns): (usize, usize), unit: usize) -> Option<Self> {
         let unit = if unit == 0 { columns } else { unit.min(columns) }.max(1);
         let per_row = columns.div_ceil(unit);
         Some(Self { columns, unit, per_row, total: rows.checked_mul(per_row)? })
@@ -20,7 +20,7 @@ impl Units {
 
     /// Calls `each` for every stretch of the weights `first .. first + count` that shares a unit: its number, and where the stretch
     /// lies counted from `first`. So work can be cut where it suits the threads, whatever the units.
-    pub fn stretches(&self, first: usize, count: usize, mut each: impl FnMut(usize, Range<usize>)) {
+    pub(crate) fn stretches(&self, first: usize, count: usize, mut each: impl FnMut(usize, Range<usize>)) {
         let (row, mut column) = (first / self.columns, first % self.columns);
         let mut number = row * self.per_row + column / self.unit;
         let mut end = ((column / self.unit + 1) * self.unit).min(self.columns);

@@ -6,7 +6,7 @@ use std::time::Instant;
 use seedpress_results::Environment;
 
 /// Describes this machine and build.
-pub fn detect() -> Environment {
+pub(crate) fn detect() -> Environment {
     let git = |arguments: &[&str]| {
         let output = Command::new("git").args(arguments).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
@@ -55,7 +55,7 @@ fn features() -> Vec<String> {
 }
 
 /// Bytes per second of a plain copy on one thread, beyond the caches: the roof of every decode speed. The best of five.
-pub fn memcpy_bytes_per_second() -> f64 {
+pub(crate) fn memcpy_bytes_per_second() -> f64 {
     let source = vec![1u8; 64 << 20];
     let mut target = vec![0u8; source.len()];
     let copies = (0..5).map(|_| {

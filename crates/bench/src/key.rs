@@ -30,13 +30,13 @@ pub(crate) fn recipe(mut recipe: Recipe) -> Recipe {
 }
 
 /// A row's key from the values it depends on.
-pub fn key(parts: &serde_json::Value) -> String {
+pub(crate) fn key(parts: &serde_json::Value) -> String {
     let text = serde_json::json!([SCHEMA, parts]).to_string();
     format!("{:032x}", xxh3_128(text.as_bytes()))
 }
 
 /// The hash of a tensor's type, shape and values as the checkpoint stores them.
-pub fn content(tensor: &Tensor) -> String {
+pub(crate) fn content(tensor: &Tensor) -> String {
     let values = xxh3_128(&tensor.to_le_bytes());
     key(&serde_json::json!([tensor.dtype(), tensor.shape(), format!("{values:032x}")]))
 }

@@ -9,7 +9,7 @@
 //! | [`source`] | models: tensors with hashes, one loaded at a time |
 //! | [`matrix`] | cells and their keys |
 //! | [`filter`] | `--only` |
-//! | [`measure`] | one cell: encode, decode from the written bytes, measure |
+//! | `measure` | one cell: encode, decode from the written bytes, measure |
 //! | [`planning`] | rows whose codecs a plan chooses |
 //! | `plan_code` | what such rows may choose from |
 //! | [`runner`] | all cells: resume, failures as rows |
@@ -31,9 +31,9 @@ mod environment;
 mod error;
 pub mod filter;
 pub mod foreign;
-pub mod key;
+mod key;
 pub mod matrix;
-pub mod measure;
+mod measure;
 mod memory;
 mod plan_code;
 pub mod planning;

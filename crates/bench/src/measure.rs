@@ -16,7 +16,7 @@ use crate::memory;
 
 /// Why a cell has no figures.
 #[derive(Debug, thiserror::Error)]
-pub enum CellError {
+pub(crate) enum CellError {
     /// The encoder refused.
     #[error("encoding: {0}")]
     Encode(#[from] EncodeError),
@@ -33,7 +33,7 @@ pub enum CellError {
 
 /// What measuring needs beside codec and tensor.
 #[derive(Clone, Copy)]
-pub struct Bench<'a> {
+pub(crate) struct Bench<'a> {
     /// Decodes.
     pub registry: &'a Registry,
     /// Where encoders run.
@@ -89,7 +89,7 @@ impl Errors {
 ///
 /// # Errors
 /// Whatever goes wrong, panics included: the caller records it and goes on.
-pub fn measure(
+pub(crate) fn measure(
     bench: Bench<'_>,
     codec: &AnyCodec,
     name: &str,

@@ -1,13 +1,13 @@
 //! Peak memory of the process.
 
 /// Starts a new peak where the system allows it (Linux); elsewhere the peak is that of the whole run.
-pub fn reset_peak() {
+pub(crate) fn reset_peak() {
     #[cfg(target_os = "linux")]
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
 /// Peak resident memory in bytes since the last reset; outside Linux the memory resident now. 0 where unknown.
-pub fn peak() -> u64 {
+pub(crate) fn peak() -> u64 {
     #[cfg(target_os = "linux")]
     {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

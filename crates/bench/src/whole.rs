@@ -19,7 +19,7 @@ use crate::source::{Source, TensorInfo};
 use crate::stored::Stored;
 
 /// What uncompressed models achieve, by name.
-pub type Baselines = HashMap<String, Result<Vec<Metric>, String>>;
+pub(crate) type Baselines = HashMap<String, Result<Vec<Metric>, String>>;
 
 /// Measures a model's cell: a row a metric. Failing is a row too.
 pub(crate) fn model_rows(

@@ -21,19 +21,19 @@ pub enum Rule {
 
 /// A weight of magnitude above `threshold` becomes plus or minus `level`.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Ternary {
+pub(crate) struct Ternary {
     pub threshold: f32,
     pub level: f32,
 }
 
 impl Ternary {
-    pub fn digit(self, value: f32) -> i8 {
+    pub(crate) fn digit(self, value: f32) -> i8 {
         i8::from(value > self.threshold && self.level > 0.0) - i8::from(value < -self.threshold && self.level > 0.0)
     }
 }
 
 /// The rule's choice for `values`, its level rounded by `store`.
-pub fn single(values: &[f32], rule: Rule, store: impl Fn(f32) -> f32) -> Ternary {
+pub(crate) fn single(values: &[f32], rule: Rule, store: impl Fn(f32) -> f32) -> Ternary {
     let mean = || {
         let [sum] = summed(values, |part| [part.iter().map(|value| f64::from(value.abs())).sum()]);
         sum / values.len().max(1) as f64
@@ -79,7 +79,7 @@ fn joint(value: f32, [first, second]: [f32; 2]) -> [f32; 2] {
 }
 
 /// The digits of both planes for one weight.
-pub fn joint_digits(value: f32, levels: [f32; 2]) -> [i8; 2] {
+pub(crate) fn joint_digits(value: f32, levels: [f32; 2]) -> [i8; 2] {
     joint(value, levels).map(|digit| digit as i8)
 }
 
@@ -102,7 +102,7 @@ fn joint_sums(values: &[f32], levels: [f32; 2]) -> [f64; 5] {
 }
 
 /// Alternates between digits and levels (a 2 x 2 least-squares problem) from the greedy start.
-pub fn joint_levels(values: &[f32], mut levels: [f32; 2]) -> [f32; 2] {
+pub(crate) fn joint_levels(values: &[f32], mut levels: [f32; 2]) -> [f32; 2] {
     for _ in 0..8 {
         let [s11, s12, s22, b1, b2] = summed(values, |part| joint_sums(part, levels));
         let alone = 1.0 + f64::from(ALONE);

@@ -82,7 +82,7 @@ fn histogram(values: &[f32]) -> Vec<(u64, f64)> {
 }
 
 /// The level of least squared error for `values`.
-pub fn best_level(values: &[f32]) -> f32 {
+pub(crate) fn best_level(values: &[f32]) -> f32 {
     let mut search = Search::default();
     if values.len() < MANY {
         search.keep_each(&mut values.iter().map(|&value| bits(value)).collect::<Vec<_>>());

@@ -46,7 +46,7 @@ mod before {
     use seedpress_bitshift::code::value;
 
     /// A trellis and room to search it.
-    pub struct Search {
+    pub(crate) struct Search {
         /// Bits of a state.
         state_bits: u32,
         /// Bits of a weight.
@@ -64,7 +64,7 @@ mod before {
 
     impl Search {
         /// A search with `state_bits` in 10..=16 and `bits` in 1..=4; `unit` turns values into the samples' scale.
-        pub fn new(state_bits: u32, bits: u32, unit: f32) -> Self {
+        pub(crate) fn new(state_bits: u32, bits: u32, unit: f32) -> Self {
             let states = 1usize << state_bits;
             let groups = states >> bits;
             let values = (0..states).map(|at| {
@@ -83,7 +83,7 @@ mod before {
         }
 
         /// The circular stream of states for `samples`; `bits x samples` is at least a state's length.
-        pub fn tail_biting(&mut self, samples: &[f32]) -> Vec<u16> {
+        pub(crate) fn tail_biting(&mut self, samples: &[f32]) -> Vec<u16> {
             // A first search, with free ends, finds what the window at the seam should be. Some lengths of the register on either side
             // are as good as the whole block.
             let half = (samples.len() / 2).min(4 * self.state_bits.div_ceil(self.bits) as usize);
@@ -190,7 +190,7 @@ mod before {
 
         use super::{Search, steps};
 
-        pub fn forward(search: &mut Search, samples: &[f32]) {
+        pub(super) fn forward(search: &mut Search, samples: &[f32]) {
             // SAFETY: the caller has checked for AVX2.
             unsafe { compiled(search, samples) }
         }

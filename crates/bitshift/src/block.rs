@@ -8,7 +8,7 @@ use crate::code::value;
 use crate::header::Settings;
 
 /// `2^(i / 8)`.
-pub const EIGHTHS: [f32; 8] =
+pub(crate) const EIGHTHS: [f32; 8] =
     [1.0, 1.090_507_7, 1.189_207_1, 1.296_839_6, std::f32::consts::SQRT_2, 1.542_210_8, 1.681_792_9, 1.834_008_1];
 
 /// Weights the last block is coded as, from those it has.
@@ -69,7 +69,7 @@ pub(crate) struct Block<'a> {
 }
 
 impl Block<'_> {
-    pub fn decode(self, bits: u32, out: &mut [f32]) {
+    pub(crate) fn decode(self, bits: u32, out: &mut [f32]) {
         #[cfg(target_arch = "x86_64")]
         if Level::fastest() >= Level::Avx2 {
             wide::decode(self, bits, out);
@@ -130,7 +130,7 @@ mod wide {
 
     use super::Block;
 
-    pub fn decode(block: Block<'_>, bits: u32, out: &mut [f32]) {
+    pub(super) fn decode(block: Block<'_>, bits: u32, out: &mut [f32]) {
         // SAFETY: the caller has checked for AVX2.
         unsafe { compiled(block, bits, out) }
     }

@@ -101,7 +101,7 @@ impl Panels {
 ///
 /// # Errors
 /// Cancellation.
-pub fn encode(
+pub(crate) fn encode(
     tensor: &TensorView<'_>,
     context: &EncodeContext<'_>,
     settings: Settings,
@@ -276,7 +276,7 @@ impl Quantizer for Coder<'_> {
 ///
 /// # Errors
 /// Truncated or corrupt, or the limit.
-pub fn decode(
+pub(crate) fn decode(
     header: &Header,
     scaled: bool,
     encoded: &EncodedView<'_>,

@@ -17,7 +17,7 @@ pub struct Settings {
 
 /// How weights lie in the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
+pub(crate) enum Layout {
     /// Blocks along the rows, scales of blocks.
     Rows,
     /// Blocks down the columns, scales of rows; where `scaled`, of columns too.
@@ -26,7 +26,7 @@ pub enum Layout {
 
 /// What the parameter bytes say.
 #[derive(Debug)]
-pub struct Header {
+pub(crate) struct Header {
     pub settings: Settings,
     pub layout: Layout,
     /// What a value of 1 stands for; 0 where every weight is 0.
@@ -38,11 +38,11 @@ pub struct Header {
 
 impl Header {
     /// Of a tensor of zeros.
-    pub fn of_zeros(settings: Settings) -> Self {
+    pub(crate) fn of_zeros(settings: Settings) -> Self {
         Self { settings, layout: Layout::Rows, step: 0.0, scaled: false, power: PowerOfTwo::ONE }
     }
 
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let Settings { bits, state_bits, seed } = self.settings;
         let powered = self.power != PowerOfTwo::ONE;
         let flags = u8::from(seed.is_some()) << 5 | u8::from(self.scaled) << 6 | u8::from(powered) << 7;
@@ -64,7 +64,7 @@ impl Header {
         bytes
     }
 
-    pub fn parse(bytes: &[u8]) -> Result<Self, DecodeError> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         let kind = reader.u8()?;
         let bits = u32::from(kind & 3) + 1;

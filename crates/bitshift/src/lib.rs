@@ -6,7 +6,7 @@
 //! Sources: A. Tseng, Q. Sun, D. Hou, C. De Sa, "QTIP: Quantization with Trellises and Incoherence Processing", NeurIPS 2024 (bit-shift
 //! trellis, computed codes, tail-biting in two searches); M. Marcellin, T. Fischer, IEEE Trans. Comm. 38 (1), 1990.
 //!
-//! With calibration data blocks run down the columns instead of along the rows ([`columns`]), so that each column can make up for the
+//! With calibration data blocks run down the columns instead of along the rows (`columns`), so that each column can make up for the
 //! errors of those before it.
 //!
 //! Beside the entropy-coded codec `trellis` it gives up rate flexibility and, on weights that are not normal, distortion; it gains
@@ -20,7 +20,7 @@ mod config;
 mod header;
 mod rows;
 pub mod search;
-pub mod stream;
+mod stream;
 mod trellis;
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]

@@ -24,7 +24,7 @@ fn stream_length(count: usize, settings: Settings) -> usize {
 ///
 /// # Errors
 /// Cancellation.
-pub fn encode(
+pub(crate) fn encode(
     tensor: &TensorView<'_>,
     context: &EncodeContext<'_>,
     settings: Settings,
@@ -137,7 +137,7 @@ fn rotated(weights: &[f32], index: usize, seed: Option<u32>) -> Vec<f32> {
 ///
 /// # Errors
 /// Truncated or corrupt.
-pub fn decode(header: &Header, encoded: &EncodedView<'_>, out: &mut [f32]) -> Result<(), DecodeError> {
+pub(crate) fn decode(header: &Header, encoded: &EncodedView<'_>, out: &mut [f32]) -> Result<(), DecodeError> {
     let mut segments = encoded.segments(0)?;
     let scales = if header.scaled { segments.exact(Role::Scales, out.len().div_ceil(SIDE))? } else { &[] };
     let stream = segments.exact(Role::Indices, stream_length(out.len(), header.settings))?;

@@ -2,7 +2,7 @@
 //!
 //! The trellis is a shift register: state `s` is a window of `L` bits of a circular stream, the next window starts `k` bits on. All
 //! `2^k` predecessors of a state agree in all but their low `k` bits, so each step is a minimum over groups of `2^k` followed by one
-//! addition a state ([`trellis`](crate::trellis)).
+//! addition a state (`trellis`).
 use crate::trellis::{Trellis, steps};
 #[cfg(target_arch = "x86_64")]
 use crate::wide;

@@ -31,7 +31,7 @@ use crate::{columns, rows};
 ///
 /// # Errors
 /// Truncated or corrupt.
-pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {
+pub(crate) fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {
     let header = Header::parse(encoded.params)?;
     if header.step == 0.0 {
         // A tensor of zeros.

@@ -8,10 +8,10 @@ use seedpress_simd::Level;
 use crate::trellis::{LENGTH, Trellis, steps};
 
 /// All steps of a search.
-pub type Steps = fn(&mut Trellis, &[f32]);
+pub(crate) type Steps = fn(&mut Trellis, &[f32]);
 
 /// What may run of these, the fastest first.
-pub fn on_this_machine() -> impl Iterator<Item = Steps> {
+pub(crate) fn on_this_machine() -> impl Iterator<Item = Steps> {
     let level = Level::fastest();
     // SAFETY: the level is one of this machine.
     let sixteen =
@@ -139,7 +139,7 @@ mod eight {
     use std::arch::x86_64::*;
 
     #[derive(Clone, Copy)]
-    pub struct Costs(__m256);
+    pub(super) struct Costs(__m256);
 
     impl super::Costs for Costs {
         const WIDTH: usize = 8;
@@ -218,7 +218,7 @@ mod sixteen {
     use std::arch::x86_64::*;
 
     #[derive(Clone, Copy)]
-    pub struct Costs(__m512);
+    pub(super) struct Costs(__m512);
 
     impl super::Costs for Costs {
         const WIDTH: usize = 16;

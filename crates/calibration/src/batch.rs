@@ -12,7 +12,7 @@ pub(crate) struct Batch {
 
 impl Batch {
     /// Appends rows and hands over every batch that is full.
-    pub fn push(
+    pub(crate) fn push(
         &mut self,
         rows: &[f32],
         weights: Option<&[f32]>,

@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     /// A second moment of twice as many samples as columns.
-    pub fn example(columns: usize) -> Vec<f64> {
+    pub(super) fn example(columns: usize) -> Vec<f64> {
         let x: Vec<f64> =
             (0..columns * 2 * columns).map(|i| ((i * i * 31 + i * 7) % 113) as f64 / 113.0 - 0.4).collect();
         let mut h = vec![0.0; columns * columns];

@@ -14,7 +14,7 @@ const BLOCK: usize = 128;
 const TASK: usize = 64;
 
 /// The factors of a symmetric matrix.
-pub struct Ldl {
+pub(crate) struct Ldl {
     /// `D`, every entry above zero.
     pub diagonal: Vec<f64>,
     /// `A`, row-major; what lies left of the diagonal counts.
@@ -24,7 +24,7 @@ pub struct Ldl {
 impl Ldl {
     /// Factors `matrix + ridge I`, row-major, of which the lower half is read. Where rounding, or a matrix that is not positive
     /// semidefinite, leaves less than half of the ridge, that half takes its place.
-    pub fn new(mut matrix: Vec<f64>, columns: usize, ridge: f64) -> Self {
+    pub(crate) fn new(mut matrix: Vec<f64>, columns: usize, ridge: f64) -> Self {
         matrix.iter_mut().step_by(columns + 1).for_each(|diagonal| *diagonal += ridge);
         let mut diagonal = vec![0f64; columns];
         let mut end = columns;
@@ -107,7 +107,7 @@ fn update(before: &mut [f64], block: &[f64], columns: usize, start: usize, diago
 }
 
 /// Numbers that a division in `f64` can be carried back to.
-pub trait Real: Element {
+pub(crate) trait Real: Element {
     /// `self / divisor`, rounded once to `f64` and once to this.
     fn over(self, divisor: f64) -> Self;
     /// `-self`.
@@ -135,7 +135,7 @@ impl Real for f64 {
 }
 
 /// Solves `x A^T D A = w` for `height` rows in column-major order, in place.
-pub fn solve<T: Real>(lower: &[T], diagonal: &[f64], values: &mut [T], height: usize) {
+pub(crate) fn solve<T: Real>(lower: &[T], diagonal: &[f64], values: &mut [T], height: usize) {
     if height == 0 {
         return;
     }

@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | collect statistics | [`Accumulator`] -> [`InputStatistics`] |
 //! | collect them behind layers already compressed | [`AsymmetricAccumulator`] -> [`AsymmetricStatistics`] |
-//! | quantise with error feedback (GPTQ, LDLQ) | [`Factor`], then [`sweep`] with a [`Quantizer`] or a closure |
+//! | quantise with error feedback (GPTQ, LDLQ) | [`Factor`], then `sweep` with a [`Quantizer`] or a closure |
 //! | go over what was quantised again, block by block | [`Blocks`], [`Gradient`] |
 //! | solve against the second moment | [`Factor::solve`] |
 //! | say what a compression costs at the output | [`output_error`] |

@@ -30,12 +30,12 @@ struct Tile {
 
 impl Tiles {
     /// Tiles on and below the diagonal, for products of a matrix with itself.
-    pub fn lower(columns: usize) -> Self {
+    pub(crate) fn lower(columns: usize) -> Self {
         Self::new(columns, true)
     }
 
     /// All tiles, for products that are not symmetric.
-    pub fn square(columns: usize) -> Self {
+    pub(crate) fn square(columns: usize) -> Self {
         Self::new(columns, false)
     }
 
@@ -53,12 +53,12 @@ impl Tiles {
     }
 
     /// Columns of either matrix.
-    pub fn columns(&self) -> usize {
+    pub(crate) fn columns(&self) -> usize {
         self.columns
     }
 
     /// Adds the product of a batch.
-    pub fn add(&mut self, x: &[f32], y: &[f32]) {
+    pub(crate) fn add(&mut self, x: &[f32], y: &[f32]) {
         let (columns, depth) = (self.columns, x.len() / self.columns);
         self.tiles.par_iter_mut().for_each(|tile| {
             let (row, column) = tile.at;
@@ -71,14 +71,14 @@ impl Tiles {
     }
 
     /// Adds another sum of matrices of as many columns.
-    pub fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         for (own, other) in self.tiles.iter_mut().zip(&other.tiles) {
             own.sums.iter_mut().zip(&other.sums).for_each(|(to, from)| *to += from);
         }
     }
 
     /// The matrix, row-major, every sum through `mean`.
-    pub fn full(&self, mean: impl Fn(f64) -> f32) -> Vec<f32> {
+    pub(crate) fn full(&self, mean: impl Fn(f64) -> f32) -> Vec<f32> {
         let columns = self.columns;
         let mut out = vec![0f32; columns * columns];
         for tile in &self.tiles {

@@ -2,20 +2,20 @@
 //!
 //! | module | idea |
 //! | --- | --- |
-//! | [`source`] | safetensors files, single or sharded by an index, one tensor at a time |
-//! | [`sink`] | safetensors out, one tensor at a time |
+//! | `source` | safetensors files, single or sharded by an index, one tensor at a time |
+//! | `sink` | safetensors out, one tensor at a time |
 //! | [`container`] | a compressed checkpoint as one file that decodes at any prefix |
 //! | [`companions`] | files beside the weights that a container carries |
-//! | [`output`] | where a result goes: whole or not at all |
-//! | [`error`] | what is wrong with which file |
+//! | `output` | where a result goes: whole or not at all |
+//! | `error` | what is wrong with which file |
 
 pub mod companions;
 pub mod container;
-pub mod error;
+mod error;
 mod input;
-pub mod output;
-pub mod sink;
-pub mod source;
+mod output;
+mod sink;
+mod source;
 
 pub use container::{
     Container, ContainerFile, ContainerView, ContainerWriter, Entry, EntryView, Index, IndexEntry, Order, Part, Shards,

@@ -22,13 +22,13 @@ use crate::stop::stop_flag;
 #[command(after_help = "Running the same command again resumes: finished cells are not measured twice.
   seedpress bench configs/full.toml --dry-run
   seedpress bench configs/full.toml --only codec=seedlm* --only tensor=fc1")]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// The experiment
     config: PathBuf,
     /// Run a part of the matrix: codec=.., model=.. or tensor=.. (a part of the name, or a pattern with * and ?); repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     only: Vec<Only>,
-    /// Where the report goes [default: reports/<run name> under the repository root]
+    /// Where the report goes [default: reports/RUN_NAME under the repository root]
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
     /// List the matrix and stop
@@ -48,7 +48,7 @@ pub struct Arguments {
 }
 
 /// Runs it.
-pub fn run(arguments: &Arguments) -> Outcome {
+pub(crate) fn run(arguments: &Arguments) -> Outcome {
     arguments.told.begin();
     let registry = seedpress::registry();
     let zoo: Vec<&str> = seedpress_zoo::models().iter().map(|model| model.name).collect();
@@ -100,7 +100,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
 }
 
 /// The workspace or repository around the working directory, else the working directory.
-pub fn repository_root() -> PathBuf {
+pub(crate) fn repository_root() -> PathBuf {
     let here = std::env::current_dir().unwrap_or_default();
     let is_root = |folder: &&Path| {
         let workspace = std::fs::read_to_string(folder.join("Cargo.toml"));

@@ -21,7 +21,7 @@ use crate::stop::stop_flag;
 
 /// The text that calibrates, and how it is used.
 #[derive(Args)]
-pub struct Text {
+pub(crate) struct Text {
     /// Text to calibrate with, for the folder of a language model: a plain file, .jsonl, or a folder of these
     #[arg(long, value_name = "FILE")]
     pub calibration: Option<PathBuf>,
@@ -37,7 +37,7 @@ pub struct Text {
 }
 
 /// A language model with the sequences that calibrate it.
-pub struct Calibration {
+pub(crate) struct Calibration {
     /// What is found out from the text.
     pub text: CalibrationText,
     language: Language,
@@ -52,7 +52,7 @@ fn cache() -> Cache {
 
 impl Calibration {
     /// Opens a model in any format that is read, and reads and cuts the text.
-    pub fn open(path: &Path, text: &Text, calibration: &Path, quiet: bool) -> Result<Self, Failure> {
+    pub(crate) fn open(path: &Path, text: &Text, calibration: &Path, quiet: bool) -> Result<Self, Failure> {
         let language = Language::open(path, None)?;
         let model = &language.model;
         let context = language::context(text.context, model.description().context)?;
@@ -67,18 +67,18 @@ impl Calibration {
     }
 
     /// Where its weights lie as safetensors.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.language.model.folder()
     }
 
     /// How much each token counts for each tensor.
-    pub fn weigh(&self, quiet: bool) -> Result<Arc<Importances>, Failure> {
+    pub(crate) fn weigh(&self, quiet: bool) -> Result<Arc<Importances>, Failure> {
         let mut watch = watch(quiet)?;
         Ok(self.text.importances(&cache(), &mut watch)?)
     }
 
     /// What errors of each tensor cost, of those that `wanted` takes.
-    pub fn spectra(&self, wanted: &dyn Fn(&str) -> bool) -> Result<Spectra, Failure> {
+    pub(crate) fn spectra(&self, wanted: &dyn Fn(&str) -> bool) -> Result<Spectra, Failure> {
         let mut watch = watch(false)?;
         Ok(self.text.spectra(wanted, &cache(), &mut watch)?)
     }

@@ -15,7 +15,7 @@ use crate::print::{line, note};
 #[derive(Args)]
 #[command(after_help = "  seedpress codecs
   seedpress codecs seedlm-progressive")]
-pub struct CodecsArguments {
+pub(crate) struct CodecsArguments {
     /// Show the options of this codec: type, range, default, help
     id: Option<String>,
     #[command(flatten)]
@@ -23,7 +23,7 @@ pub struct CodecsArguments {
 }
 
 /// Lists codecs, or the options of one.
-pub fn codecs(arguments: &CodecsArguments) -> Outcome {
+pub(crate) fn codecs(arguments: &CodecsArguments) -> Outcome {
     let registry = seedpress::registry();
     if arguments.told.json {
         line!("{}", codecs_as_json(arguments, &registry)?);
@@ -109,7 +109,7 @@ fn legal_values(property: &Value, schema: &Value) -> String {
   seedpress models fetch minilm
   seedpress models fetch --all
   seedpress models train fashion-mlp")]
-pub struct ModelsArguments {
+pub(crate) struct ModelsArguments {
     #[command(subcommand)]
     verb: Verb,
     #[command(flatten)]
@@ -137,7 +137,7 @@ enum Verb {
 }
 
 /// Lists, fetches or trains.
-pub fn models(arguments: &ModelsArguments) -> Outcome {
+pub(crate) fn models(arguments: &ModelsArguments) -> Outcome {
     arguments.told.begin();
     let told = &arguments.told;
     match &arguments.verb {

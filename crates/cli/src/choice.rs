@@ -12,7 +12,7 @@ use seedpress_press::{Assign, Bounded, Kept, Patterns, PressError, SmallTensors,
 use crate::failure::Failure;
 
 /// One codec or a plan, and what is left out.
-pub struct Choice {
+pub(crate) struct Choice {
     rule: Rule,
     small: SmallTensors,
     patterns: Patterns,
@@ -26,7 +26,12 @@ enum Rule {
 
 impl Choice {
     /// One codec for all.
-    pub fn codec(given: &str, bits: Option<f64>, then: Option<&str>, registry: &Registry) -> Result<Self, Failure> {
+    pub(crate) fn codec(
+        given: &str,
+        bits: Option<f64>,
+        then: Option<&str>,
+        registry: &Registry,
+    ) -> Result<Self, Failure> {
         let (mut name, stage) = parts(given, then)?;
         if let Some(bits) = bits {
             let id = name.split(':').next().unwrap_or_default();
@@ -45,7 +50,7 @@ impl Choice {
     }
 
     /// One codec for all, each tensor at the lowest rate at which its error is at most this.
-    pub fn within(given: &str, error: f64, then: Option<&str>, registry: &Registry) -> Result<Self, Failure> {
+    pub(crate) fn within(given: &str, error: f64, then: Option<&str>, registry: &Registry) -> Result<Self, Failure> {
         let (name, stage) = parts(given, then)?;
         let name = with_stage(name, stage);
         let rates = ladder::rates(&name, registry).map_err(|error| Failure::usage(format!("--max-error: {error}")))?;
@@ -68,14 +73,14 @@ impl Choice {
     }
 
     /// A plan.
-    pub fn plan(path: &Path, registry: &Registry) -> Result<Self, Failure> {
+    pub(crate) fn plan(path: &Path, registry: &Registry) -> Result<Self, Failure> {
         let plan = PlanFile::load(path, registry).map_err(Failure::usage)?;
         let small = SmallTensors { below: plan.keep_below };
         Ok(Self { small, ..Self::of(Rule::Plan(plan, path.to_owned())) })
     }
 
     /// What a plan assumed where nothing was measured, a line each.
-    pub fn assumptions(&self) -> Vec<String> {
+    pub(crate) fn assumptions(&self) -> Vec<String> {
         match &self.rule {
             Rule::Plan(plan, path) => {
                 plan.assumptions().iter().map(|line| format!("{} assumes: {line}", path.display())).collect()
@@ -85,7 +90,7 @@ impl Choice {
     }
 
     /// Another bound for small tensors.
-    pub fn keep_below(mut self, below: Option<usize>) -> Self {
+    pub(crate) fn keep_below(mut self, below: Option<usize>) -> Self {
         if let Some(below) = below {
             self.small = SmallTensors { below };
         }
@@ -93,13 +98,13 @@ impl Choice {
     }
 
     /// Tensors that are compressed at all.
-    pub fn only(mut self, include: &[String], exclude: &[String]) -> Self {
+    pub(crate) fn only(mut self, include: &[String], exclude: &[String]) -> Self {
         self.patterns = Patterns::new(include, exclude);
         self
     }
 
     /// Every pattern must match a tensor, and a plan must have a codec for every tensor: known before any work is done.
-    pub fn check(&self, tensors: &[TensorInfo]) -> Result<(), PressError> {
+    pub(crate) fn check(&self, tensors: &[TensorInfo]) -> Result<(), PressError> {
         self.patterns.check(tensors.iter().map(|info| info.name.as_str()))?;
         for info in tensors.iter().filter(|info| info.float().is_some()) {
             self.treat(info)?;
@@ -115,7 +120,7 @@ impl Choice {
     }
 
     /// What the file was made with.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match &self.rule {
             Rule::One(codec) => codec.name(),
             Rule::Within(bounded) => bounded.name(),

@@ -17,7 +17,7 @@ use crate::stop::stop_flag;
 
 /// How the work is done and told, of commands that go through a file tensor by tensor.
 #[derive(Args)]
-pub struct Common {
+pub(crate) struct Common {
     #[command(flatten)]
     pub threads: Threads,
     #[command(flatten)]
@@ -29,7 +29,7 @@ pub struct Common {
 
 /// How much is told. The same for every command.
 #[derive(Args)]
-pub struct Told {
+pub(crate) struct Told {
     /// Print the result as JSON
     #[arg(long, global = true)]
     pub json: bool,
@@ -40,7 +40,7 @@ pub struct Told {
 
 impl Told {
     /// Silences what is not wanted; for the beginning of a command.
-    pub fn begin(&self) {
+    pub(crate) fn begin(&self) {
         if self.quiet {
             hush();
         }
@@ -49,7 +49,7 @@ impl Told {
 
 /// By how many threads the work is done.
 #[derive(Args)]
-pub struct Threads {
+pub(crate) struct Threads {
     /// Threads; 0 takes every processor. They never change the result
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1024))]
     threads: u16,
@@ -57,12 +57,12 @@ pub struct Threads {
 
 impl Threads {
     /// The number; 0 for every processor.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         usize::from(self.threads)
     }
 
     /// Has all further work in parallel done by so many; for the beginning of a command.
-    pub fn begin(&self) -> Result<(), Failure> {
+    pub(crate) fn begin(&self) -> Result<(), Failure> {
         match self.count() {
             0 => Ok(()),
             count => rayon::ThreadPoolBuilder::new().num_threads(count).build_global().map_err(Failure::data),
@@ -72,7 +72,7 @@ impl Threads {
 
 /// Memory that work in parallel may take.
 #[derive(Args)]
-pub struct InWork {
+pub(crate) struct InWork {
     /// Memory that tensors in work at the same time may take together; a larger one is worked on alone [default: 384MiB]
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     pub max_memory: Option<u64>,
@@ -80,7 +80,7 @@ pub struct InWork {
 
 impl Common {
     /// Runs work that can be watched and stopped.
-    pub fn run<T>(
+    pub(crate) fn run<T>(
         &self,
         total: u64,
         max_memory: Option<u64>,
@@ -94,7 +94,7 @@ impl Common {
     }
 
     /// Runs work that can be stopped and says itself how far it is.
-    pub fn untold<T>(
+    pub(crate) fn untold<T>(
         &self,
         max_memory: Option<u64>,
         after: &'static str,
@@ -107,7 +107,7 @@ impl Common {
 }
 
 /// Opens an `.sdp` file or the index of its shards. A shard that is opened alone is told, as it holds a part of the tensors.
-pub fn container(path: &Path, max_bytes: Option<u64>) -> Result<ContainerFile, Failure> {
+pub(crate) fn container(path: &Path, max_bytes: Option<u64>) -> Result<ContainerFile, Failure> {
     let file = ContainerFile::open(path, max_bytes).map_err(Failure::data)?;
     if let Some((number, count)) = file.shard() {
         let path = path.display();
@@ -117,7 +117,7 @@ pub fn container(path: &Path, max_bytes: Option<u64>) -> Result<ContainerFile, F
 }
 
 /// Opens a checkpoint in safetensors, and tells what of its folder is not read.
-pub fn checkpoint(path: &Path) -> Result<Checkpoint, Failure> {
+pub(crate) fn checkpoint(path: &Path) -> Result<Checkpoint, Failure> {
     let checkpoint = Checkpoint::open(path).map_err(Failure::data)?;
     let path = path.display();
     if let Some((number, count)) = checkpoint.shard() {
@@ -138,7 +138,7 @@ pub fn checkpoint(path: &Path) -> Result<Checkpoint, Failure> {
 }
 
 /// Refuses an output that is named like a file of another kind.
-pub fn named_for(path: &Path, others: &[&str], what: &str) -> Result<(), Failure> {
+pub(crate) fn named_for(path: &Path, others: &[&str], what: &str) -> Result<(), Failure> {
     let extension = path.extension().unwrap_or_default();
     match others.iter().any(|other| extension.eq_ignore_ascii_case(other)) {
         true => Err(Failure::usage(format!("{}: {what}", path.display()))),
@@ -148,7 +148,7 @@ pub fn named_for(path: &Path, others: &[&str], what: &str) -> Result<(), Failure
 
 /// Opens an output; what is wrong with it is known before any work is done. `inputs` are the paths that the command reads: a file behind
 /// any of them is refused.
-pub fn output(path: &Path, force: bool, inputs: &[&Path]) -> Result<Output, Failure> {
+pub(crate) fn output(path: &Path, force: bool, inputs: &[&Path]) -> Result<Output, Failure> {
     let overwrite = if force { Overwrite::Allow } else { Overwrite::Refuse };
     if path == Path::new("-") && std::io::IsTerminal::is_terminal(&std::io::stdout()) {
         return Err(Failure::usage("-o - would write to a terminal: redirect it to a file or a pipe"));

@@ -42,7 +42,7 @@ A relative error is ||original - decoded|| / ||original||, of what the written b
 within E is stored as it is, and said so. `seedpress verify model.sdp --against model.safetensors --max-error E` checks the result.
 A folder's config.json, tokenizer and generation files are carried in the file (--weights-only leaves them out).
 A run that was killed is taken up by the same command, tensor by tensor. The file is decoded before it is put in its place.")]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// A .safetensors file, the .safetensors.index.json of a sharded checkpoint, a folder that holds either; a .gguf,
     /// .pt, .pth, .bin, .npz or .npy file, or a folder in compressed-tensors, GPTQ, AWQ or MLX layout; a model of the zoo; or -
     /// for standard input
@@ -112,7 +112,7 @@ pub struct Arguments {
 const OTHERS: [&str; 6] = ["safetensors", "gguf", "pt", "pth", "npz", "npy"];
 
 /// Compresses a checkpoint, one tensor at a time.
-pub fn run(arguments: &Arguments) -> Outcome {
+pub(crate) fn run(arguments: &Arguments) -> Outcome {
     arguments.common.told.begin();
     let registry = seedpress::registry();
     let then = arguments.then.as_deref();
@@ -183,7 +183,7 @@ fn states(arguments: &Arguments) -> Storage {
 }
 
 /// What is carried beside the weights of a folder.
-pub fn files(input: &Path) -> Result<BTreeMap<String, String>, Failure> {
+pub(crate) fn files(input: &Path) -> Result<BTreeMap<String, String>, Failure> {
     let folder = language::folder(input)?;
     if folder.is_dir() { companions::read(&folder).map_err(Failure::data) } else { Ok(BTreeMap::new()) }
 }

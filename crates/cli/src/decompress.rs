@@ -29,7 +29,7 @@ use crate::print::{err, line, note, parse_bytes};
 With --follow each output replaces the one before as a whole, so that whoever opens it sees one or the other, and a line says how many bytes it
 stands for; every checksum of what it was decoded from fits. It ends when the file is whole, with status 1 where a pipe ends or a checksum
 fails before (the last output stays), or with Ctrl-C. Bytes must come in order: not from a download that reserves the whole file first.")]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// The .sdp file, or - for standard input
     input: PathBuf,
     /// The .safetensors file to write, or - for standard output. A folder (`out/`) gets model.safetensors and what the file carries
@@ -68,7 +68,7 @@ pub struct Arguments {
 
 /// How far a file is trusted.
 #[derive(Args)]
-pub struct Trust {
+pub(crate) struct Trust {
     /// Memory that decoding a tensor may take, for a file that is trusted with it [default: what its length justifies, 3 KiB a byte and
     /// at least 48 MiB, of which a third may be values]
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
@@ -77,7 +77,7 @@ pub struct Trust {
 
 impl Trust {
     /// What decoding may take.
-    pub fn memory(&self) -> Memory {
+    pub(crate) fn memory(&self) -> Memory {
         self.limit.map_or(Memory::Justified, Memory::Bytes)
     }
 }
@@ -86,7 +86,7 @@ impl Trust {
 const OTHERS: [&str; 7] = ["sdp", "gguf", "pt", "pth", "bin", "npz", "npy"];
 
 /// Restores a checkpoint.
-pub fn run(arguments: &Arguments) -> Outcome {
+pub(crate) fn run(arguments: &Arguments) -> Outcome {
     arguments.common.told.begin();
     let registry = seedpress::registry();
     let restore = Restore {

@@ -24,7 +24,7 @@ A model is a folder with config.json, weights and tokenizer.json, a language mod
 any other file that compress reads, which takes configuration and tokenizer from --config, from its own folder or from the reference. Text is a plain file (one document), a
 .jsonl file (a document {\"text\": ..} a line) or a folder of these. Intervals are 95 %, by resampling documents. Do not evaluate on text
 that calibrated the model.")]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// A checkpoint folder, a fetched language model, an .sdp file, or any file of weights that compress reads
     model: PathBuf,
     /// The model that it is compared with
@@ -55,7 +55,7 @@ pub struct Arguments {
 const EVERY: Duration = Duration::from_secs(5);
 
 /// Evaluates a model.
-pub fn run(arguments: &Arguments) -> Outcome {
+pub(crate) fn run(arguments: &Arguments) -> Outcome {
     arguments.told.begin();
     arguments.threads.begin()?;
     let stop = stop_flag("the stretch of text at work")?;

@@ -35,7 +35,7 @@ use crate::stop::leave_nothing_when_stopped;
   seedpress export model-folder --to gguf --size 60MB -o model.gguf
   seedpress export model.gguf --to safetensors --dtype bf16 -o out-folder
 Which engine loads which format, and what is lost: docs/formats.")]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// A folder of Hugging Face, or a file that compress reads, or an .sdp file whose codec fits
     input: PathBuf,
     /// The format
@@ -110,7 +110,7 @@ enum Float {
 const NEAR: u64 = 1000;
 
 /// Exports a model.
-pub fn run(arguments: &Arguments) -> Outcome {
+pub(crate) fn run(arguments: &Arguments) -> Outcome {
     arguments.common.told.begin();
     arguments.common.threads.begin()?;
     let registry = seedpress::registry();

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 /// A failure with its exit status.
 #[derive(Debug)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// The process's exit status.
     pub status: u8,
     /// What the user reads, without "error:".
@@ -13,26 +13,26 @@ pub struct Failure {
 
 impl Failure {
     /// The status of a command that was stopped.
-    pub const INTERRUPTED: u8 = 130;
+    pub(crate) const INTERRUPTED: u8 = 130;
 
     /// The command line or the config is wrong: status 2.
-    pub fn usage(message: impl Display) -> Self {
+    pub(crate) fn usage(message: impl Display) -> Self {
         Self { status: 2, message: message.to_string() }
     }
 
     /// Data, files or a cell of a run: status 1.
-    pub fn data(message: impl Display) -> Self {
+    pub(crate) fn data(message: impl Display) -> Self {
         Self { status: 1, message: message.to_string() }
     }
 
     /// The user stopped it: status 130.
-    pub fn interrupted(message: impl Display) -> Self {
+    pub(crate) fn interrupted(message: impl Display) -> Self {
         Self { status: Self::INTERRUPTED, message: message.to_string() }
     }
 }
 
 /// What a command returns.
-pub type Outcome = Result<(), Failure>;
+pub(crate) type Outcome = Result<(), Failure>;
 
 impl From<seedpress_transformer::TransformerError> for Failure {
     fn from(error: seedpress_transformer::TransformerError) -> Self {

@@ -11,14 +11,14 @@ use crate::failure::Failure;
 use crate::print::note;
 
 /// An open file that is no plain safetensors.
-pub struct Foreign {
+pub(crate) struct Foreign {
     source: Box<dyn TensorSource>,
     infos: Vec<TensorInfo>,
 }
 
 impl Foreign {
     /// Opens a file or folder; `None` for plain safetensors and for streams, which the press reads itself, and for what is not there.
-    pub fn open(path: &Path) -> Result<Option<Self>, Failure> {
+    pub(crate) fn open(path: &Path) -> Result<Option<Self>, Failure> {
         if path == Path::new("-") || !(path.is_file() || path.is_dir()) {
             return Ok(None);
         }

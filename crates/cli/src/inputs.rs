@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 const READ: [&str; 11] = ["safetensors", "gguf", "pt", "pth", "bin", "npz", "npy", "json", "jsonl", "model", "txt"];
 
 /// The files of a folder, the shards that an index names, the weights of a model of the zoo; a file is itself.
-pub fn files(paths: &[&Path]) -> Vec<PathBuf> {
+pub(crate) fn files(paths: &[&Path]) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for path in paths {
         if path.is_dir() {

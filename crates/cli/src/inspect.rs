@@ -19,7 +19,7 @@ use crate::print::line;
   seedpress inspect model.gguf
   seedpress inspect model-folder
   seedpress inspect model.sdp --json | jq '.tensors[].name'")]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// An .sdp file, or - for one from standard input; or any file or folder of weights that compress reads
     input: PathBuf,
     #[command(flatten)]
@@ -27,7 +27,7 @@ pub struct Arguments {
 }
 
 /// Lists what a file holds, without decoding.
-pub fn run(arguments: &Arguments) -> Outcome {
+pub(crate) fn run(arguments: &Arguments) -> Outcome {
     arguments.told.begin();
     if let Some(source) = listing::open(&arguments.input)? {
         return listing::print(source.as_ref(), &arguments.input, arguments.told.json);

@@ -14,7 +14,7 @@ use crate::common::container;
 use crate::failure::{Failure, Outcome};
 
 /// A model, and the folder that it was decoded to where its file is not run as it is.
-pub struct Language {
+pub(crate) struct Language {
     pub model: Transformer,
     _decoded: Decoded,
 }
@@ -29,7 +29,7 @@ enum Decoded {
 impl Language {
     /// Opens the folder of a checkpoint, a language model that was fetched, or any file of weights. Where the file has no configuration
     /// and tokenizer beside it, those of the folder `config` are taken.
-    pub fn open(path: &Path, config: Option<&Path>) -> Result<Self, Failure> {
+    pub(crate) fn open(path: &Path, config: Option<&Path>) -> Result<Self, Failure> {
         let path = folder(path)?;
         if !is_container(&path) {
             let plain = Plain::model(&path, config).map_err(|error| match error {
@@ -56,7 +56,7 @@ impl Language {
 }
 
 /// The documents of some files as the tokens of the tokenizer in `folder`.
-pub fn tokens(folder: &Path, paths: &[PathBuf]) -> Result<Vec<Tokens>, Failure> {
+pub(crate) fn tokens(folder: &Path, paths: &[PathBuf]) -> Result<Vec<Tokens>, Failure> {
     let tokenizer = tokenizer(folder)?;
     let mut tokens = Vec::new();
     for path in paths {
@@ -68,7 +68,7 @@ pub fn tokens(folder: &Path, paths: &[PathBuf]) -> Result<Vec<Tokens>, Failure> 
 }
 
 /// The context that was asked for with `--context`, of at most `most` tokens.
-pub fn context(asked: u32, most: usize) -> Result<usize, Failure> {
+pub(crate) fn context(asked: u32, most: usize) -> Result<usize, Failure> {
     match asked as usize {
         context if context > most => {
             Err(Failure::usage(format!("--context {context}: the model was made for {most} tokens")))
@@ -78,7 +78,7 @@ pub fn context(asked: u32, most: usize) -> Result<usize, Failure> {
 }
 
 /// The folder of a language model: the path itself, or where a fetched one lies.
-pub fn folder(path: &Path) -> Result<PathBuf, Failure> {
+pub(crate) fn folder(path: &Path) -> Result<PathBuf, Failure> {
     let package = path.to_str().filter(|_| !path.exists()).and_then(fetch::package);
     match package {
         None => Ok(path.to_owned()),

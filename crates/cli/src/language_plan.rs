@@ -12,7 +12,7 @@ use crate::calibration::{Calibration, Text};
 use crate::failure::Failure;
 
 /// What is planned.
-pub struct Wanted<'a> {
+pub(crate) struct Wanted<'a> {
     /// The codec, of any rate.
     pub codec: &'a str,
     /// The size of the file.
@@ -24,7 +24,7 @@ pub struct Wanted<'a> {
 }
 
 /// Shares the bits of a file of the wanted size among the tensors of a language model.
-pub fn plan(
+pub(crate) fn plan(
     path: &Path,
     text: &Text,
     calibration: &Path,

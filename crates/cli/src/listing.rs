@@ -13,10 +13,10 @@ use crate::inputs;
 use crate::print::{bytes, line, table};
 
 /// Characters of a metadata value that are shown.
-pub const SHOWN: usize = 200;
+pub(crate) const SHOWN: usize = 200;
 
 /// Opens a file or folder of weights; `None` for `.sdp` files, by name or content, and for streams.
-pub fn open(path: &Path) -> Result<Option<Box<dyn TensorSource>>, Failure> {
+pub(crate) fn open(path: &Path) -> Result<Option<Box<dyn TensorSource>>, Failure> {
     let named = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sdp"));
     if named || path == Path::new("-") || !(path.is_file() || path.is_dir()) || is_container(path) {
         return Ok(None);
@@ -25,7 +25,7 @@ pub fn open(path: &Path) -> Result<Option<Box<dyn TensorSource>>, Failure> {
 }
 
 /// Bytes of a file, or of a folder's files of weights.
-pub fn file_bytes(path: &Path) -> Result<u64, Failure> {
+pub(crate) fn file_bytes(path: &Path) -> Result<u64, Failure> {
     let fault = |error: std::io::Error| Failure::data(format!("{}: {error}", path.display()));
     if path.is_file() {
         let files = inputs::files(&[path]);
@@ -77,7 +77,7 @@ fn kinds(source: &dyn TensorSource) -> BTreeMap<&str, Kind> {
 }
 
 /// Lists it, without reading values.
-pub fn print(source: &dyn TensorSource, path: &Path, as_json: bool) -> Outcome {
+pub(crate) fn print(source: &dyn TensorSource, path: &Path, as_json: bool) -> Outcome {
     if as_json {
         line!("{}", to_json(source));
         return Ok(());

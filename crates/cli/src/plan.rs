@@ -36,7 +36,7 @@ no data: squared errors are weighed by a profile of its kind of model. Measureme
   seedpress plan model.safetensors --ratio 30 --profile transformer --codec trellis --codec q8_0 -o plan.toml
   seedpress compress model.safetensors --plan plan.toml -o model.sdp"
 )]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// A model of the zoo, or any file or folder of weights that compress reads; with --calibration a language model
     model: String,
     /// Bits per weight of the whole file, everything counted
@@ -81,7 +81,7 @@ pub struct Arguments {
 }
 
 /// Makes a plan.
-pub fn run(arguments: &Arguments) -> Outcome {
+pub(crate) fn run(arguments: &Arguments) -> Outcome {
     arguments.told.begin();
     arguments.threads.begin()?;
     let registry = seedpress::registry();

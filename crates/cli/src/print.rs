@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Prints to standard output. A reader that has seen enough (`| head`) ends the command quietly.
-pub fn out(text: Arguments<'_>) {
+pub(crate) fn out(text: Arguments<'_>) {
     let mut stdout = std::io::stdout().lock();
     if let Err(error) = stdout.write_fmt(text).and_then(|()| stdout.flush()) {
         end(&error);
@@ -25,22 +25,22 @@ fn end(error: &std::io::Error) -> ! {
 static QUIET: AtomicBool = AtomicBool::new(false);
 
 /// Silences notes and progress.
-pub fn hush() {
+pub(crate) fn hush() {
     QUIET.store(true, Ordering::Relaxed);
 }
 
 /// Whether notes and progress are silenced.
-pub fn is_quiet() -> bool {
+pub(crate) fn is_quiet() -> bool {
     QUIET.load(Ordering::Relaxed)
 }
 
 /// A line on standard error; nobody may be listening.
-pub fn err(text: Arguments<'_>) {
+pub(crate) fn err(text: Arguments<'_>) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// The same, if anybody wants it.
-pub fn remark(text: Arguments<'_>) {
+pub(crate) fn remark(text: Arguments<'_>) {
     if !is_quiet() {
         err(text);
     }
@@ -64,7 +64,7 @@ macro_rules! note {
 pub(crate) use {line, note, text};
 
 /// Bytes as people read them.
-pub fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     let units = ["bytes", "kB", "MB", "GB", "TB"];
     let mut value = count as f64;
     let mut unit = 0;
@@ -81,7 +81,7 @@ pub fn bytes(count: u64) -> String {
 }
 
 /// A number of bytes with an optional unit: `64M`, `1.5GiB`, `2000000`.
-pub fn parse_bytes(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let factor = match unit.trim().to_ascii_lowercase().as_str() {
@@ -102,7 +102,7 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
 }
 
 /// A table with its first column to the left and the others to the right.
-pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.chain([head[column].chars().count()]).max().unwrap_or(0)

@@ -15,7 +15,7 @@ use crate::print::{bytes, note};
 const EVERY: Duration = Duration::from_secs(5);
 
 /// Shows progress in bytes.
-pub struct Meter {
+pub(crate) struct Meter {
     bar: Option<ProgressBar>,
     total: u64,
     done: AtomicU64,
@@ -27,7 +27,7 @@ pub struct Meter {
 
 impl Meter {
     /// For work on `total` bytes.
-    pub fn new(total: u64) -> Self {
+    pub(crate) fn new(total: u64) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(10));
             let template =
@@ -41,7 +41,7 @@ impl Meter {
     }
 
     /// Shows nothing.
-    pub fn hidden() -> Self {
+    pub(crate) fn hidden() -> Self {
         let now = Instant::now();
         Self {
             bar: None,
@@ -55,7 +55,7 @@ impl Meter {
     }
 
     /// Removes the bar.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

@@ -15,7 +15,7 @@ use crate::print::{line, note, text};
 #[derive(Args)]
 #[command(after_help = "  seedpress report reports/full
   seedpress report reports/full --table")]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// The folder with results.jsonl
     folder: PathBuf,
     /// Print the results table as Markdown and draw nothing
@@ -26,7 +26,7 @@ pub struct Arguments {
 }
 
 /// Redraws a report.
-pub fn run(arguments: &Arguments) -> Outcome {
+pub(crate) fn run(arguments: &Arguments) -> Outcome {
     arguments.told.begin();
     if arguments.table {
         text!("{}", seedpress_report::results_table(&arguments.folder).map_err(Failure::data)?);
@@ -43,12 +43,12 @@ pub fn run(arguments: &Arguments) -> Outcome {
 }
 
 /// Draws tables and charts.
-pub fn draw(folder: &Path) -> Outcome {
+pub(crate) fn draw(folder: &Path) -> Outcome {
     seedpress_report::render(folder).map(|_| ()).map_err(Failure::data)
 }
 
 /// What a run prints at its end: every row, synthetic sources too, where [`seedpress_report::results_table`] picks rows for readers.
-pub fn table(folder: &Path) -> Result<String, Failure> {
+pub(crate) fn table(folder: &Path) -> Result<String, Failure> {
     let run = seedpress_results::read_run(folder).map_err(Failure::data)?;
     let rows = seedpress_results::read_rows(folder).map_err(Failure::data)?;
     Ok(seedpress_bench::summary::table(&run, &rows))
@@ -62,7 +62,7 @@ same held-out samples, adjusted for all metrics (by intervals in runs that kept 
 are summed up, not judged.
   seedpress compare reports/before reports/after --threshold 0.02"
 )]
-pub struct CompareArguments {
+pub(crate) struct CompareArguments {
     /// The run to compare with
     before: PathBuf,
     /// The run to judge
@@ -75,7 +75,7 @@ pub struct CompareArguments {
 }
 
 /// Compares two runs.
-pub fn compare(arguments: &CompareArguments) -> Outcome {
+pub(crate) fn compare(arguments: &CompareArguments) -> Outcome {
     arguments.told.begin();
     if !(arguments.threshold >= 0.0 && arguments.threshold.is_finite()) {
         return Err(Failure::usage("--threshold must be a number of 0 or more"));

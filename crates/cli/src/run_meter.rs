@@ -13,7 +13,7 @@ use crate::print::{is_quiet, note};
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// Shows progress in weights.
-pub struct RunMeter {
+pub(crate) struct RunMeter {
     bar: Option<ProgressBar>,
     started: Instant,
     state: Mutex<State>,
@@ -27,7 +27,7 @@ struct State {
 
 impl RunMeter {
     /// Shows nothing yet.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let bar = (std::io::stderr().is_terminal() && !is_quiet()).then(|| {
             let bar = ProgressBar::new(0);
             let style = "{bar:30} {percent:>3}%  {elapsed} + {eta}  {wide_msg}";
@@ -40,7 +40,7 @@ impl RunMeter {
     }
 
     /// Takes the bar away.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

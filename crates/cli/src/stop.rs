@@ -7,7 +7,7 @@ use crate::failure::{Failure, Outcome};
 use crate::print::note;
 
 /// A flag that Ctrl-C sets; the second press ends the process.
-pub fn stop_flag(after: &'static str) -> Result<Arc<AtomicBool>, Failure> {
+pub(crate) fn stop_flag(after: &'static str) -> Result<Arc<AtomicBool>, Failure> {
     /// One handler a process: a command that works in steps asks for it at each.
     static STOP: OnceLock<Arc<AtomicBool>> = OnceLock::new();
     if let Some(stop) = STOP.get() {
@@ -27,7 +27,7 @@ pub fn stop_flag(after: &'static str) -> Result<Arc<AtomicBool>, Failure> {
 }
 
 /// Lets Ctrl-C end the process at once, with nothing half-written left: for work that keeps nothing anyway.
-pub fn leave_nothing_when_stopped() -> Outcome {
+pub(crate) fn leave_nothing_when_stopped() -> Outcome {
     ctrlc::set_handler(|| {
         seedpress_checkpoint::remove_temporaries();
         std::process::exit(130);

@@ -13,7 +13,7 @@ use crate::print::{bytes, err, line, note, table};
 const NOTEWORTHY: f64 = 0.01;
 
 /// Prints it: to standard error where the file itself goes to standard output.
-pub fn print(path: &Path, summary: &Summary, made_with: &str, common: &Common) {
+pub(crate) fn print(path: &Path, summary: &Summary, made_with: &str, common: &Common) {
     let text = match common.told.json {
         true => to_json(path, summary, made_with).to_string(),
         false => to_text(path, summary, made_with, common.verbose),

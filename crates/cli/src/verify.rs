@@ -23,7 +23,7 @@ weights and differs, or is further off than allowed.
   seedpress verify model.sdp --against model.safetensors
   seedpress verify model.sdp --against model.safetensors --max-error 0.1 --max-row-error 0.5"
 )]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// The .sdp file, or - for standard input
     input: PathBuf,
     /// The checkpoint it was made from
@@ -44,7 +44,7 @@ pub struct Arguments {
 }
 
 /// An error, or a bound of one.
-pub fn error(text: &str) -> Result<f64, String> {
+pub(crate) fn error(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value >= 0.0 => Ok(value),
         _ => Err("an error is a number of 0 or more".to_owned()),
@@ -52,7 +52,7 @@ pub fn error(text: &str) -> Result<f64, String> {
 }
 
 /// Decodes everything.
-pub fn run(arguments: &Arguments) -> Outcome {
+pub(crate) fn run(arguments: &Arguments) -> Outcome {
     arguments.common.told.begin();
     let file = container(&arguments.input, None)?;
     let name = arguments.input.display();

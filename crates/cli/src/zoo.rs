@@ -12,14 +12,14 @@ use seedpress_press::{Guidance, Guide, PressError, Source};
 use crate::failure::Failure;
 
 /// An opened model.
-pub struct Zoo {
+pub(crate) struct Zoo {
     model: Model,
     infos: Vec<TensorInfo>,
 }
 
 impl Zoo {
     /// Opens a model by name.
-    pub fn open(name: &str) -> Result<Self, Failure> {
+    pub(crate) fn open(name: &str) -> Result<Self, Failure> {
         let at = Location { path: PathBuf::from(name), line: 1, column: 1 };
         let origin = Origin::Zoo(name.to_owned());
         let spec =
@@ -51,7 +51,7 @@ impl Source for Zoo {
 }
 
 /// Knows what each layer of a model multiplies.
-pub struct Calibrated<'a>(pub &'a Zoo);
+pub(crate) struct Calibrated<'a>(pub &'a Zoo);
 
 impl Guide for Calibrated<'_> {
     /// Statistics are collected when they are first asked for, which takes a while.

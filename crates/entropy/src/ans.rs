@@ -1,7 +1,7 @@
 //! Symbols with one static integer table, range-ANS coded in blocks that decode in parallel.
 //!
 //! Wire of [`encode_bytes`]: [table](crate::frequencies), lanes `u8` (1, 4 or 32), for each block of 2^18 symbols its length
-//! `varint` (the jump table), then the [blocks](crate::rans). The number of symbols is the caller's to keep; no symbols are no bytes.
+//! `varint` (the jump table), then the blocks. The number of symbols is the caller's to keep; no symbols are no bytes.
 //!
 //! Wire of [`encode`], for symbols up to 16 bits: length `varint` and coded tokens, then raw bits, LSB first. A value below 128 is
 //! its own token; above, with the highest bit at position `h`, the token is `128 + 8 (h - 7)` plus the three bits below that bit, and the

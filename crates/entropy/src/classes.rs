@@ -18,7 +18,7 @@ const FEWEST: usize = 4096;
 
 /// Labels of rows and of columns; symbol `(r, c)` belongs to class `rows[r] * column_count + columns[c]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Classes {
+pub(crate) struct Classes {
     /// Symbols in a row.
     pub row: usize,
     /// Classes of rows, 1..=8.
@@ -33,17 +33,17 @@ pub struct Classes {
 
 impl Classes {
     /// One class for all.
-    pub fn one() -> Self {
+    pub(crate) fn one() -> Self {
         Self { row: 0, row_count: 1, column_count: 1, rows: Vec::new(), columns: Vec::new() }
     }
 
     /// How many classes there are.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         usize::from(self.row_count) * usize::from(self.column_count)
     }
 
     /// How many symbols of `count` each class has.
-    pub fn sizes(&self, count: usize) -> Vec<usize> {
+    pub(crate) fn sizes(&self, count: usize) -> Vec<usize> {
         let mut of_row = vec![0usize; usize::from(self.column_count)];
         match &self.columns[..] {
             [] => of_row[0] = self.row,
@@ -81,7 +81,7 @@ impl Classes {
     }
 
     /// Symbols of whole rows by class, in order.
-    pub fn sort(&self, symbols: &[u8]) -> Vec<Vec<u8>> {
+    pub(crate) fn sort(&self, symbols: &[u8]) -> Vec<Vec<u8>> {
         let mut sorted: Vec<Vec<u8>> = self.sizes(symbols.len()).into_iter().map(Vec::with_capacity).collect();
         let (places, of_row) = self.places();
         // Where in a row, sorted, each column goes.
@@ -109,7 +109,7 @@ impl Classes {
     }
 
     /// Undoes [`sort`](Self::sort); the classes have [`sizes`](Self::sizes) symbols.
-    pub fn merge(&self, sorted: &[Vec<u8>], symbols: &mut [u8]) {
+    pub(crate) fn merge(&self, sorted: &[Vec<u8>], symbols: &mut [u8]) {
         let (places, of_row) = self.places();
         let mut next = vec![0usize; sorted.len()];
         for (index, line) in symbols.chunks_exact_mut(self.row).enumerate() {
@@ -132,7 +132,7 @@ impl Classes {
     }
 
     /// The best of a few ways to classify symbols in rows of `row`.
-    pub fn choose(symbols: &[u8], row: usize) -> Self {
+    pub(crate) fn choose(symbols: &[u8], row: usize) -> Self {
         let all = symbols.len();
         if row < 2 || all < FEWEST || !all.is_multiple_of(row) || all == row {
             return Self::one();

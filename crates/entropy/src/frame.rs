@@ -3,16 +3,16 @@
 use seedpress_codec::{DecodeError, EncodeError, Limits};
 
 /// The level of whatever is small or coded once: the highest of the regular levels.
-pub const LEVEL: i32 = 19;
+pub(crate) const LEVEL: i32 = 19;
 
 /// The level that finds matches everywhere and settles for the first it finds.
-pub const PROBE: i32 = 3;
+pub(crate) const PROBE: i32 = 3;
 
 /// A zstd frame of `bytes`.
 ///
 /// # Errors
 /// Internal, where the library fails.
-pub fn compress(bytes: &[u8]) -> Result<Vec<u8>, EncodeError> {
+pub(crate) fn compress(bytes: &[u8]) -> Result<Vec<u8>, EncodeError> {
     compress_at(bytes, LEVEL)
 }
 
@@ -20,7 +20,7 @@ pub fn compress(bytes: &[u8]) -> Result<Vec<u8>, EncodeError> {
 ///
 /// # Errors
 /// Internal, where the library fails.
-pub fn compress_at(bytes: &[u8], level: i32) -> Result<Vec<u8>, EncodeError> {
+pub(crate) fn compress_at(bytes: &[u8], level: i32) -> Result<Vec<u8>, EncodeError> {
     ::zstd::bulk::compress(bytes, level).map_err(|error| EncodeError::Internal(format!("zstd: {error}")))
 }
 
@@ -28,7 +28,7 @@ pub fn compress_at(bytes: &[u8], level: i32) -> Result<Vec<u8>, EncodeError> {
 ///
 /// # Errors
 /// Internal, where the library fails.
-pub fn probe(bytes: &[u8]) -> Result<usize, EncodeError> {
+pub(crate) fn probe(bytes: &[u8]) -> Result<usize, EncodeError> {
     Ok(compress_at(bytes, PROBE)?.len())
 }
 
@@ -36,7 +36,7 @@ pub fn probe(bytes: &[u8]) -> Result<usize, EncodeError> {
 ///
 /// # Errors
 /// Internal, where the library fails.
-pub fn matches(bytes: &[u8]) -> Result<bool, EncodeError> {
+pub(crate) fn matches(bytes: &[u8]) -> Result<bool, EncodeError> {
     Ok(compress_at(bytes, -1)?.len() < bytes.len() - bytes.len() / 50)
 }
 
@@ -44,7 +44,7 @@ pub fn matches(bytes: &[u8]) -> Result<bool, EncodeError> {
 ///
 /// # Errors
 /// The limit; corrupt where the frame is damaged or holds another number of bytes.
-pub fn decompress(frame: &[u8], len: usize, limits: &mut Limits) -> Result<Vec<u8>, DecodeError> {
+pub(crate) fn decompress(frame: &[u8], len: usize, limits: &mut Limits) -> Result<Vec<u8>, DecodeError> {
     let mut bytes: Vec<u8> = limits.filled(len, 0)?;
     let written = ::zstd::bulk::decompress_to_buffer(frame, &mut bytes[..])
         .map_err(|_| DecodeError::corrupt("a zstd frame is damaged or holds more bytes than declared"))?;

@@ -5,11 +5,11 @@
 #![allow(unsafe_code)]
 
 /// Bytes that may be read or written beyond a group.
-pub const SLACK: usize = 64;
+pub(crate) const SLACK: usize = 64;
 
 /// Keys of which each of the most common has a group to itself; the last group is everybody else's.
 #[derive(Debug, Clone)]
-pub struct Groups {
+pub(crate) struct Groups {
     /// The group of every key.
     pub of: [u8; 256],
     /// The keys with a group to themselves, in the order of their groups.
@@ -32,7 +32,7 @@ impl Groups {
 
     /// Symbols in the order of their keys from groups that begin at `next`, which moves on. Faster where [`SLACK`] and as many bytes
     /// as there are keys follow the groups.
-    pub fn spread(&self, keys: &[u8], next: &mut [usize; 256], grouped: &[u8], symbols: &mut [u8]) {
+    pub(crate) fn spread(&self, keys: &[u8], next: &mut [usize; 256], grouped: &[u8], symbols: &mut [u8]) {
         assert_eq!(keys.len(), symbols.len());
         #[cfg(target_arch = "x86_64")]
         let done = match self.fits(keys.len(), next, grouped.len()) {
@@ -50,7 +50,7 @@ impl Groups {
     }
 
     /// Undoes [`spread`](Self::spread); overwrites up to [`SLACK`] bytes behind each group.
-    pub fn collect(&self, keys: &[u8], next: &mut [usize; 256], symbols: &[u8], grouped: &mut [u8]) {
+    pub(crate) fn collect(&self, keys: &[u8], next: &mut [usize; 256], symbols: &[u8], grouped: &mut [u8]) {
         assert_eq!(keys.len(), symbols.len());
         #[cfg(target_arch = "x86_64")]
         let done = match self.fits(keys.len(), next, grouped.len()) {
@@ -79,7 +79,7 @@ mod avx512 {
     /// # Safety
     /// The extensions, and `STEP` bytes at every place that `keys.len()` moves can reach.
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,popcnt")]
-    pub unsafe fn spread(
+    pub(super) unsafe fn spread(
         groups: &Groups,
         keys: &[u8],
         next: &mut [usize; 256],
@@ -113,7 +113,7 @@ mod avx512 {
     /// # Safety
     /// As [`spread`].
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,popcnt")]
-    pub unsafe fn collect(
+    pub(super) unsafe fn collect(
         groups: &Groups,
         keys: &[u8],
         next: &mut [usize; 256],

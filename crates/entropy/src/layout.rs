@@ -21,7 +21,7 @@ use crate::narrow::{pack_narrow, unpack_narrow};
 
 /// How symbols are packed into the bytes of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
+pub(crate) enum Layout {
     /// One symbol a byte.
     Bytes,
     /// An LSB-first stream of fields of this many bits.
@@ -34,7 +34,7 @@ pub enum Layout {
 
 impl Layout {
     /// The layout a segment declares and its symbol count, where its bytes bear the declaration out; plain bytes otherwise.
-    pub fn of(segment: &Segment) -> (Self, usize) {
+    pub(crate) fn of(segment: &Segment) -> (Self, usize) {
         let bytes = &segment.bytes;
         let plain = (Self::Bytes, bytes.len());
         let Ok(declared) = usize::try_from(segment.symbols.count) else { return plain };
@@ -56,7 +56,7 @@ impl Layout {
     }
 
     /// Byte planes that [`unpack`](Self::unpack) makes.
-    pub fn planes(self) -> usize {
+    pub(crate) fn planes(self) -> usize {
         match self {
             Self::Bytes | Self::Trits => 1,
             Self::Bits(width) => usize::from(width).div_ceil(8),
@@ -65,7 +65,7 @@ impl Layout {
     }
 
     /// Bytes that `count` symbols take when packed; `None` on overflow.
-    pub fn packed_len(self, count: usize) -> Option<usize> {
+    pub(crate) fn packed_len(self, count: usize) -> Option<usize> {
         match self {
             Self::Bytes => Some(count),
             Self::Bits(width) => packed_len(count, width),
@@ -75,7 +75,7 @@ impl Layout {
     }
 
     /// Writes layout and count.
-    pub fn write(self, count: usize, out: &mut Vec<u8>) {
+    pub(crate) fn write(self, count: usize, out: &mut Vec<u8>) {
         match self {
             Self::Bytes => out.push(0),
             Self::Bits(width) => out.extend([1, width]),
@@ -92,7 +92,7 @@ impl Layout {
     ///
     /// # Errors
     /// Truncated, or corrupt where a parameter is illegal.
-    pub fn read(reader: &mut Reader<'_>) -> Result<(Self, usize), DecodeError> {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<(Self, usize), DecodeError> {
         let at = reader.position();
         let illegal = |what| DecodeError::corrupt(what).at_offset(at);
         let layout = match reader.u8()? {
@@ -117,7 +117,7 @@ impl Layout {
 
     /// The symbols as byte planes, one after another, `count` bytes each: plane 0 holds the lowest byte of every symbol (or the
     /// first byte of every record).
-    pub fn unpack(self, bytes: &[u8], count: usize) -> Vec<u8> {
+    pub(crate) fn unpack(self, bytes: &[u8], count: usize) -> Vec<u8> {
         match self {
             Self::Bytes => bytes.to_vec(),
             Self::Bits(width) if width <= 8 => unpack_narrow(bytes, width, count),
@@ -145,7 +145,7 @@ impl Layout {
     ///
     /// # Errors
     /// Corrupt where a symbol is outside the layout's range; the limit.
-    pub fn pack(self, planes: Vec<u8>, count: usize, limits: &mut Limits) -> Result<Vec<u8>, DecodeError> {
+    pub(crate) fn pack(self, planes: Vec<u8>, count: usize, limits: &mut Limits) -> Result<Vec<u8>, DecodeError> {
         debug_assert_eq!(planes.len(), count * self.planes());
         let needed = self.packed_len(count).ok_or(DecodeError::corrupt("symbol count overflows"))?;
         match self {

@@ -13,19 +13,19 @@
 //!
 //! | module | idea |
 //! | --- | --- |
-//! | [`layout`] | packed bytes to symbols and back, exactly |
+//! | `layout` | packed bytes to symbols and back, exactly |
 //! | `narrow` | the same for symbols of up to eight bits, eight at a time |
 //! | [`frequencies`] | static tables with integer probabilities |
-//! | [`rans`] | the interleaved coder and its vector kernels |
+//! | `rans` | the interleaved coder and its vector kernels |
 //! | [`ans`] | coded streams: table, jump table, blocks that decode in parallel |
 //! | `plane` | symbols of one width: stored, ANS or zstd |
 //! | `classes` | rows and columns that share a table |
-//! | [`floats`] | lossless floats |
+//! | `floats` | lossless floats |
 //! | `grouped` | symbols moved to groups of equal keys and back |
 //! | [`binary`] | adaptive binary range coding, for codecs that model their own symbols |
-//! | [`models`] | quantised distributions for constriction's coder |
+//! | `models` | quantised distributions for constriction's coder |
 //! | [`mixing`] | symbols bit by bit under mixed contexts |
-//! | [`stages`] | what the registry offers |
+//! | `stages` | what the registry offers |
 //!
 //! Tables and predictions are integers or come from IEEE operations in one order, never from library logarithms: a stream written on
 //! one machine decodes on any other. Vector kernels stand beside a portable path with the same bytes. Decoders take every allocation
@@ -34,13 +34,13 @@
 
 pub mod ans;
 pub mod binary;
-pub mod floats;
+mod floats;
 pub mod frequencies;
-pub mod layout;
+mod layout;
 pub mod mixing;
-pub mod models;
-pub mod rans;
-pub mod stages;
+mod models;
+mod rans;
+mod stages;
 
 mod classes;
 mod frame;

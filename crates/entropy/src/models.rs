@@ -30,7 +30,7 @@ const GAUSSIAN: u8 = 2;
 
 /// What a model is made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Family {
+pub(crate) enum Family {
     /// A table of its own.
     Categorical(Box<Frequencies>),
     /// Two-sided geometric about `centre / 2`.
@@ -50,11 +50,11 @@ pub enum Family {
 }
 
 /// The lowest and the highest symbol there are.
-pub type Alphabet = (u8, u8);
+pub(crate) type Alphabet = (u8, u8);
 
 impl Family {
     /// The family and parameters by which symbols with these counts cost least, parameters included, and that cost in bits.
-    pub fn fit(counts: &[u64; 256], alphabet: Alphabet) -> (Self, f64) {
+    pub(crate) fn fit(counts: &[u64; 256], alphabet: Alphabet) -> (Self, f64) {
         let table = Frequencies::from_counts(counts);
         let mut best = (Self::Categorical(Box::new(table.clone())), 8.0 + table.cost(counts));
         let total: u64 = counts.iter().sum();
@@ -103,7 +103,7 @@ impl Family {
     }
 
     /// Appends family and parameters.
-    pub fn write(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
         match *self {
             Self::Categorical(ref table) => {
                 out.push(CATEGORICAL);
@@ -121,7 +121,7 @@ impl Family {
     ///
     /// # Errors
     /// Truncated, or corrupt where a parameter is illegal.
-    pub fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let at = reader.position();
         let family = reader.u8()?;
         if family == CATEGORICAL {
@@ -181,7 +181,7 @@ fn bell((low, high): Alphabet, centre: u16, weights: &[u64; DISTANCES]) -> Vec<u
 }
 
 /// A model ready to code by.
-pub struct Model {
+pub(crate) struct Model {
     /// Symbols by their index in the coder's table.
     symbols: Vec<u8>,
     /// The reverse.
@@ -198,7 +198,7 @@ impl Model {
     ///
     /// # Errors
     /// The limit.
-    pub fn new(family: &Family, alphabet: Alphabet, limits: &mut Limits) -> Result<Self, DecodeError> {
+    pub(crate) fn new(family: &Family, alphabet: Alphabet, limits: &mut Limits) -> Result<Self, DecodeError> {
         limits.take(Self::HELD)?;
         let (symbols, parts) = family.table(alphabet);
         let mut places = [0u8; 256];
@@ -213,17 +213,17 @@ impl Model {
     }
 
     /// The coder's table, where it takes bits to tell symbols apart.
-    pub fn table(&self) -> Option<&DefaultContiguousCategoricalEntropyModel> {
+    pub(crate) fn table(&self) -> Option<&DefaultContiguousCategoricalEntropyModel> {
         self.table.as_ref()
     }
 
     /// Where in the table a symbol is.
-    pub fn place(&self, symbol: u8) -> usize {
+    pub(crate) fn place(&self, symbol: u8) -> usize {
         usize::from(self.places[usize::from(symbol)])
     }
 
     /// The symbol at a place of the table, the first where there is no table.
-    pub fn symbol(&self, place: usize) -> u8 {
+    pub(crate) fn symbol(&self, place: usize) -> u8 {
         self.symbols[place]
     }
 }

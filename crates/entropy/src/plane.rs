@@ -28,7 +28,7 @@ const SMALL: usize = 1 << 12;
 
 /// The frame where it is smaller than `len`. Long matches show at a fast level already, and without them zstd only does worse what
 /// an entropy coder does better: the slow level is tried where the fast one gains, and on little data.
-pub fn worthwhile_frame(bytes: &[u8], len: usize) -> Result<Option<Vec<u8>>, EncodeError> {
+pub(crate) fn worthwhile_frame(bytes: &[u8], len: usize) -> Result<Option<Vec<u8>>, EncodeError> {
     if bytes.len() > SMALL && frame::probe(bytes)? >= len {
         return Ok(None);
     }
@@ -62,7 +62,7 @@ fn promising(symbols: &[u8], stored: usize) -> Option<[u64; 256]> {
 }
 
 /// Appends a plane of symbols below `2^width`; zstd is tried where `search` says so.
-pub fn write(symbols: &[u8], width: u8, search: bool, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+pub(crate) fn write(symbols: &[u8], width: u8, search: bool, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     if symbols.is_empty() {
         return Ok(());
     }
@@ -98,7 +98,7 @@ fn finish(symbols: &[u8], width: u8, method: u8, mut body: Vec<u8>, out: &mut Ve
 
 /// What a frame of bytes is going to take, told from a fast level and from samples.
 #[derive(Debug, Clone, Copy)]
-pub struct Promise {
+pub(crate) struct Promise {
     /// The level that is worth its time.
     level: i32,
     /// About how many bytes it makes.
@@ -113,7 +113,7 @@ const LARGE: usize = 1 << 18;
 
 impl Promise {
     /// None where the fast level makes `len` bytes or more of them.
-    pub fn of(bytes: &[u8], len: usize) -> Result<Option<Self>, EncodeError> {
+    pub(crate) fn of(bytes: &[u8], len: usize) -> Result<Option<Self>, EncodeError> {
         if bytes.len() <= 4 * SMALL {
             let size = frame::compress(bytes)?.len();
             return Ok((size < len).then_some(Self { level: frame::LEVEL, size }));
@@ -141,13 +141,13 @@ impl Promise {
     }
 
     /// The frame.
-    pub fn keep(self, bytes: &[u8]) -> Result<Vec<u8>, EncodeError> {
+    pub(crate) fn keep(self, bytes: &[u8]) -> Result<Vec<u8>, EncodeError> {
         frame::compress_at(bytes, self.level)
     }
 }
 
 /// A plane of width 8 of which the size is known before it is coded, to choose among planes.
-pub struct Plan<'a> {
+pub(crate) struct Plan<'a> {
     symbols: &'a [u8],
     known: Known,
     /// About how many bytes the body is going to take.
@@ -163,7 +163,7 @@ enum Known {
 
 impl<'a> Plan<'a> {
     /// Plans a plane of symbols.
-    pub fn of(symbols: &'a [u8]) -> Result<Self, EncodeError> {
+    pub(crate) fn of(symbols: &'a [u8]) -> Result<Self, EncodeError> {
         if symbols.len() <= SMALL {
             let (mut method, mut body, mut size) = without_matches(symbols, 8);
             if let Some(frame) = worthwhile_frame(symbols, size)? {
@@ -180,7 +180,7 @@ impl<'a> Plan<'a> {
     }
 
     /// The plane, as [`read`] takes it.
-    pub fn write(self) -> Result<Vec<u8>, EncodeError> {
+    pub(crate) fn write(self) -> Result<Vec<u8>, EncodeError> {
         let mut out = Vec::new();
         if self.symbols.is_empty() {
             return Ok(out);
@@ -201,7 +201,7 @@ impl<'a> Plan<'a> {
 }
 
 /// A plane's method, body and the body's offset, for those who know a better way to take it than [`read`].
-pub fn open<'a>(reader: &mut Reader<'a>) -> Result<(u8, &'a [u8], usize), DecodeError> {
+pub(crate) fn open<'a>(reader: &mut Reader<'a>) -> Result<(u8, &'a [u8], usize), DecodeError> {
     let at = reader.position();
     let method = reader.u8()?;
     let len = reader.length()?;
@@ -209,7 +209,7 @@ pub fn open<'a>(reader: &mut Reader<'a>) -> Result<(u8, &'a [u8], usize), Decode
 }
 
 /// Whether the plane's body is a stream of [`ans`].
-pub fn is_ans(method: u8) -> bool {
+pub(crate) fn is_ans(method: u8) -> bool {
     method == ANS
 }
 
@@ -217,7 +217,7 @@ pub fn is_ans(method: u8) -> bool {
 ///
 /// # Errors
 /// Truncated, corrupt (also where a symbol is wider than `width`), or the limit.
-pub fn symbols(
+pub(crate) fn symbols(
     (method, body, at): (u8, &[u8], usize),
     width: u8,
     count: usize,
@@ -246,7 +246,7 @@ pub fn symbols(
 ///
 /// # Errors
 /// As [`symbols`].
-pub fn open_whole<'a>(
+pub(crate) fn open_whole<'a>(
     reader: &mut Reader<'a>,
     count: usize,
     limits: &mut Limits,
@@ -264,7 +264,12 @@ pub fn open_whole<'a>(
 ///
 /// # Errors
 /// As [`symbols`].
-pub fn read(reader: &mut Reader<'_>, width: u8, count: usize, limits: &mut Limits) -> Result<Vec<u8>, DecodeError> {
+pub(crate) fn read(
+    reader: &mut Reader<'_>,
+    width: u8,
+    count: usize,
+    limits: &mut Limits,
+) -> Result<Vec<u8>, DecodeError> {
     if count == 0 {
         return Ok(Vec::new());
     }

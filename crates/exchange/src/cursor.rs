@@ -1,29 +1,29 @@
 //! Little-endian numbers from bytes that may lie.
 
 /// Why bytes could not be read, as the end of a sentence.
-pub type Why = String;
+pub(crate) type Why = String;
 
 /// A place in a byte string. Nothing is ever read or allocated beyond its end.
 #[derive(Debug, Clone)]
-pub struct Cursor<'a> {
+pub(crate) struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Cursor<'a> {
-    pub fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
     }
 
-    pub fn position(&self) -> usize {
+    pub(crate) fn position(&self) -> usize {
         self.at
     }
 
-    pub fn remaining(&self) -> usize {
+    pub(crate) fn remaining(&self) -> usize {
         self.bytes.len() - self.at
     }
 
-    pub fn take(&mut self, count: usize) -> Result<&'a [u8], Why> {
+    pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8], Why> {
         if count > self.remaining() {
             return Err(format!("cut short at byte {}: {count} bytes needed, {} left", self.at, self.remaining()));
         }
@@ -32,30 +32,30 @@ impl<'a> Cursor<'a> {
         Ok(taken)
     }
 
-    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Why> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Why> {
         let mut out = [0; N];
         out.copy_from_slice(self.take(N)?);
         Ok(out)
     }
 
-    pub fn u8(&mut self) -> Result<u8, Why> {
+    pub(crate) fn u8(&mut self) -> Result<u8, Why> {
         Ok(self.array::<1>()?[0])
     }
 
-    pub fn u16(&mut self) -> Result<u16, Why> {
+    pub(crate) fn u16(&mut self) -> Result<u16, Why> {
         Ok(u16::from_le_bytes(self.array()?))
     }
 
-    pub fn u32(&mut self) -> Result<u32, Why> {
+    pub(crate) fn u32(&mut self) -> Result<u32, Why> {
         Ok(u32::from_le_bytes(self.array()?))
     }
 
-    pub fn u64(&mut self) -> Result<u64, Why> {
+    pub(crate) fn u64(&mut self) -> Result<u64, Why> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
     /// A count of things that take at least `least` bytes each: more than the rest can hold is refused before anything is allocated.
-    pub fn count(&mut self, declared: u64, least: usize) -> Result<usize, Why> {
+    pub(crate) fn count(&mut self, declared: u64, least: usize) -> Result<usize, Why> {
         let fits = self.remaining() / least.max(1);
         usize::try_from(declared)
             .ok()
@@ -64,7 +64,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Bytes up to and without the next `end`, which is skipped.
-    pub fn line(&mut self, end: u8) -> Result<&'a [u8], Why> {
+    pub(crate) fn line(&mut self, end: u8) -> Result<&'a [u8], Why> {
         let rest = &self.bytes[self.at..];
         let len = rest.iter().position(|&byte| byte == end).ok_or_else(|| format!("cut short at byte {}", self.at))?;
         self.at += len + 1;

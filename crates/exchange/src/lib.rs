@@ -1,6 +1,6 @@
 //! Other people's file formats: weights in from what exists, weights out into what engines load.
 //!
-//! [`open`] takes any file or folder that holds weights and gives a [`TensorSource`]: a list of tensors, loaded one at a time, with the
+//! `open` takes any file or folder that holds weights and gives a [`TensorSource`]: a list of tensors, loaded one at a time, with the
 //! names of Hugging Face. A file of another kind is an error that says what it is. Nothing in a file is ever executed, and no file can
 //! ask for more memory than its length justifies.
 //!
@@ -16,27 +16,27 @@
 //! | item | format |
 //! | --- | --- |
 //! | [`gguf`] | GGUF, every type |
-//! | [`pytorch`] | .pt, .pth, .bin: zip and legacy |
-//! | [`numpy`] | .npy, .npz |
+//! | `pytorch` | .pt, .pth, .bin: zip and legacy |
+//! | `numpy` | .npy, .npz |
 //! | [`packed`] | safetensors, plain or as compressed-tensors, GPTQ, AWQ or MLX |
-//! | [`kind`] | which of these a file is, or what else |
+//! | `kind` | which of these a file is, or what else |
 //! | [`Plain`] | any of them as plain safetensors, to be mapped |
 //! | [`export`] | weights out: a folder or a GGUF file |
-//! | [`source`] | what all of them look like once open |
+//! | `source` | what all of them look like once open |
 
 mod cursor;
 mod error;
 pub mod export;
 pub mod gguf;
-pub mod kind;
+mod kind;
 mod mapped;
-pub mod numpy;
+mod numpy;
 mod open;
 pub mod packed;
 mod plain;
-pub mod pytorch;
+mod pytorch;
 mod scalar;
-pub mod source;
+mod source;
 mod strided;
 
 pub use error::ExchangeError;

@@ -11,7 +11,7 @@ use crate::error::ExchangeError;
 
 /// A file mapped read-only. Clones share the map.
 #[derive(Debug, Clone)]
-pub struct Mapped {
+pub(crate) struct Mapped {
     path: PathBuf,
     // An empty file cannot be mapped.
     map: Option<Arc<Mmap>>,
@@ -23,7 +23,7 @@ impl Mapped {
     /// # Errors
     /// The operating system's; directories and other things that are no plain files.
     #[allow(unsafe_code)]
-    pub fn open(path: &Path) -> Result<Self, ExchangeError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, ExchangeError> {
         let file = File::open(path).map_err(ExchangeError::io(path))?;
         let about = file.metadata().map_err(ExchangeError::io(path))?;
         if !about.is_file() {
@@ -41,7 +41,7 @@ impl Mapped {
     }
 
     /// The file this maps.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }

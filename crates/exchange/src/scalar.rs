@@ -7,7 +7,7 @@ use crate::source::Loaded;
 
 /// A type of plain little-endian numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scalar {
+pub(crate) enum Scalar {
     Bool,
     U8,
     I8,
@@ -28,7 +28,7 @@ pub enum Scalar {
 
 impl Scalar {
     /// Bytes of a number.
-    pub fn size(self) -> usize {
+    pub(crate) fn size(self) -> usize {
         match self {
             Self::Bool | Self::U8 | Self::I8 | Self::F8E4M3 | Self::F8E5M2 => 1,
             Self::U16 | Self::I16 | Self::F16 | Self::BF16 => 2,
@@ -38,7 +38,7 @@ impl Scalar {
     }
 
     /// The name in a safetensors header.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Bool => "BOOL",
             Self::U8 => "U8",
@@ -60,7 +60,7 @@ impl Scalar {
     }
 
     /// The type codecs handle, or `None` for numbers that are kept as they are.
-    pub fn float(self) -> Option<DType> {
+    pub(crate) fn float(self) -> Option<DType> {
         match self {
             Self::F16 => Some(DType::F16),
             Self::BF16 => Some(DType::BF16),
@@ -70,7 +70,7 @@ impl Scalar {
     }
 
     /// A tensor from its little-endian values.
-    pub fn load(self, shape: &[usize], bytes: Vec<u8>) -> Result<Loaded, Why> {
+    pub(crate) fn load(self, shape: &[usize], bytes: Vec<u8>) -> Result<Loaded, Why> {
         match self.float() {
             Some(dtype) => Tensor::from_le_bytes(dtype, shape.to_vec(), &bytes)
                 .map(Loaded::Float)

@@ -5,7 +5,7 @@ use seedpress_codec::tensor::element_count;
 use crate::cursor::Why;
 
 /// Strides, in elements, of an array whose last dimension is contiguous.
-pub fn row_major(shape: &[usize]) -> Vec<usize> {
+pub(crate) fn row_major(shape: &[usize]) -> Vec<usize> {
     let mut strides = vec![1usize; shape.len()];
     for axis in (1..shape.len()).rev() {
         strides[axis - 1] = strides[axis].saturating_mul(shape[axis].max(1));
@@ -14,7 +14,7 @@ pub fn row_major(shape: &[usize]) -> Vec<usize> {
 }
 
 /// Strides, in elements, of an array whose first dimension is contiguous.
-pub fn column_major(shape: &[usize]) -> Vec<usize> {
+pub(crate) fn column_major(shape: &[usize]) -> Vec<usize> {
     let mut strides = vec![1usize; shape.len()];
     for axis in 1..shape.len() {
         strides[axis] = strides[axis - 1].saturating_mul(shape[axis - 1].max(1));
@@ -23,7 +23,7 @@ pub fn column_major(shape: &[usize]) -> Vec<usize> {
 }
 
 /// Elements, from the first one on, that an array reaches into; `None` where that overflows.
-pub fn extent(shape: &[usize], strides: &[usize]) -> Option<usize> {
+pub(crate) fn extent(shape: &[usize], strides: &[usize]) -> Option<usize> {
     if shape.contains(&0) {
         return Some(0);
     }
@@ -35,7 +35,7 @@ pub fn extent(shape: &[usize], strides: &[usize]) -> Option<usize> {
 }
 
 /// The elements of `size` bytes in row-major order. `bytes` begins with the first element.
-pub fn gather(bytes: &[u8], size: usize, shape: &[usize], strides: &[usize]) -> Result<Vec<u8>, Why> {
+pub(crate) fn gather(bytes: &[u8], size: usize, shape: &[usize], strides: &[usize]) -> Result<Vec<u8>, Why> {
     let total = element_count(shape)
         .and_then(|count| count.checked_mul(size))
         .ok_or_else(|| format!("the shape {shape:?} overflows"))?;

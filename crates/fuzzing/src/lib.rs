@@ -7,8 +7,8 @@
 //! | target | the bytes are |
 //! | --- | --- |
 //! | `container` | an `.sdp` file, or the beginning of one |
-//! | `decoder` | a codec's stream below its checksums: see [`stream`] |
-//! | `stage` | a stage's layer below its checksums: see [`stream`] |
+//! | `decoder` | a codec's stream below its checksums: see `stream` |
+//! | `stage` | a stage's layer below its checksums: see `stream` |
 //! | `record` | a codec's stream with what is kept beside it, in a record whose checksums fit |
 //! | `config` | the TOML of an experiment |
 //! | `plan` | the TOML of a plan |
@@ -19,7 +19,7 @@
 mod files;
 mod registry;
 pub mod seeds;
-pub mod stream;
+mod stream;
 
 use std::path::Path;
 

@@ -19,7 +19,7 @@ use crate::registry::REGISTRY;
 
 /// A stream as it is written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Stream {
+pub(crate) struct Stream {
     /// Codec or stage.
     pub id: String,
     /// Version of its bytes.
@@ -57,7 +57,7 @@ impl<'a> Bytes<'a> {
 
 impl Stream {
     /// Any bytes as a stream.
-    pub fn read(bytes: &[u8]) -> Self {
+    pub(crate) fn read(bytes: &[u8]) -> Self {
         let name = bytes.iter().take(32).position(|&byte| byte == 0).unwrap_or(0);
         let id = String::from_utf8_lossy(&bytes[..name]).into_owned();
         let mut bytes = Bytes(bytes.get(name + 1..).unwrap_or_default());
@@ -77,7 +77,7 @@ impl Stream {
     }
 
     /// The bytes that [`read`](Self::read) takes for this stream.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = self.id.as_bytes().to_vec();
         bytes.extend([0, self.format, self.shape.len() as u8]);
         self.shape.iter().for_each(|axis| bytes.extend(axis.to_le_bytes()));

@@ -4,7 +4,7 @@ use half::f16;
 
 /// What a grid is fitted by.
 #[derive(Debug, Clone, Copy)]
-pub struct Rule {
+pub(crate) struct Rule {
     /// Bits of a code, 2 to 8.
     pub bits: u8,
     /// About zero; otherwise from the least to the largest weight, zero included.
@@ -13,7 +13,7 @@ pub struct Rule {
 
 /// Codes `0 ..= 2^bits - 1`, which stand for `(code - zero) scale`.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Grid {
+pub(crate) struct Grid {
     /// Finite, not negative.
     pub scale: f16,
     /// A code.
@@ -22,12 +22,12 @@ pub struct Grid {
 
 impl Rule {
     /// The largest code.
-    pub fn top(self) -> f32 {
+    pub(crate) fn top(self) -> f32 {
         f32::from((1u16 << self.bits) - 1)
     }
 
     /// The grid of weights between these extremes, which enclose zero.
-    pub fn between(self, low: f32, high: f32) -> Grid {
+    pub(crate) fn between(self, low: f32, high: f32) -> Grid {
         let range = if self.symmetric { 2.0 * high.max(-low) } else { high - low };
         let scale = f16::from_f32((range / self.top()).min(65504.0));
         if self.symmetric || scale == f16::ZERO {
@@ -37,14 +37,14 @@ impl Rule {
     }
 
     /// The grid from the least to the largest of these weights and zero.
-    pub fn fit(self, values: impl Iterator<Item = f32>) -> Grid {
+    pub(crate) fn fit(self, values: impl Iterator<Item = f32>) -> Grid {
         let (low, high) = values.fold((0f32, 0f32), |(low, high), value| (low.min(value), high.max(value)));
         self.between(low, high)
     }
 
     /// The nearest code.
     #[inline]
-    pub fn code(self, grid: Grid, value: f32) -> u8 {
+    pub(crate) fn code(self, grid: Grid, value: f32) -> u8 {
         let scale = grid.scale.to_f32();
         if scale == 0.0 {
             return grid.zero;
@@ -56,7 +56,7 @@ impl Rule {
 impl Grid {
     /// What a code stands for.
     #[inline]
-    pub fn value(self, code: u8) -> f32 {
+    pub(crate) fn value(self, code: u8) -> f32 {
         f32::from(i16::from(code) - i16::from(self.zero)) * self.scale.to_f32()
     }
 }

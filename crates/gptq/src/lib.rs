@@ -6,13 +6,13 @@
 //! | `awq` | scales of the inputs, and where grids are clipped | J. Lin et al., MLSys 2024, arXiv 2306.00978 |
 //!
 //! Both write codes of 2 to 8 bits, a binary16 scale and an integer zero point per group and, where needed, a group index or a binary16
-//! scale per input ([`stream`]): the very numbers of a GPTQ or AWQ checkpoint, so that a conversion loses nothing.
+//! scale per input (`stream`): the very numbers of a GPTQ or AWQ checkpoint, so that a conversion loses nothing.
 
 mod awq;
 mod gptq;
 mod grid;
 mod statistics;
-pub mod stream;
+mod stream;
 
 pub use awq::{Awq, AwqOptions};
 pub use gptq::{Gptq, GptqOptions};

@@ -63,7 +63,7 @@ fn halves(values: impl Iterator<Item = f16>) -> Vec<u8> {
 
 impl Contents {
     /// Serialises.
-    pub fn encode(self) -> Encoded {
+    pub(crate) fn encode(self) -> Encoded {
         let Rule { bits, symmetric } = self.rule;
         let groups = groups_of(self.columns, self.group);
         let flags = [symmetric, self.group_of.is_some(), self.inputs.is_some()];
@@ -110,7 +110,7 @@ fn finite_halves(bytes: &[u8]) -> Result<(), DecodeError> {
 ///
 /// # Errors
 /// Truncated or corrupt.
-pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {
+pub(crate) fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {
     let mut reader = Reader::new(encoded.params);
     let (bits, kind) = (reader.u8()?, reader.u8()?);
     let group = reader.length()?;

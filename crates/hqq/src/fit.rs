@@ -14,14 +14,14 @@ const LARGEST_ZERO: f32 = 32_768.0;
 
 /// A group's grid as stored: codes stand for `(code - zero) scale`.
 #[derive(Debug, Clone, Copy)]
-pub struct Grid {
+pub(crate) struct Grid {
     pub scale: f16,
     pub zero: f16,
 }
 
 impl Grid {
     /// The nearest code.
-    pub fn code(&self, value: f32, bits: u8) -> u32 {
+    pub(crate) fn code(&self, value: f32, bits: u8) -> u32 {
         let scaled = value / self.scale.to_f32() + self.zero.to_f32();
         scaled.round_ties_even().clamp(0.0, f32::from((1u16 << bits) - 1)) as u32
     }
@@ -35,7 +35,7 @@ struct State {
 }
 
 /// All groups of a tensor.
-pub struct Fit<'a> {
+pub(crate) struct Fit<'a> {
     values: &'a [f32],
     columns: usize,
     size: usize,
@@ -105,7 +105,7 @@ impl State {
 }
 
 impl<'a> Fit<'a> {
-    pub fn new(values: &'a [f32], columns: usize, size: usize, bits: u8) -> Self {
+    pub(crate) fn new(values: &'a [f32], columns: usize, size: usize, bits: u8) -> Self {
         let top = f32::from((1u16 << bits) - 1);
         let groups = |row: &'a [f32]| row.chunks(size).map(move |group| State::new(group, top));
         let states = values.par_chunks(columns).flat_map_iter(groups).collect();
@@ -113,7 +113,7 @@ impl<'a> Fit<'a> {
     }
 
     /// One iteration over all groups; whether the error of the zero points it started from was less than ever before.
-    pub fn improve(&mut self) -> bool {
+    pub(crate) fn improve(&mut self) -> bool {
         let (size, top) = (self.size, self.top);
         let rows = self.states.par_chunks_mut(self.columns.div_ceil(size)).zip(self.values.par_chunks(self.columns));
         let errors: Vec<f64> = rows
@@ -133,7 +133,7 @@ impl<'a> Fit<'a> {
     }
 
     /// The grids as stored.
-    pub fn grids(&self) -> Vec<Grid> {
+    pub(crate) fn grids(&self) -> Vec<Grid> {
         let grid = |state: &State| Grid {
             // A scale of zero would lose the group.
             scale: f16::from_f32((1.0 / state.inverse).min(65504.0)).max(f16::from_bits(1)),

@@ -14,7 +14,7 @@ const LONGEST_ID: usize = 64;
 
 /// Configured codecs, and those they may nest themselves.
 #[derive(Debug, Clone, Default)]
-pub struct Nested {
+pub(crate) struct Nested {
     /// In the order they were named.
     pub codecs: Vec<AnyCodec>,
     registry: Registry,
@@ -25,7 +25,7 @@ impl Nested {
     ///
     /// # Errors
     /// No name, a name that is none, a stage, a codec that is refused.
-    pub fn parse(names: &str, refused: &[&str], registry: &Registry) -> Result<Self, ConfigError> {
+    pub(crate) fn parse(names: &str, refused: &[&str], registry: &Registry) -> Result<Self, ConfigError> {
         let parse = |name: &str| {
             let codec = registry.parse(name.trim())?;
             if let Some(stage) = codec.stage() {
@@ -45,7 +45,7 @@ impl Nested {
     ///
     /// # Errors
     /// Internal: a codec decodes what it wrote.
-    pub fn decode(&self, codec: &AnyCodec, encoded: &Encoded, shape: &[usize]) -> Result<Vec<f32>, EncodeError> {
+    pub(crate) fn decode(&self, codec: &AnyCodec, encoded: &Encoded, shape: &[usize]) -> Result<Vec<f32>, EncodeError> {
         let internal = |error: &dyn std::fmt::Display| EncodeError::Internal(format!("`{}`: {error}", codec.id()));
         let entry = self.registry.codec(codec.id()).map_err(|error| internal(&error.message))?;
         let mut out = vec![0f32; shape.iter().product()];
@@ -58,7 +58,7 @@ impl Nested {
     ///
     /// # Errors
     /// As the codec says; internal where it wrote no layer.
-    pub fn encode(
+    pub(crate) fn encode(
         codec: &AnyCodec,
         tensor: &TensorView<'_>,
         context: &EncodeContext<'_>,
@@ -90,7 +90,7 @@ fn split(names: &str) -> Vec<&str> {
 }
 
 /// Appends the head of what a codec wrote.
-pub fn write_head(codec: &AnyCodec, encoded: &Encoded, out: &mut Vec<u8>) {
+pub(crate) fn write_head(codec: &AnyCodec, encoded: &Encoded, out: &mut Vec<u8>) {
     out.put_varint(codec.id().len() as u64);
     out.extend_from_slice(codec.id().as_bytes());
     out.put_varint(u64::from(codec.formats().0));
@@ -101,7 +101,7 @@ pub fn write_head(codec: &AnyCodec, encoded: &Encoded, out: &mut Vec<u8>) {
 
 /// The head of a nested stream.
 #[derive(Debug, Clone, Copy)]
-pub struct Head<'a> {
+pub(crate) struct Head<'a> {
     id: &'a str,
     format: u32,
     params: &'a [u8],
@@ -114,7 +114,7 @@ impl<'a> Head<'a> {
     ///
     /// # Errors
     /// Truncated or corrupt.
-    pub fn read(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
+    pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let at = reader.position();
         let corrupt = |what| DecodeError::corrupt(what).at_offset(at);
         let length = reader.length()?;
@@ -137,7 +137,7 @@ impl<'a> Head<'a> {
     ///
     /// # Errors
     /// As the codec says.
-    pub fn decode(
+    pub(crate) fn decode(
         &self,
         host: &EncodedView<'_>,
         layers: &[LayerView<'_>],

@@ -2,13 +2,13 @@
 //!
 //! Given points `x_i` with weights `w_i >= 0`, it looks for `k` centroids of low inertia `sum_i w_i min_c |x_i - c|^2`. Four steps:
 //!
-//! 1. *a coreset*: where points are many, a weighted sample stands for them that surely holds what is far out ([`sample`]);
-//! 2. *seeding* by k-means++ on it ([`seeding`]);
+//! 1. *a coreset*: where points are many, a weighted sample stands for them that surely holds what is far out (`sample`);
+//! 2. *seeding* by k-means++ on it (`seeding`);
 //! 3. *Lloyd's iterations* on the coreset, then on all points, with Hamerly's bounds to spare the distances that cannot change a label
-//!    ([`lloyd`]);
+//!    (`lloyd`);
 //! 4. *repair* of empty clusters in between: each moves to the point that costs most.
 //!
-//! Every distance is computed in one order of binary32 operations ([`nearest`]), whatever the vector unit, every sum in binary64 over parts
+//! Every distance is computed in one order of binary32 operations (`nearest`), whatever the vector unit, every sum in binary64 over parts
 //! whose number depends on the data alone: the same input gives the same centroids on any machine and any number of threads.
 //!
 //! ```
@@ -22,7 +22,7 @@
 
 mod clusters;
 mod lloyd;
-pub mod nearest;
+mod nearest;
 mod points;
 mod random;
 mod sample;

@@ -53,7 +53,7 @@ struct Sums {
 }
 
 /// Iterates from these centroids.
-pub fn run(points: Points<'_>, centroids: Vec<f32>, settings: &Settings) -> Clusters {
+pub(crate) fn run(points: Points<'_>, centroids: Vec<f32>, settings: &Settings) -> Clusters {
     let unknown = Bound { label: 0, upper: f32::INFINITY, lower: 0.0 };
     let mut state = State { points, centroids, bounds: vec![unknown; points.count()] };
     state.assign(None);

@@ -28,7 +28,7 @@ pub struct Nearest {
 
 /// What a search finds.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Found {
+pub(crate) struct Found {
     /// The nearest centroid, of equally near ones the first.
     pub label: u32,
     /// Its squared distance.
@@ -164,7 +164,7 @@ mod wide {
 
     use super::{Found, Nearest};
 
-    pub fn avx512<'a>(nearest: &Nearest, point: impl Fn(usize) -> &'a [f32], found: &mut [Found]) {
+    pub(super) fn avx512<'a>(nearest: &Nearest, point: impl Fn(usize) -> &'a [f32], found: &mut [Found]) {
         #[target_feature(enable = "avx512f")]
         unsafe fn compiled<'a>(nearest: &Nearest, point: impl Fn(usize) -> &'a [f32], found: &mut [Found]) {
             nearest.plain(point, found);
@@ -173,7 +173,7 @@ mod wide {
         unsafe { compiled(nearest, point, found) }
     }
 
-    pub fn avx2<'a>(nearest: &Nearest, point: impl Fn(usize) -> &'a [f32], found: &mut [Found]) {
+    pub(super) fn avx2<'a>(nearest: &Nearest, point: impl Fn(usize) -> &'a [f32], found: &mut [Found]) {
         #[target_feature(enable = "avx2")]
         unsafe fn compiled<'a>(nearest: &Nearest, point: impl Fn(usize) -> &'a [f32], found: &mut [Found]) {
             nearest.plain(point, found);

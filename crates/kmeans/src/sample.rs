@@ -15,19 +15,19 @@ const PER_CENTROID: usize = 48;
 const SMALLEST: usize = 4096;
 
 /// Distinct points, in their order, with weights.
-pub struct Coreset {
+pub(crate) struct Coreset {
     values: Vec<f32>,
     weights: Vec<f32>,
 }
 
 impl Coreset {
-    pub fn points(&self, dimension: usize) -> Points<'_> {
+    pub(crate) fn points(&self, dimension: usize) -> Points<'_> {
         Points { values: &self.values, dimension, weights: Some(&self.weights) }
     }
 }
 
 /// A coreset for `centroids`, where it is worth one.
-pub fn coreset(points: Points<'_>, centroids: usize, random: &mut Random) -> Option<Coreset> {
+pub(crate) fn coreset(points: Points<'_>, centroids: usize, random: &mut Random) -> Option<Coreset> {
     let size = (PER_CENTROID * centroids).max(SMALLEST);
     let (count, dimension) = (points.count(), points.dimension);
     if count / 2 < size {

@@ -100,7 +100,7 @@ impl Columns {
 }
 
 /// As many first centroids as asked for. Once every point is one, or has no weight, the first point is repeated.
-pub fn centroids(points: Points<'_>, wanted: usize, random: &mut Random) -> Vec<f32> {
+pub(crate) fn centroids(points: Points<'_>, wanted: usize, random: &mut Random) -> Vec<f32> {
     let columns = Columns::new(points);
     let work = points.values.len().saturating_mul(wanted);
     // 2 + ln k, as scikit-learn has it.

@@ -17,7 +17,7 @@ const SAMPLE: usize = 64;
 
 /// Directions of one length, as rows, and again as columns for the search.
 #[derive(Debug, Clone)]
-pub struct Directions {
+pub(crate) struct Directions {
     block: usize,
     rows: Vec<f32>,
 }
@@ -30,12 +30,12 @@ impl Directions {
     }
 
     /// Signed bytes, row by row.
-    pub fn from_bytes(bytes: &[u8], block: usize) -> Self {
+    pub(crate) fn from_bytes(bytes: &[u8], block: usize) -> Self {
         Self::new(bytes.iter().map(|&byte| f32::from(byte as i8)).collect(), block)
     }
 
     /// The first so many windows of the paper's 16-bit register, whose states are mapped as in Eq. 1 of the paper.
-    pub fn of_register(count: usize, block: usize) -> Self {
+    pub(crate) fn of_register(count: usize, block: usize) -> Self {
         let Ok(register) = Register::new(WIDTH) else { return Self::new(vec![0.0; count * block], block) };
         let half = 1i32 << (WIDTH - 1);
         let mut state = 1;
@@ -47,7 +47,7 @@ impl Directions {
     }
 
     /// Learns as many directions from blocks, row by row; blocks of zeros teach nothing.
-    pub fn learn(blocks: &[f32], block: usize, count: usize) -> Self {
+    pub(crate) fn learn(blocks: &[f32], block: usize, count: usize) -> Self {
         let total = blocks.len() / block;
         let wanted = (SAMPLE * count).min(total);
         // Evenly spaced, so that every part of the tensor is heard.
@@ -79,7 +79,7 @@ impl Directions {
     }
 
     /// Signed bytes, the largest of each direction 127 or -127.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let row = |row: &[f32]| {
             let largest = row.iter().fold(0f32, |largest, value| largest.max(value.abs()));
             let factor = if largest > 0.0 { 127.0 / largest } else { 0.0 };
@@ -90,12 +90,12 @@ impl Directions {
 
     /// One of them.
     #[inline]
-    pub fn get(&self, index: usize) -> &[f32] {
+    pub(crate) fn get(&self, index: usize) -> &[f32] {
         &self.rows[index * self.block..][..self.block]
     }
 
     /// For each block the direction, of either sign, that comes nearest to it, and its length along that; the first of equals.
-    pub fn nearest(&self, blocks: &[f32]) -> Vec<(u32, f32)> {
+    pub(crate) fn nearest(&self, blocks: &[f32]) -> Vec<(u32, f32)> {
         let count = self.rows.len() / self.block;
         let columns: Vec<f32> =
             (0..self.block).flat_map(|at| self.rows.iter().skip(at).step_by(self.block).copied()).collect();

@@ -15,7 +15,7 @@ pub enum Basis {
     Lfsr,
 }
 
-/// Options of [`LearnedBasis`].
+/// Options of [`LearnedBasis`](crate::LearnedBasis).
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
@@ -54,7 +54,7 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    pub fn directions(self) -> usize {
+    pub(crate) fn directions(self) -> usize {
         1 << self.index
     }
 }

@@ -14,7 +14,11 @@ use crate::levels;
 ///
 /// # Errors
 /// Cancellation.
-pub fn encode(shape: Shape, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
+pub(crate) fn encode(
+    shape: Shape,
+    tensor: &TensorView<'_>,
+    context: &EncodeContext<'_>,
+) -> Result<Encoded, EncodeError> {
     let power = PowerOfTwo::normalising(tensor.values(), 4);
     let mut left = power.down_all(tensor.values());
     left.resize(tensor.len().next_multiple_of(shape.block), 0.0);

@@ -8,7 +8,7 @@ const ROUNDS: usize = 20;
 const SAMPLE: usize = 1 << 16;
 
 /// `2^bits` ascending levels for these coefficients.
-pub fn learn(coefficients: &[f32], bits: u8) -> Vec<f16> {
+pub(crate) fn learn(coefficients: &[f32], bits: u8) -> Vec<f16> {
     let count = 1usize << bits;
     let wanted = coefficients.len().clamp(1, SAMPLE);
     let at = |index: usize| (index as u64 * coefficients.len() as u64 / wanted as u64) as usize;
@@ -42,7 +42,7 @@ pub fn learn(coefficients: &[f32], bits: u8) -> Vec<f16> {
 }
 
 /// The number of the level nearest to a coefficient; the lower of equals.
-pub fn nearest(levels: &[f32], coefficient: f32) -> u32 {
+pub(crate) fn nearest(levels: &[f32], coefficient: f32) -> u32 {
     let above = levels.partition_point(|&level| level < coefficient);
     match above {
         0 => 0,

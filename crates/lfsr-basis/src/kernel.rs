@@ -4,14 +4,14 @@
 use seedpress_simd::Level;
 
 /// Windows side by side.
-pub const LANES: usize = 8;
+pub(crate) const LANES: usize = 8;
 /// Vectors whose sums are held in registers together.
-pub const QUAD: usize = 4;
+pub(crate) const QUAD: usize = 4;
 /// Windows screened before the next vectors take their turn: their tables stay in the first cache.
 const TILE: usize = 256;
 
 /// What a screening passes over.
-pub struct Pass<'a> {
+pub(crate) struct Pass<'a> {
     /// Values of the sequence from column 0, row 0 of window 0 on.
     pub values: &'a [f32],
     /// `[group][row of the triangle, without zeros][lane]`: the whitening of every window.
@@ -28,10 +28,16 @@ pub struct Pass<'a> {
 
 /// Told of eight energies of which one at least reaches the vector's threshold; answers with the threshold from now on.
 /// Arguments: whether it was the bases' table, the vector, the group, the energies.
-pub type Sink<'a> = dyn FnMut(bool, usize, usize, &[f32; LANES]) -> f32 + 'a;
+pub(crate) type Sink<'a> = dyn FnMut(bool, usize, usize, &[f32; LANES]) -> f32 + 'a;
 
 /// Screens all windows. `thresholds` has one entry a vector (`QUAD` a quad).
-pub fn screen(level: Level, columns: usize, pass: &Pass<'_>, thresholds: &mut [[f32; QUAD]], sink: &mut Sink<'_>) {
+pub(crate) fn screen(
+    level: Level,
+    columns: usize,
+    pass: &Pass<'_>,
+    thresholds: &mut [[f32; QUAD]],
+    sink: &mut Sink<'_>,
+) {
     match level {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the features the function is compiled for were detected on this machine.
@@ -221,7 +227,7 @@ mod avx2 {
     use super::{LANES, Pass, QUAD, Sink, Vector, by_columns};
 
     #[target_feature(enable = "avx2,fma")]
-    pub fn screen(columns: usize, pass: &Pass<'_>, thresholds: &mut [[f32; QUAD]], sink: &mut Sink<'_>) {
+    pub(super) fn screen(columns: usize, pass: &Pass<'_>, thresholds: &mut [[f32; QUAD]], sink: &mut Sink<'_>) {
         by_columns::<Avx2>(columns, pass, thresholds, sink);
     }
 

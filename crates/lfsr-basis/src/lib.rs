@@ -5,13 +5,13 @@
 //!
 //! | module | idea |
 //! | --- | --- |
-//! | [`register`] | one step, many steps at once, and which taps are maximal |
-//! | [`sequence`] | the cycle as a table: state by position, position by seed, values ready to multiply |
+//! | `register` | one step, many steps at once, and which taps are maximal |
+//! | `sequence` | the cycle as a table: state by position, position by seed, values ready to multiply |
 //! | [`subspace`], `screening`, `survivors` | how much of a vector every window captures: exhaustive screening with a proven margin |
 //! | `projections`, `passes`, `tiles` | passing over most windows by 8-bit dot products |
 //! | `kernel` | the two loops of screening |
-//! | [`factors`] | one window as an orthonormal basis and a triangle |
-//! | [`expansion`] | a window from its seed, for decoding |
+//! | `factors` | one window as an orthonormal basis and a triangle |
+//! | `expansion` | a window from its seed, for decoding |
 //! | [`cache`] | tables that are built once a process, within a budget |
 //!
 //! # The map from seed to basis
@@ -31,15 +31,15 @@
 
 pub mod cache;
 mod emphasis;
-pub mod expansion;
-pub mod factors;
+mod expansion;
+mod factors;
 mod kernel;
 #[cfg(target_arch = "x86_64")]
 mod passes;
 mod projections;
-pub mod register;
+mod register;
 mod screening;
-pub mod sequence;
+mod sequence;
 pub mod subspace;
 mod survivors;
 #[cfg(target_arch = "x86_64")]

@@ -61,7 +61,7 @@ impl Projections {
 
     /// Reports, for each of some unit vectors, every window that may leave no more of it than its limit (and some others); whoever is told
     /// of a vector's window answers with the limit from then on. Runs where AVX-512 is.
-    pub fn screen(&self, vectors: &[f32], limits: &[f64], told: &mut impl FnMut(usize, u32) -> f64) {
+    pub(crate) fn screen(&self, vectors: &[f32], limits: &[f64], told: &mut impl FnMut(usize, u32) -> f64) {
         self.screen_with(tiles::available(), vectors, limits, told);
     }
 

@@ -12,17 +12,17 @@
 //! `|d|` and `|s p|` of all windows. A window is passed over only where it stays below the limit by more.
 
 /// Rows of a window at most: beyond, the products of entries are too many.
-pub const MOST_ROWS: usize = 16;
+pub(crate) const MOST_ROWS: usize = 16;
 
 /// Largest code.
 pub(crate) const LARGEST: f64 = 127.0;
 
 /// Windows side by side.
-pub const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 
 /// Projections of windows as 8-bit codes.
 #[derive(Debug)]
-pub struct Projections {
+pub(crate) struct Projections {
     pub(crate) rows: usize,
     pub(crate) columns: usize,
     pub(crate) windows: usize,
@@ -45,12 +45,12 @@ pub(crate) fn entries(rows: usize, mut entry: impl FnMut(usize, usize, f64)) {
 
 impl Projections {
     /// Whether windows of so many rows are passed over faster so.
-    pub fn fit(rows: usize) -> bool {
+    pub(crate) fn fit(rows: usize) -> bool {
         rows <= MOST_ROWS
     }
 
     /// Bytes of a table.
-    pub fn memory(windows: usize, rows: usize) -> usize {
+    pub(crate) fn memory(windows: usize, rows: usize) -> usize {
         if Self::fit(rows) { windows.next_multiple_of(2 * LANES) * Self::words(rows) * 4 } else { 0 }
     }
 
@@ -59,7 +59,7 @@ impl Projections {
     }
 
     /// No windows yet.
-    pub fn new(rows: usize, columns: usize) -> Self {
+    pub(crate) fn new(rows: usize, columns: usize) -> Self {
         Self { rows, columns, windows: 0, codes: Vec::new(), lost: 0.0, longest: 0.0 }
     }
 
@@ -75,7 +75,7 @@ impl Projections {
     }
 
     /// Adds a window: an orthonormal basis of it, column by column; nothing where it has none.
-    pub fn push(&mut self, basis: &[f64]) {
+    pub(crate) fn push(&mut self, basis: &[f64]) {
         let (words, lane) = (Self::words(self.rows), self.windows % LANES);
         let group = self.windows / LANES * words;
         if self.codes.len() <= group {
@@ -99,7 +99,7 @@ impl Projections {
     }
 
     /// Adds another table's windows behind one's own, which are whole groups.
-    pub fn append(&mut self, other: Self) {
+    pub(crate) fn append(&mut self, other: Self) {
         debug_assert!(self.windows.is_multiple_of(2 * LANES));
         self.codes.extend(other.codes);
         self.windows += other.windows;

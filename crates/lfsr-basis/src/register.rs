@@ -8,7 +8,7 @@
 use std::ops::RangeInclusive;
 
 /// Register widths this crate handles.
-pub const WIDTHS: RangeInclusive<u32> = 2..=24;
+pub(crate) const WIDTHS: RangeInclusive<u32> = 2..=24;
 
 /// The taps of the paper's Table 6 as bit masks, by width; 0 where there is no such register.
 pub const PAPER_TAPS: [u32; 25] = [
@@ -52,7 +52,7 @@ const fn mask(bits: &[u32]) -> u32 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BasisError {
-    /// The width is outside [`WIDTHS`].
+    /// The width is not between 2 and 24.
     #[error("a register of {0} bits is not supported: legal widths are 2 to 24")]
     Width(u32),
     /// The taps do not visit every non-zero state.

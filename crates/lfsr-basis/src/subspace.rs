@@ -6,7 +6,7 @@
 //! columns, and `Q^T v = R^-T z` costs a triangle more. `R^-T` of every window is a table of `P (P + 1) / 2` floats, eight windows
 //! side by side, which a batch of vectors passes together, tile by tile.
 //!
-//! With 8-bit dot products at hand windows are passed over by their rounded projections ([`projections`](crate::projections)), and only the
+//! With 8-bit dot products at hand windows are passed over by their rounded projections (`projections`), and only the
 //! few left are asked what they capture.
 //!
 //! # The margin

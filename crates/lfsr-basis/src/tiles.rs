@@ -9,10 +9,10 @@ use std::marker::PhantomData;
 use std::sync::LazyLock;
 
 /// Rows and 32-bit columns of a tile.
-pub const SIDE: usize = 16;
+pub(crate) const SIDE: usize = 16;
 
 /// Whether this machine has the instructions and the system lets the process use them.
-pub fn available() -> bool {
+pub(crate) fn available() -> bool {
     static AVAILABLE: LazyLock<bool> = LazyLock::new(|| {
         seedpress_simd::Level::Avx512.is_supported()
             && instructions()
@@ -70,7 +70,7 @@ struct Shapes {
 }
 
 /// Tiles in use: a left matrix of 16 rows, and products of it with one right matrix after another. Ends with itself.
-pub struct Tiles {
+pub(crate) struct Tiles {
     /// Words of the inner dimension, four terms each, in halves of 16 at most.
     words: usize,
     /// Bound to its thread.
@@ -79,13 +79,13 @@ pub struct Tiles {
 
 impl Tiles {
     /// Words a product may have.
-    pub const MOST_WORDS: usize = 2 * SIDE;
+    pub(crate) const MOST_WORDS: usize = 2 * SIDE;
 
     /// Takes the left matrix: signed terms, four a word, 32 words a row of which `words` count.
     ///
     /// # Safety
     /// [`available`] has said so, and no other tiles are in use on this thread.
-    pub unsafe fn new(words: usize, left: &[[i32; Self::MOST_WORDS]; SIDE]) -> Self {
+    pub(crate) unsafe fn new(words: usize, left: &[[i32; Self::MOST_WORDS]; SIDE]) -> Self {
         assert!((1..=Self::MOST_WORDS).contains(&words));
         let (first, second) = (words.min(SIDE), words.saturating_sub(SIDE).max(1));
         let mut shapes = Shapes { palette: 1, start: 0, reserved: [0; 14], bytes: [0; 16], rows: [0; 16] };
@@ -122,7 +122,7 @@ impl Tiles {
     /// The products with two right matrices of unsigned terms, one behind the other, `[word][column]`, four terms each;
     /// `sums[matrix][row][column]`. Two at a time, since one product takes longer to come than to begin.
     #[inline]
-    pub fn products(&self, right: &[[u32; SIDE]], sums: &mut [[[i32; SIDE]; SIDE]; 2]) {
+    pub(crate) fn products(&self, right: &[[u32; SIDE]], sums: &mut [[[i32; SIDE]; SIDE]; 2]) {
         assert_eq!(right.len(), 2 * self.words);
         let second = right[self.words..].as_ptr();
         // SAFETY: tiles are configured while this lives; as many rows of 64 bytes are read as the shapes say, and 16 written.

@@ -70,7 +70,7 @@ mod x86 {
         ($name:ident, $element:ty, $lanes:literal, $height:literal, $features:literal, $level:expr,
          $zero:ident, $load:ident, $store:ident, $set:ident, $fma:ident) => {
             /// The kernel, where it may run.
-            pub fn $name() -> Option<Kernel<$element>> {
+            pub(super) fn $name() -> Option<Kernel<$element>> {
                 #[target_feature(enable = $features)]
                 fn run(c: &mut [$element], stride: usize, left: &[$element], right: &[$element]) {
                     const WIDTH: usize = 2 * $lanes;

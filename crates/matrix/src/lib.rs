@@ -6,7 +6,7 @@
 //! choose their order by the machine.
 //!
 //! The structure is that of K. Goto and R. van de Geijn, "Anatomy of high-performance matrix multiplication", 2008: panels of both matrices are
-//! copied into the order in which a [kernel](crate::kernel) reads them. A machine without fused operations computes them in software:
+//! copied into the order in which a kernel reads them. A machine without fused operations computes them in software:
 //! slowly, with the same bits.
 
 mod element;

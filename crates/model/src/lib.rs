@@ -6,15 +6,15 @@
 //!
 //! | module | idea |
 //! | --- | --- |
-//! | [`tensor`] | what is known of a tensor without its values |
-//! | [`network`] | a network, block by block, with taps on what weights multiply |
-//! | [`weights`] | where weights come from |
-//! | [`data`] | data sets, apart from networks |
-//! | [`states`] | hidden states between two blocks, in memory or in a temporary file |
+//! | `tensor` | what is known of a tensor without its values |
+//! | `network` | a network, block by block, with taps on what weights multiply |
+//! | `weights` | where weights come from |
+//! | `data` | data sets, apart from networks |
+//! | `states` | hidden states between two blocks, in memory or in a temporary file |
 //! | [`walk`] | statistics of every weight's inputs, in one walk |
 //! | [`run`](mod@run) | what a network says of data |
 //! | [`model`] | network, weights and data together |
-//! | [`outputs`], [`metric`] | what a model says; a figure with its uncertainty |
+//! | `outputs`, `metric` | what a model says; a figure with its uncertainty |
 //! | [`random`] | a generator with the same output everywhere |
 //!
 //! # Example
@@ -92,18 +92,18 @@
 //! ```
 
 mod block_weights;
-pub mod data;
-pub mod error;
-pub mod metric;
+mod data;
+mod error;
+mod metric;
 pub mod model;
-pub mod network;
-pub mod outputs;
+mod network;
+mod outputs;
 pub mod random;
 pub mod run;
-pub mod states;
-pub mod tensor;
+mod states;
+mod tensor;
 pub mod walk;
-pub mod weights;
+mod weights;
 
 pub use block_weights::BlockWeights;
 pub use data::{Evaluation, Samples, Scorer};

@@ -10,7 +10,7 @@
 
 /// One way to store an item.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Choice {
+pub(crate) struct Choice {
     /// Bytes it takes.
     pub bytes: u64,
     /// What it costs: smaller is better, finite.
@@ -18,7 +18,7 @@ pub struct Choice {
 }
 
 /// Choices on the lower convex hull, from few bytes to many; costs fall strictly.
-pub fn hull(choices: &[Choice]) -> Vec<usize> {
+pub(crate) fn hull(choices: &[Choice]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..choices.len()).collect();
     order.sort_by(|&a, &b| {
         let (a, b) = (choices[a], choices[b]);
@@ -47,13 +47,13 @@ fn slope(from: Choice, to: Choice) -> f64 {
 }
 
 /// The least total of bytes any allocation takes.
-pub fn least(items: &[Vec<Choice>]) -> u64 {
+pub(crate) fn least(items: &[Vec<Choice>]) -> u64 {
     items.iter().map(|choices| choices.iter().map(|choice| choice.bytes).min().unwrap_or(0)).sum()
 }
 
 /// The index of the choice for each item, or `None` where even the smallest choices take more than `budget`. Every item needs at
 /// least one choice. Equal slopes are taken in the order of items, so the result is the same everywhere.
-pub fn allocate(items: &[Vec<Choice>], budget: u64) -> Option<Vec<usize>> {
+pub(crate) fn allocate(items: &[Vec<Choice>], budget: u64) -> Option<Vec<usize>> {
     let hulls: Vec<Vec<usize>> = items.iter().map(|choices| hull(choices)).collect();
     let mut left = budget.checked_sub(least(items))?;
     let mut places = vec![0; items.len()];

@@ -7,20 +7,18 @@
 use seedpress_codec::{AnyCodec, ConfigError, Registry};
 
 use crate::ladder::Rung;
-use crate::rate::{Rate, STEPS, with_rate};
+use crate::rate::{STEPS, with_rate};
 
 /// Below any divergence that matters, so that logarithms exist.
 const LEAST: f64 = 1e-12;
 
 /// One way to store one tensor, with what it is expected to take and cost.
 #[derive(Debug, Clone)]
-pub struct Candidate {
+pub(crate) struct Candidate {
     /// The codec.
     pub codec: AnyCodec,
     /// Its name: computed once.
     pub name: String,
-    /// Its rate, where it has one.
-    pub rate: Option<Rate>,
     /// Bytes of the record.
     pub bytes: u64,
     /// Divergence expected.
@@ -34,12 +32,16 @@ type Measured = (f64, u64, f64);
 ///
 /// # Errors
 /// None in practice: every rate lies between two legal ones.
-pub fn candidates(rungs: &[Rung], measured: &[(u64, f64)], registry: &Registry) -> Result<Vec<Candidate>, ConfigError> {
+pub(crate) fn candidates(
+    rungs: &[Rung],
+    measured: &[(u64, f64)],
+    registry: &Registry,
+) -> Result<Vec<Candidate>, ConfigError> {
     let mut found: Vec<Candidate> = Vec::new();
     let mut families: Vec<(&str, Vec<Measured>)> = Vec::new();
     for (rung, &(bytes, cost)) in rungs.iter().zip(measured) {
         let (codec, name) = (rung.codec.clone(), rung.codec.name());
-        found.push(Candidate { codec, name, rate: rung.rate.clone(), bytes, cost });
+        found.push(Candidate { codec, name, bytes, cost });
         let Some(rate) = &rung.rate else { continue };
         let point = (rate.bits, bytes, cost);
         match families.iter_mut().find(|(family, _)| *family == rate.family) {
@@ -61,7 +63,6 @@ pub fn candidates(rungs: &[Rung], measured: &[(u64, f64)], registry: &Registry) 
                 found.push(Candidate {
                     codec,
                     name,
-                    rate: Some(Rate { family: family.to_owned(), bits }),
                     bytes: bytes.round() as u64,
                     cost: (from + place * (to - from)).exp(),
                 });
@@ -82,9 +83,9 @@ mod tests {
         let ladder = Ladder::parse("q8_0 trellis:bits=2 trellis:bits=4", &registry).unwrap();
         let found = candidates(&ladder.rungs, &[(900, 0.5), (200, 16.0), (400, 1.0)], &registry).unwrap();
         assert_eq!(found.len(), 3 + 63);
-        let middle = found.iter().find(|candidate| candidate.rate.as_ref().is_some_and(|rate| rate.bits == 3.0));
-        let middle = middle.unwrap();
-        assert_eq!((middle.name.as_str(), middle.bytes), ("trellis", 300));
+        // 3 bits are the default.
+        let middle = found.iter().find(|candidate| candidate.name == "trellis").unwrap();
+        assert_eq!(middle.bytes, 300);
         assert!((middle.cost - 4.0).abs() < 1e-12);
     }
 }

@@ -16,30 +16,30 @@
 //! | --- | --- |
 //! | [`subject`] | a model as the planner sees it |
 //! | [`ladder`] | what may be chosen |
-//! | [`sensitivity`] | what each choice costs, measured once and kept |
-//! | [`profile`] | what it costs where nothing can be measured |
-//! | [`allocate`] | the best choice for a budget |
-//! | [`curve`] | between the measured rates |
+//! | `sensitivity` | what each choice costs, measured once and kept |
+//! | `profile` | what it costs where nothing can be measured |
+//! | `allocate` | the best choice for a budget |
+//! | `curve` | between the measured rates |
 //! | `search`, `fit`, `refine` | the plan for a size: exact files, joint divergence, refinement |
 //! | [`options`] | a plan as a row of an experiment |
 //! | [`waterfill`], [`gradient`] | the same where costs are known as quadratic forms: no encoding at all |
-//! | [`file`] | a plan as TOML that people edit |
+//! | [`file`](mod@file) | a plan as TOML that people edit |
 
-pub mod allocate;
+mod allocate;
 mod allocation;
-pub mod curve;
-pub mod error;
+mod curve;
+mod error;
 pub mod file;
 mod fit;
 pub mod gradient;
 pub mod ladder;
 pub mod options;
 mod plan;
-pub mod profile;
+mod profile;
 mod rate;
 mod refine;
 mod search;
-pub mod sensitivity;
+mod sensitivity;
 pub mod subject;
 pub mod waterfill;
 

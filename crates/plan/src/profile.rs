@@ -103,7 +103,7 @@ impl Profile {
 }
 
 /// Which tensors have one row a word of a vocabulary: by name, or by a number of rows that no layer has.
-pub fn vocabulary(parts: &[Part]) -> Vec<bool> {
+pub(crate) fn vocabulary(parts: &[Part]) -> Vec<bool> {
     let rows = |part: &Part| if part.shape.len() == 2 { matrix_shape(&part.shape).0 } else { 0 };
     let most = parts.iter().map(rows).max().unwrap_or(0);
     // Layers come in blocks, vocabularies at both ends of a model.

@@ -35,7 +35,7 @@ pub(crate) fn without_rate(name: &str) -> String {
 ///
 /// # Errors
 /// A rate the codec does not allow.
-pub fn with_rate(family: &str, bits: f64, registry: &Registry) -> Result<AnyCodec, ConfigError> {
+pub(crate) fn with_rate(family: &str, bits: f64, registry: &Registry) -> Result<AnyCodec, ConfigError> {
     let (rest, stage) = family.split_once('+').map_or((family, None), |(rest, stage)| (rest, Some(stage)));
     let separator = if rest.contains(':') { ',' } else { ':' };
     // Integers stay integers: an option of whole bits takes no decimal point.

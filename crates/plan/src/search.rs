@@ -177,10 +177,10 @@ impl Search<'_> {
 
     /// The file that one codec makes, which need not be of the ladder.
     fn like(&mut self, codec: &AnyCodec) -> Result<Allocation, PlanError> {
-        let (name, rate) = (codec.name(), None);
+        let name = codec.name();
         // What this codec costs each tensor alone is known where the ladder holds it; elsewhere as much as its equals in size.
         let known = |curve: &Vec<Candidate>| curve.iter().find(|candidate| candidate.name == name).cloned();
-        let unknown = Candidate { codec: codec.clone(), name: name.clone(), rate, bytes: 0, cost: f64::NAN };
+        let unknown = Candidate { codec: codec.clone(), name: name.clone(), bytes: 0, cost: f64::NAN };
         let chosen = self.curves.iter().map(|curve| known(curve).unwrap_or(unknown.clone())).collect();
         let mut settled = self.settled(chosen)?;
         for (candidate, curve) in settled.chosen.iter_mut().zip(&self.curves).filter(|(c, _)| c.cost.is_nan()) {

@@ -104,7 +104,7 @@ const BROKEN: f64 = 1e9;
 ///
 /// # Errors
 /// [`PlanError::Nothing`] where no part is free; rungs that refuse a tensor; [`PlanError::Stopped`].
-pub fn measure(
+pub(crate) fn measure(
     subject: &dyn Subject,
     ladder: &Ladder,
     divergence: bool,

@@ -1,9 +1,9 @@
 //! Compressing a checkpoint, and restoring it.
 //!
-//! [`compress`] takes tensors from a [`Source`] one at a time, gives each the codec that an [`Assign`] names, with what a [`Guide`] knows
+//! [`compress`](fn@compress) takes tensors from a [`Source`] one at a time, gives each the codec that an [`Assign`] names, with what a [`Guide`] knows
 //! of its inputs, and hands what comes out to a [`Sink`] in the source's order. Several tensors are in work at once as threads and
 //! memory allow; what comes out depends on neither. [`compress_file`] does so into an `.sdp` file, which is there whole or not at all
-//! and which was decoded before it is there. [`decompress`] is the way back.
+//! and which was decoded before it is there. [`decompress`](fn@decompress) is the way back.
 //!
 //! What `seedpress compress model.safetensors --codec rtn -o model.sdp` and its opposite do:
 //!
@@ -32,35 +32,35 @@
 //!
 //! | module | idea |
 //! | --- | --- |
-//! | [`source`] | where tensors come from |
-//! | [`assign`] | which codec a tensor gets, or why it is kept as it is |
-//! | [`bounded`] | the lowest rate of a codec at which a tensor is within an error |
-//! | [`guide`] | what is known of a tensor's inputs; what follows from the tensors before it |
+//! | `source` | where tensors come from |
+//! | `assign` | which codec a tensor gets, or why it is kept as it is |
+//! | `bounded` | the lowest rate of a codec at which a tensor is within an error |
+//! | `guide` | what is known of a tensor's inputs; what follows from the tensors before it |
 //! | [`compress`](mod@compress) | the work, tensor by tensor |
-//! | [`file`](mod@file) | the work into a file |
-//! | [`narrow`] | weights that a source wrote in 8 or 4 bits |
+//! | `file` | the work into a file |
+//! | `narrow` | weights that a source wrote in 8 or 4 bits |
 //! | [`decompress`](mod@decompress) | the way back |
 //! | [`follow`](mod@follow) | the way back while the file arrives |
 //! | [`inspect`](mod@inspect) | what a file holds, without decoding |
 //! | [`verify`](mod@verify) | whether a file is what it should be |
-//! | [`errors`] | how far a tensor is from its original, as a whole and row by row |
+//! | `errors` | how far a tensor is from its original, as a whole and row by row |
 //! | [`control`] | threads, memory, progress, stopping |
 //! | [`summary`] | what was done with every tensor |
 
-pub mod assign;
-pub mod bounded;
+mod assign;
+mod bounded;
 pub mod compress;
 pub mod control;
 pub mod decompress;
-pub mod error;
-pub mod errors;
-pub mod file;
+mod error;
+mod errors;
+mod file;
 pub mod follow;
-pub mod guide;
+mod guide;
 pub mod inspect;
 mod line;
-pub mod narrow;
-pub mod source;
+mod narrow;
+mod source;
 pub mod summary;
 pub mod verify;
 mod worker;

@@ -12,7 +12,7 @@ const LETTER: f64 = 0.56;
 
 /// Where a text stands relative to its point.
 #[derive(Debug, Clone, Copy)]
-pub enum Anchor {
+pub(crate) enum Anchor {
     /// The text starts there.
     Start,
     /// The text is centred there.
@@ -22,7 +22,7 @@ pub enum Anchor {
 }
 
 /// A picture being drawn. Drawing into a string cannot fail, so failures of single elements are dropped.
-pub struct Canvas<'a, 'b> {
+pub(crate) struct Canvas<'a, 'b> {
     area: &'b DrawingArea<SVGBackend<'a>, Shift>,
     /// Raw elements below everything drawn.
     under: String,
@@ -31,7 +31,7 @@ pub struct Canvas<'a, 'b> {
 }
 
 /// Draws a picture; `title` is what a screen reader says.
-pub fn draw(width: u32, height: u32, title: &str, paint: impl FnOnce(&mut Canvas)) -> String {
+pub(crate) fn draw(width: u32, height: u32, title: &str, paint: impl FnOnce(&mut Canvas)) -> String {
     let mut svg = String::new();
     let (under, tips) = {
         let area = SVGBackend::with_string(&mut svg, (width, height)).into_drawing_area();
@@ -52,7 +52,7 @@ pub fn draw(width: u32, height: u32, title: &str, paint: impl FnOnce(&mut Canvas
 }
 
 /// A picture as a file of its own, which follows the system's theme.
-pub fn standalone(svg: &str) -> String {
+pub(crate) fn standalone(svg: &str) -> String {
     let style =
         format!("<style>{}@media(prefers-color-scheme:dark){{{}}}</style>", chart_rules("svg"), dark_rules("svg", svg));
     let head = svg.find('>').map_or(0, |place| place + 1);
@@ -61,12 +61,12 @@ pub fn standalone(svg: &str) -> String {
 
 impl Canvas<'_, '_> {
     /// A polyline.
-    pub fn line(&self, points: &[(i32, i32)], colour: RGBColor, width: u32) {
+    pub(crate) fn line(&self, points: &[(i32, i32)], colour: RGBColor, width: u32) {
         let _ = self.area.draw(&PathElement::new(points.to_vec(), colour.stroke_width(width)));
     }
 
     /// A dashed line, below everything else: the backend knows no dashes, and short strokes on whole pixels look ragged.
-    pub fn dashed(&mut self, from: (i32, i32), to: (i32, i32), colour: RGBColor, width: u32) {
+    pub(crate) fn dashed(&mut self, from: (i32, i32), to: (i32, i32), colour: RGBColor, width: u32) {
         let RGBColor(red, green, blue) = colour;
         self.under += &format!(
             "<line x1=\"{}\" y1=\"{}\" x2=\"{}\" y2=\"{}\" stroke=\"#{red:02X}{green:02X}{blue:02X}\" stroke-width=\"{width}\" \
@@ -76,17 +76,17 @@ impl Canvas<'_, '_> {
     }
 
     /// A filled rectangle.
-    pub fn bar(&self, from: (i32, i32), to: (i32, i32), colour: RGBColor, alpha: f64) {
+    pub(crate) fn bar(&self, from: (i32, i32), to: (i32, i32), colour: RGBColor, alpha: f64) {
         let _ = self.area.draw(&Rectangle::new([from, to], colour.mix(alpha).filled()));
     }
 
     /// A text, vertically centred on its point.
-    pub fn text(&self, text: &str, at: (i32, i32), anchor: Anchor, size: f64, colour: RGBColor) {
+    pub(crate) fn text(&self, text: &str, at: (i32, i32), anchor: Anchor, size: f64, colour: RGBColor) {
         self.place(text, at, anchor, size, colour, FontTransform::None);
     }
 
     /// A text that reads upwards.
-    pub fn upward(&self, text: &str, at: (i32, i32), anchor: Anchor, size: f64, colour: RGBColor) {
+    pub(crate) fn upward(&self, text: &str, at: (i32, i32), anchor: Anchor, size: f64, colour: RGBColor) {
         self.place(text, at, anchor, size, colour, FontTransform::Rotate270);
     }
 
@@ -103,7 +103,7 @@ impl Canvas<'_, '_> {
     }
 
     /// A point of a series.
-    pub fn mark(&self, mark: Mark, (x, y): (i32, i32), radius: i32) {
+    pub(crate) fn mark(&self, mark: Mark, (x, y): (i32, i32), radius: i32) {
         let fill = if mark.hollow { PAPER } else { mark.colour };
         if mark.shape == Shape::Circle {
             let _ = self.area.draw(&Circle::new((x, y), radius, fill.filled()));
@@ -120,19 +120,19 @@ impl Canvas<'_, '_> {
     }
 
     /// A ring around a point.
-    pub fn ring(&self, at: (i32, i32), radius: i32) {
+    pub(crate) fn ring(&self, at: (i32, i32), radius: i32) {
         let _ = self.area.draw(&Circle::new(at, radius, INK.stroke_width(1)));
     }
 
     /// What a pointer resting near a point is told.
-    pub fn tip(&mut self, (x, y): (i32, i32), text: &str) {
+    pub(crate) fn tip(&mut self, (x, y): (i32, i32), text: &str) {
         let text = escape_markup(text);
         self.tips +=
             &format!("<circle cx=\"{x}\" cy=\"{y}\" r=\"9\" fill-opacity=\"0\"><title>{text}</title></circle>\n");
     }
 
     /// A legend in columns from `top` on.
-    pub fn legend(&self, top: i32, width: i32, entries: &[(Mark, String)]) {
+    pub(crate) fn legend(&self, top: i32, width: i32, entries: &[(Mark, String)]) {
         let columns = legend_columns(width, entries);
         for (index, (mark, name)) in entries.iter().enumerate() {
             let x = 24 + (index as i32 % columns) * ((width - 24) / columns);
@@ -149,7 +149,7 @@ fn legend_columns(width: i32, entries: &[(Mark, String)]) -> i32 {
 }
 
 /// Height of a legend.
-pub fn legend_height(width: i32, entries: &[(Mark, String)]) -> i32 {
+pub(crate) fn legend_height(width: i32, entries: &[(Mark, String)]) -> i32 {
     let columns = legend_columns(width, entries);
     (entries.len() as i32 + columns - 1) / columns * 21 + 14
 }
@@ -194,7 +194,7 @@ fn outline(shape: Shape, radius: i32) -> Vec<(i32, i32)> {
 
 /// An axis from `low` to `high`.
 #[derive(Debug, Clone)]
-pub struct Axis {
+pub(crate) struct Axis {
     low: f64,
     high: f64,
     log: bool,
@@ -204,20 +204,20 @@ pub struct Axis {
 
 impl Axis {
     /// A linear axis.
-    pub fn linear(low: f64, high: f64, title: &str, print: fn(f64) -> String) -> Self {
+    pub(crate) fn linear(low: f64, high: f64, title: &str, print: fn(f64) -> String) -> Self {
         let high = if high > low { high } else { low + 1.0 };
         Self { low, high, log: false, title: title.to_owned(), print }
     }
 
     /// A logarithmic axis.
-    pub fn log(low: f64, high: f64, title: &str, print: fn(f64) -> String) -> Self {
+    pub(crate) fn log(low: f64, high: f64, title: &str, print: fn(f64) -> String) -> Self {
         let low = low.max(1e-12);
         let high = if high > low * 1.01 { high } else { low * 10.0 };
         Self { low, high, log: true, title: title.to_owned(), print }
     }
 
     /// Where a value lies, 0 to 1 inside the axis.
-    pub fn place(&self, value: f64) -> f64 {
+    pub(crate) fn place(&self, value: f64) -> f64 {
         if self.log {
             (value.max(1e-300) / self.low).log10() / (self.high / self.low).log10()
         } else {
@@ -243,7 +243,7 @@ impl Axis {
 
 /// The rectangle between two axes.
 #[derive(Debug, Clone)]
-pub struct Frame {
+pub(crate) struct Frame {
     /// Left edge.
     pub left: i32,
     /// Top edge.
@@ -260,7 +260,7 @@ pub struct Frame {
 
 impl Frame {
     /// Where a point is drawn; beyond an axis it is drawn at its end.
-    pub fn at(&self, x: f64, y: f64) -> (i32, i32) {
+    pub(crate) fn at(&self, x: f64, y: f64) -> (i32, i32) {
         (self.across(x), {
             let place = self.y.place(y).clamp(0.0, 1.0);
             self.bottom - (f64::from(self.bottom - self.top) * place).round() as i32
@@ -268,12 +268,12 @@ impl Frame {
     }
 
     /// Where a value of the horizontal axis is drawn.
-    pub fn across(&self, x: f64) -> i32 {
+    pub(crate) fn across(&self, x: f64) -> i32 {
         self.left + (f64::from(self.right - self.left) * self.x.place(x).clamp(0.0, 1.0)).round() as i32
     }
 
     /// The horizontal axis with its grid.
-    pub fn draw_x(&self, canvas: &Canvas) {
+    pub(crate) fn draw_x(&self, canvas: &Canvas) {
         for tick in self.x.ticks() {
             let x = self.across(tick);
             canvas.line(&[(x, self.top), (x, self.bottom)], GRID, 1);
@@ -284,7 +284,7 @@ impl Frame {
     }
 
     /// Both axes with their grids.
-    pub fn draw(&self, canvas: &Canvas) {
+    pub(crate) fn draw(&self, canvas: &Canvas) {
         self.draw_x(canvas);
         for tick in self.y.ticks() {
             let (_, y) = self.at(self.x.low, tick);

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// How a row came to its bytes, which its mark shows in every chart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// From the weights alone.
     Plain,
     /// Told of the inputs of layers.
@@ -21,7 +21,7 @@ pub enum Mode {
 
 impl Mode {
     /// One word.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Mode::Plain => "plain",
             Mode::Calibrated => "calibrated",
@@ -34,7 +34,7 @@ impl Mode {
 
 /// One row of the matrix: a codec with its options.
 #[derive(Debug, Clone)]
-pub struct Contender {
+pub(crate) struct Contender {
     /// Canonical name.
     pub codec: String,
     /// What charts and tables call it: the name its config gave it, or the canonical one.
@@ -60,7 +60,7 @@ const RATE_OPTIONS: [&str; 6] = ["slope", "like", "level", "bits", "layers", "qp
 
 impl Contender {
     /// How it came to its bytes.
-    pub fn mode(&self) -> Mode {
+    pub(crate) fn mode(&self) -> Mode {
         use seedpress_results::Mode as Told;
         if self.foreign.is_some() {
             return Mode::Foreign;
@@ -85,7 +85,7 @@ impl Contender {
     }
 
     /// The series it belongs to: its codec, stage and mode, whatever the rate.
-    pub fn family(&self) -> String {
+    pub(crate) fn family(&self) -> String {
         let stage = if self.stage.is_empty() { String::new() } else { format!("+{}", self.stage) };
         match self.mode() {
             Mode::Plain | Mode::Planned => format!("{}{stage}", self.codec_id),
@@ -94,7 +94,7 @@ impl Contender {
     }
 
     /// The codec id whose colour it has: a plan has that of the codec it shares out.
-    pub fn colour_id(&self) -> &str {
+    pub(crate) fn colour_id(&self) -> &str {
         let ladder = (self.codec_id == "plan").then(|| self.options.get("ladder").and_then(Value::as_str)).flatten();
         match ladder.and_then(|ladder| ladder.split([' ', ':']).next()) {
             Some(id) if !id.is_empty() => id,
@@ -103,7 +103,7 @@ impl Contender {
     }
 
     /// Whether it is the floor row that writes zeros: relative error 1 by design.
-    pub fn is_floor(&self) -> bool {
+    pub(crate) fn is_floor(&self) -> bool {
         self.codec_id == "zeros"
     }
 
@@ -119,7 +119,7 @@ impl Contender {
     }
 
     /// The curve it lies on: its series, which option sets the rate, and every other option.
-    pub fn curve(&self) -> String {
+    pub(crate) fn curve(&self) -> String {
         let mut options = self.options.clone();
         let rate = self.rate_option().map_or("", |(key, _)| key);
         if let Some(options) = options.as_object_mut() {
@@ -130,7 +130,7 @@ impl Contender {
     }
 
     /// What stands beside its mark on a curve: `2`, `level 0.3`; nothing for codecs without a rate.
-    pub fn rate(&self) -> String {
+    pub(crate) fn rate(&self) -> String {
         match self.rate_option() {
             None => String::new(),
             Some(("bits", value)) => short(value),
@@ -149,7 +149,7 @@ impl Contender {
     }
 
     /// The `[[codec]]` section that makes this row.
-    pub fn toml(&self) -> String {
+    pub(crate) fn toml(&self) -> String {
         if let Some(program) = &self.foreign {
             return format!("# {program} with {}: no codec of ours\n", self.options);
         }
@@ -197,7 +197,7 @@ impl Contender {
 
     /// The command that makes its file, with `MODEL` for the model. `text` are the options that calibrate language models, where the models of
     /// the run are such.
-    pub fn command(&self, text: Option<&str>) -> String {
+    pub(crate) fn command(&self, text: Option<&str>) -> String {
         let option = |key: &str| self.options.get(key).and_then(Value::as_str);
         if let Some(text) = text.filter(|_| !matches!(self.mode(), Mode::Foreign | Mode::Plain)) {
             return self.language_command(text);

@@ -11,7 +11,7 @@ use crate::sums::{Sums, speed};
 const HEADINGS: &str = "codec,label,codec_id,stage,model,synthetic,status,tensors_ok,weights,bytes,bits_per_weight,ratio,relative_error,relative_mse,snr_db,gap_db,encode_weights_per_second,decode_weights_per_second,metric,baseline,compressed,low,high,samples";
 
 /// The file.
-pub fn summary(study: &Study) -> String {
+pub(crate) fn summary(study: &Study) -> String {
     let mut csv = format!("{HEADINGS}\n");
     for contender in &study.contenders {
         for model in &study.model_names {

@@ -2,7 +2,7 @@
 
 /// A report.
 #[derive(Debug, Clone, Default)]
-pub struct Document {
+pub(crate) struct Document {
     /// Its heading.
     pub title: String,
     /// Small facts under the heading: name and value.
@@ -13,7 +13,7 @@ pub struct Document {
 
 /// A part with a heading.
 #[derive(Debug, Clone, Default)]
-pub struct Section {
+pub(crate) struct Section {
     /// Anchor: letters, digits, hyphens and underscores.
     pub anchor: String,
     /// Heading.
@@ -28,36 +28,36 @@ pub struct Section {
 
 impl Section {
     /// An empty section.
-    pub fn new(anchor: &str, title: &str) -> Self {
+    pub(crate) fn new(anchor: &str, title: &str) -> Self {
         Self { anchor: anchor.to_owned(), title: title.to_owned(), in_navigation: true, ..Self::default() }
     }
 
     /// An empty part of the section before it.
-    pub fn part(anchor: &str, title: &str) -> Self {
+    pub(crate) fn part(anchor: &str, title: &str) -> Self {
         Self { in_navigation: false, ..Self::new(anchor, title) }
     }
 
     /// Adds a warning.
-    pub fn warning(&mut self, text: impl Into<String>) {
+    pub(crate) fn warning(&mut self, text: impl Into<String>) {
         self.blocks.push(Block::Warning(text.into()));
     }
 
     /// Adds a table unless it has no rows.
-    pub fn table(&mut self, table: Table) {
+    pub(crate) fn table(&mut self, table: Table) {
         if !table.rows.is_empty() {
             self.blocks.push(Block::Table(table));
         }
     }
 
     /// Adds a chart, if there is one.
-    pub fn chart(&mut self, chart: Option<Chart>) {
+    pub(crate) fn chart(&mut self, chart: Option<Chart>) {
         self.blocks.extend(chart.map(Block::Chart));
     }
 }
 
 /// A piece of a section. All text is plain: writers escape it.
 #[derive(Debug, Clone)]
-pub enum Block {
+pub(crate) enum Block {
     /// A paragraph.
     Text(String),
     /// A paragraph that must not be overlooked.
@@ -74,7 +74,7 @@ pub enum Block {
 
 /// A picture.
 #[derive(Debug, Clone, Default)]
-pub struct Chart {
+pub(crate) struct Chart {
     /// File name without extension.
     pub name: String,
     /// Heading.
@@ -91,7 +91,7 @@ pub struct Chart {
 
 /// A table.
 #[derive(Debug, Clone, Default)]
-pub struct Table {
+pub(crate) struct Table {
     /// What it shows.
     pub title: String,
     /// Headings; numeric columns align right.
@@ -104,7 +104,7 @@ pub struct Table {
 
 /// A column.
 #[derive(Debug, Clone)]
-pub struct Column {
+pub(crate) struct Column {
     /// Heading.
     pub name: String,
     /// Whether it holds numbers.
@@ -118,7 +118,7 @@ pub struct Column {
 impl Column {
     /// `#` before a heading stands for numbers, `<` for numbers of which the least is best, and `~` before either for what a narrow
     /// screen leaves out.
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let (minor, name) = name.strip_prefix('~').map_or((false, name), |name| (true, name));
         let (less_is_better, name) = name.strip_prefix('<').map_or((false, name), |name| (true, name));
         let (more, name) = name.strip_prefix('#').map_or((false, name), |name| (true, name));
@@ -126,25 +126,25 @@ impl Column {
     }
 
     /// A column of numbers of which more is better, or neither.
-    pub fn number(name: impl Into<String>) -> Self {
+    pub(crate) fn number(name: impl Into<String>) -> Self {
         Self { name: name.into(), numeric: true, less_is_better: false, minor: false }
     }
 
     /// A column of a metric.
-    pub fn metric(name: impl Into<String>, higher_is_better: bool) -> Self {
+    pub(crate) fn metric(name: impl Into<String>, higher_is_better: bool) -> Self {
         Self { less_is_better: !higher_is_better, ..Self::number(name) }
     }
 }
 
 impl Table {
     /// An empty table; headings as [`Column::new`] reads them.
-    pub fn new(title: &str, columns: &[&str]) -> Self {
+    pub(crate) fn new(title: &str, columns: &[&str]) -> Self {
         let columns = columns.iter().map(|name| Column::new(name)).collect();
         Self { title: title.to_owned(), columns, ..Self::default() }
     }
 
     /// With a footnote.
-    pub fn note(mut self, note: impl Into<String>) -> Self {
+    pub(crate) fn note(mut self, note: impl Into<String>) -> Self {
         self.note = note.into();
         self
     }
@@ -152,7 +152,7 @@ impl Table {
 
 /// How a cell is set off.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Tone {
+pub(crate) enum Tone {
     /// Not at all.
     #[default]
     Plain,
@@ -166,7 +166,7 @@ pub enum Tone {
 
 /// A cell.
 #[derive(Debug, Clone, Default)]
-pub struct Cell {
+pub(crate) struct Cell {
     /// What it says.
     pub text: String,
     /// What it sorts by.
@@ -177,22 +177,22 @@ pub struct Cell {
 
 impl Cell {
     /// A word.
-    pub fn text(text: impl Into<String>) -> Self {
+    pub(crate) fn text(text: impl Into<String>) -> Self {
         Self { text: text.into(), ..Self::default() }
     }
 
     /// A number, printed as `text`.
-    pub fn number(value: f64, text: impl Into<String>) -> Self {
+    pub(crate) fn number(value: f64, text: impl Into<String>) -> Self {
         Self { text: text.into(), sort: value.is_finite().then_some(value), ..Self::default() }
     }
 
     /// A number where there is one.
-    pub fn optional(value: Option<f64>, print: impl FnOnce(f64) -> String) -> Self {
+    pub(crate) fn optional(value: Option<f64>, print: impl FnOnce(f64) -> String) -> Self {
         value.map_or_else(|| Self::text("-"), |value| Self::number(value, print(value)))
     }
 
     /// Set off.
-    pub fn tone(mut self, tone: Tone) -> Self {
+    pub(crate) fn tone(mut self, tone: Tone) -> Self {
         self.tone = tone;
         self
     }

@@ -1,7 +1,7 @@
 //! Numbers as text: the same digits for the same row, everywhere.
 
 /// `digits` significant digits without an exponent; `NaN` and infinities by name.
-pub fn significant(value: f64, digits: i32) -> String {
+pub(crate) fn significant(value: f64, digits: i32) -> String {
     if value.is_nan() {
         return "NaN".to_owned();
     }
@@ -20,12 +20,12 @@ pub fn significant(value: f64, digits: i32) -> String {
 }
 
 /// A value to so many significant digits: what a logarithm's last digit is differs between machines.
-pub fn rounded(value: f64, digits: usize) -> f64 {
+pub(crate) fn rounded(value: f64, digits: usize) -> f64 {
     format!("{value:.*e}", digits.saturating_sub(1)).parse().unwrap_or(value)
 }
 
 /// `decimals` places.
-pub fn fixed(value: f64, decimals: usize) -> String {
+pub(crate) fn fixed(value: f64, decimals: usize) -> String {
     if !value.is_finite() {
         return significant(value, 1);
     }
@@ -38,7 +38,7 @@ pub fn fixed(value: f64, decimals: usize) -> String {
 }
 
 /// An integer with commas between thousands.
-pub fn grouped(value: f64) -> String {
+pub(crate) fn grouped(value: f64) -> String {
     let text = fixed(value, 0);
     let mut grouped = String::new();
     for (index, digit) in text.chars().enumerate() {
@@ -51,7 +51,7 @@ pub fn grouped(value: f64) -> String {
 }
 
 /// Weights per second with a unit: `4.2 K`, `1.35 M`, `2.1 G`.
-pub fn per_second(value: f64) -> String {
+pub(crate) fn per_second(value: f64) -> String {
     scaled(value, 1000.0, &["", " K", " M", " G", " T"])
 }
 
@@ -65,7 +65,7 @@ fn scaled(mut value: f64, step: f64, units: &[&str]) -> String {
 }
 
 /// Seconds with a unit.
-pub fn seconds(value: f64) -> String {
+pub(crate) fn seconds(value: f64) -> String {
     match value {
         value if value < 1e-3 => format!("{} µs", significant(value * 1e6, 3)),
         value if value < 1.0 => format!("{} ms", significant(value * 1e3, 3)),
@@ -75,7 +75,7 @@ pub fn seconds(value: f64) -> String {
 }
 
 /// At most `limit` characters, the middle left out: options at the end of a name tell rows apart.
-pub fn shorten(text: &str, limit: usize) -> String {
+pub(crate) fn shorten(text: &str, limit: usize) -> String {
     let count = text.chars().count();
     if count <= limit {
         return text.to_owned();
@@ -88,7 +88,7 @@ pub fn shorten(text: &str, limit: usize) -> String {
 }
 
 /// Text for HTML and SVG, in elements and in quoted attributes.
-pub fn escape_markup(text: &str) -> String {
+pub(crate) fn escape_markup(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -106,7 +106,7 @@ pub fn escape_markup(text: &str) -> String {
 }
 
 /// Text for a cell or a line of Markdown.
-pub fn escape_markdown(text: &str) -> String {
+pub(crate) fn escape_markdown(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

@@ -6,11 +6,11 @@ use crate::contender::Contender;
 use crate::study::Study;
 
 /// A row that keeps less than this share of what lies between a model of zeros and the uncompressed one is broken.
-pub const BROKEN_BELOW: f64 = 0.5;
+pub(crate) const BROKEN_BELOW: f64 = 0.5;
 
 /// The unit of a metric of a model: divergences of the zoo's language models are in bits a byte, as their losses are, those of language
 /// models with text of one's own in nats a token, those of others in nats.
-pub fn unit(study: &Study, model: &str, metric: &str) -> &'static str {
+pub(crate) fn unit(study: &Study, model: &str, metric: &str) -> &'static str {
     let language =
         study.metrics(model).iter().any(|name| name.starts_with("bits per") || name.starts_with("perplexity"));
     match metric {
@@ -25,18 +25,18 @@ pub fn unit(study: &Study, model: &str, metric: &str) -> &'static str {
 }
 
 /// Whether a metric is a distance to the uncompressed model, which has 0 of it.
-pub fn is_distance(row: &ModelRow) -> bool {
+pub(crate) fn is_distance(row: &ModelRow) -> bool {
     !row.higher_is_better && row.baseline == Some(0.0)
 }
 
 /// A row against the uncompressed model, sample by sample. Distances to the uncompressed model are no test of themselves.
-pub fn against_uncompressed(row: &ModelRow) -> Option<Paired> {
+pub(crate) fn against_uncompressed(row: &ModelRow) -> Option<Paired> {
     if is_distance(row) { None } else { row.paired_with_baseline() }
 }
 
 /// The share of the way from a model whose weights are all zero (the `zeros` row) to the uncompressed one that a row keeps of its
 /// headline metric; `None` where either is missing or they do not differ.
-pub fn kept(study: &Study, contender: &Contender, model: &str) -> Option<f64> {
+pub(crate) fn kept(study: &Study, contender: &Contender, model: &str) -> Option<f64> {
     let headline = *study.metrics(model).first()?;
     let find = |codec: &str| {
         study
@@ -52,7 +52,7 @@ pub fn kept(study: &Study, contender: &Contender, model: &str) -> Option<f64> {
 
 /// Whether a row no longer does what the model was made for. Where behaviour was not measured, a squared error above that of zeros
 /// counts.
-pub fn is_broken(study: &Study, contender: &Contender, model: &str) -> bool {
+pub(crate) fn is_broken(study: &Study, contender: &Contender, model: &str) -> bool {
     if contender.is_floor() {
         return false;
     }

@@ -1,6 +1,6 @@
 //! Tables, charts and pages drawn from stored results.
 //!
-//! [`render`] reads `results.jsonl` and `run.json` and writes beside them `index.html` (one self-contained page), `report.md`,
+//! `render` reads `results.jsonl` and `run.json` and writes beside them `index.html` (one self-contained page), `report.md`,
 //! `charts/*.svg` and `summary.csv`. Where `previous.csv` lies beside them, the `summary.csv` of the release before, the report says what
 //! changed since. Nothing is measured and no codec is known here: the same rows give the same bytes.
 

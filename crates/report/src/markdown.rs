@@ -6,7 +6,7 @@ use crate::document::{Block, Document, Table, Tone};
 use crate::format::escape_markdown as escape;
 
 /// A document as Markdown.
-pub fn document(document: &Document) -> String {
+pub(crate) fn document(document: &Document) -> String {
     let mut text = format!("# {}\n\n", escape(&document.title));
     for (name, value) in &document.facts {
         let _ = writeln!(text, "- {}: {}", escape(name), escape(value));
@@ -42,7 +42,7 @@ pub fn document(document: &Document) -> String {
 }
 
 /// A table with its heading and footnote.
-pub fn table(table: &Table) -> String {
+pub(crate) fn table(table: &Table) -> String {
     let mut text = format!("### {}\n\n|", escape(&table.title));
     for column in &table.columns {
         let _ = write!(text, " {} |", escape(&column.name));

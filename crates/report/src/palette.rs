@@ -1,7 +1,7 @@
 //! Colours belong to codecs: the same in every chart of every report. Codecs of one family share a hue and differ in lightness.
 
 /// Light and dark twin of a colour, `0xRRGGBB`.
-pub type Twins = (u32, u32);
+pub(crate) type Twins = (u32, u32);
 
 /// Families of codecs: hue in degrees, saturation, and ids from the strongest shade to the palest.
 const FAMILIES: [(f64, f64, &[&str]); 9] = [
@@ -20,7 +20,7 @@ const FAMILIES: [(f64, f64, &[&str]); 9] = [
 const OTHERS: usize = 12;
 
 /// The colour of a codec id.
-pub fn colour(id: &str) -> Twins {
+pub(crate) fn colour(id: &str) -> Twins {
     for (hue, saturation, ids) in FAMILIES {
         if let Some(place) = ids.iter().position(|other| *other == id) {
             return shade(hue, saturation, place, ids.len());
@@ -30,7 +30,7 @@ pub fn colour(id: &str) -> Twins {
 }
 
 /// Every colour that [`colour`] can give.
-pub fn all() -> Vec<Twins> {
+pub(crate) fn all() -> Vec<Twins> {
     let families = FAMILIES.iter().flat_map(|(hue, saturation, ids)| {
         (0..ids.len()).map(|place| shade(*hue, *saturation, place, ids.len())).collect::<Vec<_>>()
     });

@@ -6,7 +6,7 @@ use crate::contender::Contender;
 use crate::study::{Scope, Study};
 
 /// Bits per weight and squared relative error after each layer of the progressive contenders, over the tensors of a scope.
-pub fn prefix_sums(study: &Study, scope: Scope) -> Vec<(&Contender, Vec<(f64, f64)>)> {
+pub(crate) fn prefix_sums(study: &Study, scope: Scope) -> Vec<(&Contender, Vec<(f64, f64)>)> {
     let mut curves = Vec::new();
     for contender in &study.contenders {
         let rows: Vec<&TensorRow> = study

@@ -40,7 +40,7 @@ const DEFINITIONS: [(&str, &str); 11] = [
 ];
 
 /// The report of a study.
-pub fn document(study: &Study) -> Document {
+pub(crate) fn document(study: &Study) -> Document {
     let mut sections = vec![failures(study), changes(study), overview(study)];
     sections.extend(models(study));
     sections.extend(codecs(study));

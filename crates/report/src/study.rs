@@ -12,7 +12,7 @@ use crate::sums::Sums;
 
 /// Which weights an aggregate covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
+pub(crate) enum Scope {
     /// Trained weights.
     Real,
     /// Generated weights of the Gaussian source.
@@ -21,7 +21,7 @@ pub enum Scope {
 
 impl Scope {
     /// As it is written in titles.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Scope::Real => "real weights",
             Scope::Gaussian => "synthetic Gaussian weights",
@@ -38,7 +38,7 @@ impl Scope {
 
 /// A contender's aggregate over a scope.
 #[derive(Debug, Clone)]
-pub struct Point<'a> {
+pub(crate) struct Point<'a> {
     /// Whose.
     pub contender: &'a Contender,
     /// Over which tensors.
@@ -49,7 +49,7 @@ pub struct Point<'a> {
 
 /// Everything a report is drawn from.
 #[derive(Debug)]
-pub struct Study {
+pub(crate) struct Study {
     /// What was run, and where.
     pub run: Run,
     /// Rows of tensors, in file order.
@@ -79,7 +79,7 @@ impl Study {
     }
 
     /// Orders and groups rows.
-    pub fn new(run: Run, rows: Vec<Row>, plans: Vec<PlanRow>) -> Self {
+    pub(crate) fn new(run: Run, rows: Vec<Row>, plans: Vec<PlanRow>) -> Self {
         let mut tensors = Vec::new();
         let mut models = Vec::new();
         for row in rows {
@@ -107,43 +107,43 @@ impl Study {
     }
 
     /// How a contender is drawn.
-    pub fn mark(&self, contender: &Contender) -> Mark {
+    pub(crate) fn mark(&self, contender: &Contender) -> Mark {
         Mark::of(contender)
     }
 
     /// Whether a model's weights are generated.
-    pub fn is_synthetic(&self, model: &str) -> bool {
+    pub(crate) fn is_synthetic(&self, model: &str) -> bool {
         self.tensors.iter().any(|row| row.model == model && row.synthetic)
     }
 
     /// A model's name, with a word that keeps generated weights apart from real ones.
-    pub fn model_title(&self, model: &str) -> String {
+    pub(crate) fn model_title(&self, model: &str) -> String {
         let named = model.to_lowercase().contains("synthetic");
         if self.is_synthetic(model) && !named { format!("{model} (synthetic)") } else { model.to_owned() }
     }
 
     /// Whether a tensor is stored by the small-tensor policy and says nothing about a codec.
-    pub fn is_policy(&self, row: &TensorRow) -> bool {
+    pub(crate) fn is_policy(&self, row: &TensorRow) -> bool {
         self.policy.contains(&(row.model.clone(), row.tensor.clone()))
     }
 
     /// Measured tensors above the small-tensor policy.
-    pub fn measured(&self) -> impl Iterator<Item = &TensorRow> {
+    pub(crate) fn measured(&self) -> impl Iterator<Item = &TensorRow> {
         self.tensors.iter().filter(|row| row.status == Status::Ok && row.weights > 0 && !self.is_policy(row))
     }
 
     /// All measured tensors of one contender on one model, small ones included.
-    pub fn cell<'a>(&'a self, contender: &'a Contender, model: &'a str) -> impl Iterator<Item = &'a TensorRow> {
+    pub(crate) fn cell<'a>(&'a self, contender: &'a Contender, model: &'a str) -> impl Iterator<Item = &'a TensorRow> {
         self.tensors.iter().filter(move |row| row.codec == contender.codec && row.model == model)
     }
 
     /// The rows of one contender's whole model, one for each metric.
-    pub fn whole<'a>(&'a self, contender: &'a Contender, model: &'a str) -> impl Iterator<Item = &'a ModelRow> {
+    pub(crate) fn whole<'a>(&'a self, contender: &'a Contender, model: &'a str) -> impl Iterator<Item = &'a ModelRow> {
         self.models.iter().filter(move |row| row.codec == contender.codec && row.model == model)
     }
 
     /// The names of a model's metrics, the headline first.
-    pub fn metrics(&self, model: &str) -> Vec<&str> {
+    pub(crate) fn metrics(&self, model: &str) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
         for row in self.models.iter().filter(|row| row.model == model && !row.metric.is_empty()) {
             if !names.contains(&row.metric.as_str()) {
@@ -154,12 +154,12 @@ impl Study {
     }
 
     /// Aggregates of all contenders over a scope.
-    pub fn points(&self, scope: Scope) -> Vec<Point<'_>> {
+    pub(crate) fn points(&self, scope: Scope) -> Vec<Point<'_>> {
         self.points_where(|row| scope.holds(row))
     }
 
     /// Aggregates of all contenders over the measured tensors that satisfy a condition.
-    pub fn points_where(&self, holds: impl Fn(&TensorRow) -> bool) -> Vec<Point<'_>> {
+    pub(crate) fn points_where(&self, holds: impl Fn(&TensorRow) -> bool) -> Vec<Point<'_>> {
         let mut groups: BTreeMap<&str, Vec<&TensorRow>> = BTreeMap::new();
         let mut universe = BTreeSet::new();
         for row in self.measured().filter(|row| holds(row)) {
@@ -183,7 +183,7 @@ impl Study {
     }
 
     /// Whether a model is a language model with text of its own: its divergences are in nats a token, as `seedpress evaluate` prints them.
-    pub fn has_own_text(&self, model: &str) -> bool {
+    pub(crate) fn has_own_text(&self, model: &str) -> bool {
         let named = |table: &&toml::Value| {
             let is = |key: &str| table.get(key).and_then(toml::Value::as_str);
             is("name").or(is("model")).is_some_and(|name| name == model)
@@ -193,7 +193,7 @@ impl Study {
     }
 
     /// The options that calibrate as the run's language models were, where all its models are such and one text serves them.
-    pub fn calibration_options(&self) -> Option<String> {
+    pub(crate) fn calibration_options(&self) -> Option<String> {
         let tables = self.model_tables();
         let [table] = tables.as_slice() else { return None };
         let text = table.get("calibration")?.as_str()?;
@@ -212,7 +212,7 @@ impl Study {
 }
 
 /// The points no other point beats in both bits and error, from few bits to many.
-pub fn frontier<'a, 'b>(points: &'b [Point<'a>]) -> Vec<&'b Point<'a>> {
+pub(crate) fn frontier<'a, 'b>(points: &'b [Point<'a>]) -> Vec<&'b Point<'a>> {
     let mut sorted: Vec<&Point> =
         points.iter().filter(|point| !point.partial && point.sums.relative_mse().is_finite()).collect();
     sorted.sort_by(|a, b| {

@@ -11,15 +11,15 @@ use crate::contender::{Contender, Mode};
 use crate::palette;
 
 /// Text.
-pub const INK: RGBColor = RGBColor(0x1F, 0x23, 0x28);
+pub(crate) const INK: RGBColor = RGBColor(0x1F, 0x23, 0x28);
 /// Secondary text and axes.
-pub const MUTED: RGBColor = RGBColor(0x59, 0x63, 0x6E);
+pub(crate) const MUTED: RGBColor = RGBColor(0x59, 0x63, 0x6E);
 /// Grid lines.
-pub const GRID: RGBColor = RGBColor(0xE3, 0xE7, 0xEB);
+pub(crate) const GRID: RGBColor = RGBColor(0xE3, 0xE7, 0xEB);
 /// Background.
-pub const PAPER: RGBColor = RGBColor(0xFF, 0xFF, 0xFE);
+pub(crate) const PAPER: RGBColor = RGBColor(0xFF, 0xFF, 0xFE);
 /// Limits and roofs.
-pub const LIMIT: RGBColor = RGBColor(0xC0, 0x1C, 0x28);
+pub(crate) const LIMIT: RGBColor = RGBColor(0xC0, 0x1C, 0x28);
 
 /// Light and dark twin of every colour of series that are no codecs: roles of bytes, types of layers.
 const SERIES: [(u32, u32); 10] = [
@@ -40,7 +40,7 @@ const SURFACES: [(RGBColor, u32); 5] =
 
 /// Outline of a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shape {
+pub(crate) enum Shape {
     /// Round.
     Circle,
     /// Upright square.
@@ -62,7 +62,7 @@ const SHAPES: [Shape; 7] =
 
 /// How one series is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mark {
+pub(crate) struct Mark {
     /// Its colour.
     pub colour: RGBColor,
     /// Its points' outline.
@@ -73,12 +73,12 @@ pub struct Mark {
 
 impl Mark {
     /// The series of this number: numbers below 10 differ in colour, numbers below 70 in colour and shape together.
-    pub fn number(number: usize) -> Self {
+    pub(crate) fn number(number: usize) -> Self {
         Self { colour: rgb(SERIES[number % SERIES.len()].0), shape: SHAPES[number % SHAPES.len()], hollow: false }
     }
 
     /// A contender's: the colour is its codec's, the shape its mode's, and open marks stand behind an entropy stage.
-    pub fn of(contender: &Contender) -> Self {
+    pub(crate) fn of(contender: &Contender) -> Self {
         let shape = match contender.mode() {
             Mode::Plain => Shape::Circle,
             Mode::Calibrated => Shape::Diamond,
@@ -97,7 +97,7 @@ fn rgb(colour: u32) -> RGBColor {
 }
 
 /// CSS that recolours `svg` below `scope` for a dark page: rules for the colours that occur in it.
-pub fn dark_rules(scope: &str, svg: &str) -> String {
+pub(crate) fn dark_rules(scope: &str, svg: &str) -> String {
     let surfaces = SURFACES.iter().map(|&(light, dark)| (u32::from_be_bytes([0, light.0, light.1, light.2]), dark));
     let mut css = String::new();
     for (light, dark) in SERIES.into_iter().chain(palette::all()).chain(surfaces) {
@@ -111,7 +111,7 @@ pub fn dark_rules(scope: &str, svg: &str) -> String {
 }
 
 /// CSS of a chart on any page: the system's font, and a halo that keeps labels readable where they cross a line.
-pub fn chart_rules(scope: &str) -> String {
+pub(crate) fn chart_rules(scope: &str) -> String {
     format!(
         "{scope} text{{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif}}\
          {scope} text[fill=\"#1F2328\"],{scope} text[fill=\"#59636E\"]{{paint-order:stroke;stroke:#FFFFFE;stroke-width:3px;\
@@ -120,7 +120,7 @@ pub fn chart_rules(scope: &str) -> String {
 }
 
 /// Colour ramp of the heat maps: pale for 0, strong for 1; with the ink that reads on it.
-pub fn heat(level: f64) -> (RGBColor, RGBColor) {
+pub(crate) fn heat(level: f64) -> (RGBColor, RGBColor) {
     const STOPS: [(f64, f64, f64); 5] =
         [(247.0, 251.0, 235.0), (186.0, 223.0, 190.0), (92.0, 176.0, 190.0), (52.0, 104.0, 165.0), (58.0, 28.0, 92.0)];
     let place = level.clamp(0.0, 1.0) * (STOPS.len() - 1) as f64;

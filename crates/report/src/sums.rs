@@ -6,7 +6,7 @@ use seedpress_results::{Status, TensorRow, derive};
 
 /// Sums over the measured tensors of one contender.
 #[derive(Debug, Clone, Default)]
-pub struct Sums {
+pub(crate) struct Sums {
     /// Tensors.
     pub tensors: u64,
     /// Weights.
@@ -41,7 +41,7 @@ pub struct Sums {
 
 impl Sums {
     /// Adds up rows; failed ones count for nothing.
-    pub fn over<'a>(rows: impl IntoIterator<Item = &'a TensorRow>) -> Self {
+    pub(crate) fn over<'a>(rows: impl IntoIterator<Item = &'a TensorRow>) -> Self {
         let mut sums = Self::default();
         for row in rows.into_iter().filter(|row| row.status == Status::Ok) {
             sums.add(row);
@@ -78,57 +78,57 @@ impl Sums {
     }
 
     /// Bits written per weight.
-    pub fn bits_per_weight(&self) -> f64 {
+    pub(crate) fn bits_per_weight(&self) -> f64 {
         derive::bits_per_weight(self.bytes, self.weights)
     }
 
     /// Against 32-bit floats.
-    pub fn ratio(&self) -> f64 {
+    pub(crate) fn ratio(&self) -> f64 {
         32.0 / self.bits_per_weight()
     }
 
     /// Squared relative error.
-    pub fn relative_mse(&self) -> f64 {
+    pub(crate) fn relative_mse(&self) -> f64 {
         derive::relative_mse(self.squared_error, self.energy)
     }
 
     /// Relative error.
-    pub fn relative_error(&self) -> f64 {
+    pub(crate) fn relative_error(&self) -> f64 {
         self.relative_mse().sqrt()
     }
 
     /// Signal-to-noise ratio, dB.
-    pub fn snr(&self) -> f64 {
+    pub(crate) fn snr(&self) -> f64 {
         derive::snr_db(self.relative_mse())
     }
 
     /// Distance to the Gaussian limit, dB.
-    pub fn gap(&self) -> f64 {
+    pub(crate) fn gap(&self) -> f64 {
         derive::gap_to_shannon_db(self.relative_mse(), self.bits_per_weight())
     }
 
     /// Cosine between weights and reconstruction.
-    pub fn cosine(&self) -> f64 {
+    pub(crate) fn cosine(&self) -> f64 {
         self.dot / (self.energy * self.decoded_energy).sqrt()
     }
 
     /// Mean squared error of a weight.
-    pub fn mean_squared_error(&self) -> f64 {
+    pub(crate) fn mean_squared_error(&self) -> f64 {
         self.squared_error / self.weights as f64
     }
 
     /// Weights encoded per second.
-    pub fn encode_speed(&self) -> Option<f64> {
+    pub(crate) fn encode_speed(&self) -> Option<f64> {
         (self.encode.0 > 0.0).then(|| self.encode.1 as f64 / self.encode.0)
     }
 
     /// Weights decoded per second.
-    pub fn decode_speed(&self) -> Option<f64> {
+    pub(crate) fn decode_speed(&self) -> Option<f64> {
         (self.decode.0 > 0.0).then(|| self.decode.1 as f64 / self.decode.0)
     }
 
     /// Mean, standard deviation and largest value of the tensors' relative errors.
-    pub fn error_spread(&self) -> (f64, f64, f64) {
+    pub(crate) fn error_spread(&self) -> (f64, f64, f64) {
         let largest = self.relative_errors.iter().fold(0.0, |most, &error| larger(most, error));
         let (mean, deviation) = mean_and_deviation(&self.relative_errors);
         (mean, deviation, largest)
@@ -141,7 +141,7 @@ fn larger(a: f64, b: f64) -> f64 {
 }
 
 /// Mean and population standard deviation.
-pub fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
+pub(crate) fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
     let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;
     let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
@@ -149,6 +149,6 @@ pub fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
 }
 
 /// Median of a list that may be empty.
-pub fn speed(weights: u64, seconds: &[f64]) -> Option<f64> {
+pub(crate) fn speed(weights: u64, seconds: &[f64]) -> Option<f64> {
     derive::median(seconds).filter(|&seconds| seconds > 0.0).map(|seconds| weights as f64 / seconds)
 }

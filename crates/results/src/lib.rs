@@ -1,7 +1,7 @@
 //! Rows of a run as they are stored, and every number derived from them.
 //!
 //! `reports/<name>/results.jsonl` holds one JSON object a line: [`Row`]. Rows hold raw sums, bytes and the times of all runs; ratios,
-//! decibels and speeds are derived in [`derive`] when they are printed, and nowhere else. `run.json` beside it is [`Run`], `plans.jsonl`
+//! decibels and speeds are derived in [`derive`](mod@derive) when they are printed, and nowhere else. `run.json` beside it is [`Run`], `plans.jsonl`
 //! holds [`PlanRow`]s where a run has plans.
 
 //!

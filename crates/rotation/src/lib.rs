@@ -1,4 +1,4 @@
-//! Transforms of rows. [`Cosine`] and a [`Basis`] of [`principal`] directions take out what neighbours or all columns have in common; the rest
+//! Transforms of rows. [`Cosine`] and a [`Basis`] of `principal` directions take out what neighbours or all columns have in common; the rest
 //! does the opposite and hides what weights have of their own.
 //!
 //! # Rotation

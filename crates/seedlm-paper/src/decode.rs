@@ -176,7 +176,7 @@ impl Blocks<'_> {
     }
 }
 
-pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32]) -> Result<(), DecodeError> {
+pub(crate) fn decode(encoded: &EncodedView<'_>, out: &mut [f32]) -> Result<(), DecodeError> {
     decode_with(Level::fastest(), encoded, out)
 }
 

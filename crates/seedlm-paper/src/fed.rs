@@ -32,7 +32,7 @@ const LARGEST: f32 = 1e18;
 ///
 /// # Errors
 /// Cancellation.
-pub fn choices(
+pub(crate) fn choices(
     config: &Config,
     table: &Subspaces,
     top: f32,

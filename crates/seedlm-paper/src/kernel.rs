@@ -5,11 +5,11 @@
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
-pub mod avx512;
+pub(crate) mod avx512;
 
 /// What a block is made of: output bits from the seed on, packed coefficients, and both factors.
 #[derive(Clone, Copy)]
-pub struct Parts {
+pub(crate) struct Parts {
     pub bits: u64,
     pub packed: u32,
     pub unit: f32,
@@ -28,7 +28,7 @@ impl Parts {
 
 /// Plain Rust.
 #[inline(always)]
-pub fn portable<const ROWS: usize, const COLUMNS: usize>(parts: Parts, out: &mut [f32; ROWS]) {
+pub(crate) fn portable<const ROWS: usize, const COLUMNS: usize>(parts: Parts, out: &mut [f32; ROWS]) {
     let words = parts.words();
     for (row, out) in out.iter_mut().enumerate() {
         let mut sum = 0;
@@ -48,7 +48,7 @@ pub fn portable<const ROWS: usize, const COLUMNS: usize>(parts: Parts, out: &mut
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 #[inline]
-pub unsafe fn avx2<const ROWS: usize, const COLUMNS: usize>(parts: Parts, out: &mut [f32; ROWS]) {
+pub(crate) unsafe fn avx2<const ROWS: usize, const COLUMNS: usize>(parts: Parts, out: &mut [f32; ROWS]) {
     use std::arch::x86_64::*;
 
     const {

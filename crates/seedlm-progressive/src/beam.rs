@@ -18,31 +18,31 @@ use crate::search::{EVEN, FINE, Index, Judge, LONGEST, Target, target};
 use crate::values::UNIT;
 
 /// Blocks that set the stages' gains.
-pub const PILOT: usize = 128;
+pub(crate) const PILOT: usize = 128;
 
 /// Times the pilot is coded: the first sees gains made for independent Gaussian weights.
 const PILOT_ROUNDS: usize = 3;
 
 /// Blocks a task codes together, so that the search always has several targets at hand.
-pub const TASK: usize = 8;
+pub(crate) const TASK: usize = 8;
 
 /// How much of its bits' worth a stage achieves, in `4^-(efficiency * bits)`: measured on Gaussian weights.
 const EFFICIENCY: f64 = 0.92;
 
 /// A codeword with its sign.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Code {
+pub(crate) struct Code {
     /// Position, or `2^K - 1` for the zero codeword.
     pub position: u32,
     pub negative: bool,
 }
 
 /// The codes of a block by stage.
-pub type Codes = [Code; DECIMATIONS.len()];
+pub(crate) type Codes = [Code; DECIMATIONS.len()];
 
 /// A block to be coded.
 #[derive(Clone)]
-pub struct Block<'a> {
+pub(crate) struct Block<'a> {
     pub values: &'a [f32],
     pub gain: f32,
     pub counts: Counts<'a>,
@@ -50,7 +50,7 @@ pub struct Block<'a> {
 
 /// What the errors of a block's weights count.
 #[derive(Clone)]
-pub enum Counts<'a> {
+pub(crate) enum Counts<'a> {
     /// All alike.
     Alike,
     /// Each for itself, in units of `1 / EVEN`.
@@ -61,7 +61,7 @@ pub enum Counts<'a> {
 
 /// One way to code a block up to some stage.
 #[derive(Clone)]
-pub struct Path {
+pub(crate) struct Path {
     pub residual: [f32; LONGEST],
     /// The residual times the form, where errors count by one.
     pull: [f32; LONGEST],
@@ -72,7 +72,7 @@ pub struct Path {
 }
 
 /// The stages' searches and what steers the beam.
-pub struct Coder {
+pub(crate) struct Coder {
     shape: Shape,
     codebooks: Vec<Arc<Codebook>>,
     pub indices: Vec<Index>,
@@ -84,7 +84,7 @@ pub struct Coder {
 }
 
 /// The sum of squares.
-pub fn energy(values: &[f32]) -> f64 {
+pub(crate) fn energy(values: &[f32]) -> f64 {
     values.iter().map(|&v| f64::from(v) * f64::from(v)).sum()
 }
 
@@ -138,7 +138,13 @@ impl Block<'_> {
 
 impl Coder {
     /// Searches of blocks of `length` weights.
-    pub fn new(level: Level, config: &Config, shape: Shape, codebooks: Vec<Arc<Codebook>>, length: usize) -> Self {
+    pub(crate) fn new(
+        level: Level,
+        config: &Config,
+        shape: Shape,
+        codebooks: Vec<Arc<Codebook>>,
+        length: usize,
+    ) -> Self {
         let index = |book: &Arc<Codebook>| Index::with_level(level, book, length, config.candidates.size());
         let indices = codebooks.par_iter().map(index).collect();
         let searched = config.candidates.size().min((1 << shape.width) - 1);
@@ -168,7 +174,7 @@ impl Coder {
     }
 
     /// The same steps for blocks of another length.
-    pub fn with_length(self, level: Level, config: &Config, length: usize) -> Self {
+    pub(crate) fn with_length(self, level: Level, config: &Config, length: usize) -> Self {
         let index = |book: &Arc<Codebook>| Index::with_level(level, book, length, config.candidates.size());
         Self { indices: self.codebooks.iter().map(index).collect(), ..self }
     }
@@ -177,7 +183,7 @@ impl Coder {
     ///
     /// # Errors
     /// Cancellation.
-    pub fn steer(
+    pub(crate) fn steer(
         &mut self,
         config: &Config,
         sample: &[Block<'_>],
@@ -230,7 +236,7 @@ impl Coder {
     }
 
     /// The best path of each block. All blocks have the length the indices were made for.
-    pub fn code(&self, blocks: &[Block<'_>]) -> Vec<Path> {
+    pub(crate) fn code(&self, blocks: &[Block<'_>]) -> Vec<Path> {
         let mut beams: Vec<Vec<Path>> = blocks.iter().map(|block| vec![Path::start(block)]).collect();
         for stage in 0..self.shape.stages() {
             let targets: Vec<Target> = blocks

@@ -23,7 +23,7 @@ const LARGEST_MULTIPLIER: f32 = 1e6;
 /// Beyond these, units are applied in `f64` after the sum, which then neither overflows nor loses bits below the normal numbers.
 const PLAIN_EXPONENTS: std::ops::RangeInclusive<i32> = -60..=60;
 
-pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {
+pub(crate) fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {
     let params = Params::parse(encoded.params)?;
     let layers = encoded.layers.len();
     params.check_layers(layers)?;
@@ -84,7 +84,7 @@ pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -
 }
 
 /// `2^exponent` within the normal numbers.
-pub fn power(exponent: i32) -> f64 {
+pub(crate) fn power(exponent: i32) -> f64 {
     f64::from_bits(((exponent + 1023) as u64) << 52)
 }
 

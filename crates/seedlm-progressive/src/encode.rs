@@ -1,11 +1,11 @@
 //! From weights to layers.
 //!
 //! 1. The mean and a power of two are taken out, the gain track is chosen.
-//! 2. A pilot of [`PILOT`](crate::beam::PILOT) blocks finds how loud the residual is before each stage of *this* tensor, which sets the
+//! 2. A pilot, a sample of blocks, finds how loud the residual is before each stage of *this* tensor, which sets the
 //!    stages' gains.
-//! 3. Every block is coded on its own by a beam search over the stages ([`beam`](crate::beam)); or, with calibration data, one column of
-//!    blocks after another, each making up for the errors of those before it ([`fed`]).
-//! 4. Least squares over the whole tensor gives each prefix its [multipliers](crate::multipliers).
+//! 3. Every block is coded on its own by a beam search over the stages (`beam`); or, with calibration data, one column of
+//!    blocks after another, each making up for the errors of those before it (`fed`).
+//! 4. Least squares over the whole tensor gives each prefix its multipliers.
 
 use std::sync::Arc;
 

@@ -24,7 +24,7 @@ const PILOT_FORMS: usize = 8;
 const LOUDNESS: std::ops::RangeInclusive<f32> = 1e-24..=1e24;
 
 /// The damped second moment of a layer's inputs and its factor.
-pub struct OutputForm<'a> {
+pub(crate) struct OutputForm<'a> {
     /// Row-major.
     pub moment: &'a [f32],
     /// What the diagonal is raised by.
@@ -34,7 +34,7 @@ pub struct OutputForm<'a> {
 
 impl<'a> OutputForm<'a> {
     /// `None` where there is no second moment of so many columns, or none of a sound size.
-    pub fn new(statistics: &'a InputStatistics, columns: usize) -> Option<Self> {
+    pub(crate) fn new(statistics: &'a InputStatistics, columns: usize) -> Option<Self> {
         let moment = statistics.second_moment().filter(|_| statistics.columns() == columns)?;
         // Sums of products of the largest still fit `f32`; of nothing there is nothing to learn.
         let largest = statistics.mean_square().iter().fold(0f32, |largest, &square| largest.max(square));
@@ -45,7 +45,7 @@ impl<'a> OutputForm<'a> {
         Some(Self { moment, ridge: damping(statistics.mean_square(), DAMPING) as f32, factor })
     }
 
-    pub fn columns(&self) -> usize {
+    pub(crate) fn columns(&self) -> usize {
         self.factor.columns()
     }
 
@@ -84,7 +84,7 @@ impl<'a> OutputForm<'a> {
 }
 
 /// A tensor to be coded: its values in units, and the gain of every block.
-pub struct Weights<'a> {
+pub(crate) struct Weights<'a> {
     pub values: &'a [f32],
     pub gains: &'a [f32],
     pub block: usize,
@@ -94,7 +94,7 @@ pub struct Weights<'a> {
 ///
 /// # Errors
 /// Cancellation.
-pub fn steer(
+pub(crate) fn steer(
     coder: &mut Coder,
     config: &Config,
     form: &OutputForm<'_>,
@@ -132,7 +132,7 @@ fn common(a: usize, b: usize) -> usize {
 ///
 /// # Errors
 /// Cancellation.
-pub fn codes(
+pub(crate) fn codes(
     coder: &Coder,
     form: &OutputForm<'_>,
     weights: &Weights<'_>,

@@ -4,7 +4,7 @@ use crate::search::{Index, LONGEST, Penalties, STEEPEST};
 
 /// A quadratic form of a block's errors, and what it makes of the codewords of every stage.
 #[derive(Debug)]
-pub struct Form {
+pub(crate) struct Form {
     /// Row-major, symmetric.
     matrix: Vec<f32>,
     size: usize,
@@ -14,7 +14,7 @@ pub struct Form {
 impl Form {
     /// The form `|L e|^2` of a triangle, row-major, scaled: blocks take the same bits, so only differences within one matter. A weight
     /// counts 1 on average, or less where the form is so uneven that the search would lose its range.
-    pub fn new(indices: &[Index], triangle: &[f64], size: usize) -> Self {
+    pub(crate) fn new(indices: &[Index], triangle: &[f64], size: usize) -> Self {
         let entry = |i: usize, j: usize| -> f64 {
             (i.max(j)..size).map(|row| triangle[row * size + i] * triangle[row * size + j]).sum()
         };
@@ -30,17 +30,17 @@ impl Form {
     }
 
     /// What a weight's error counts on average.
-    pub fn mean(&self) -> f64 {
+    pub(crate) fn mean(&self) -> f64 {
         self.matrix.iter().step_by(self.size + 1).map(|&entry| f64::from(entry)).sum::<f64>() / self.size as f64
     }
 
     /// The codewords' penalties of a stage.
-    pub fn penalties(&self, stage: usize) -> &Penalties {
+    pub(crate) fn penalties(&self, stage: usize) -> &Penalties {
         &self.penalties[stage]
     }
 
     /// The form times a block.
-    pub fn times(&self, block: &[f32], out: &mut [f32; LONGEST]) {
+    pub(crate) fn times(&self, block: &[f32], out: &mut [f32; LONGEST]) {
         let out = &mut out[..self.size];
         out.fill(0.0);
         for (&value, row) in block.iter().zip(self.matrix.chunks_exact(self.size)) {

@@ -2,7 +2,7 @@
 
 /// Inner products of the stages' contributions with one another and with the weights.
 #[derive(Debug, Clone)]
-pub struct Fit {
+pub(crate) struct Fit {
     size: usize,
     /// Lower triangle in a full square, row-major.
     products: Vec<f64>,
@@ -11,12 +11,12 @@ pub struct Fit {
 
 impl Fit {
     /// Sums of nothing.
-    pub fn new(size: usize) -> Self {
+    pub(crate) fn new(size: usize) -> Self {
         Self { size, products: vec![0.0; size * size], targets: vec![0.0; size] }
     }
 
     /// Adds one weight: what the stages contribute to it and what it is.
-    pub fn add(&mut self, terms: &[f64], value: f64) {
+    pub(crate) fn add(&mut self, terms: &[f64], value: f64) {
         for (row, &term) in terms.iter().enumerate() {
             self.targets[row] += term * value;
             for (sum, &other) in self.products[row * self.size..].iter_mut().zip(&terms[..=row]) {
@@ -27,7 +27,7 @@ impl Fit {
 
     /// Adds what the stages contribute and what they are to become, mapped by a form: `rows` are the weights followed by the
     /// contributions of every stage, as many of each, `pulls` the same times the form.
-    pub fn add_products(&mut self, rows: &[f32], pulls: &[f32]) {
+    pub(crate) fn add_products(&mut self, rows: &[f32], pulls: &[f32]) {
         let length = rows.len() / (self.size + 1);
         let part = |of: usize| of * length..(of + 1) * length;
         let along = |row: usize, pull: usize| -> f64 {
@@ -42,7 +42,7 @@ impl Fit {
     }
 
     /// The sums of both.
-    pub fn plus(mut self, other: Self) -> Self {
+    pub(crate) fn plus(mut self, other: Self) -> Self {
         self.products.iter_mut().zip(&other.products).for_each(|(a, b)| *a += b);
         self.targets.iter_mut().zip(&other.targets).for_each(|(a, b)| *a += b);
         self
@@ -50,7 +50,7 @@ impl Fit {
 
     /// Multipliers of the first `count` stages with the least squared error, by Cholesky decomposition. A stage that adds (nearly)
     /// nothing to those before it gets 0.
-    pub fn solve(&self, count: usize) -> Vec<f64> {
+    pub(crate) fn solve(&self, count: usize) -> Vec<f64> {
         let mut factor = vec![vec![0f64; count]; count];
         let mut solution = vec![0f64; count];
         for row in 0..count {

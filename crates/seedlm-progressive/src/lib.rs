@@ -84,7 +84,7 @@ mod least_squares;
 mod multipliers;
 mod params;
 pub mod search;
-pub mod values;
+mod values;
 
 pub use codec::SeedlmProgressive;
 pub use config::{Config, Hessian, Shape};

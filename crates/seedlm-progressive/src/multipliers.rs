@@ -17,7 +17,12 @@ use crate::search::EVEN;
 const STRIP: usize = 64;
 
 /// The multipliers of every prefix.
-pub fn multipliers(shape: &Shape, codebooks: &[Arc<Codebook>], blocks: &[Block<'_>], codes: &[Codes]) -> Vec<Vec<f32>> {
+pub(crate) fn multipliers(
+    shape: &Shape,
+    codebooks: &[Arc<Codebook>],
+    blocks: &[Block<'_>],
+    codes: &[Codes],
+) -> Vec<Vec<f32>> {
     let stages = shape.stages();
     let partial = |(blocks, codes): (&[Block<'_>], &[Codes])| {
         let mut fit = Fit::new(stages);
@@ -60,7 +65,7 @@ fn solved(shape: &Shape, parts: Vec<Fit>) -> Vec<Vec<f32>> {
 
 /// The multipliers under the quadratic form of the output error. `values` in rows of the form's columns, cut into blocks without regard
 /// to rows; a gain a block.
-pub fn under_form(
+pub(crate) fn under_form(
     shape: &Shape,
     codebooks: &[Arc<Codebook>],
     form: &OutputForm<'_>,

@@ -12,7 +12,7 @@ const NOTHING: i16 = i16::MIN;
 
 /// What a decoder must know beside the tensor's shape.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Params {
+pub(crate) struct Params {
     pub width: u32,
     pub block: usize,
     pub terms: usize,
@@ -23,11 +23,11 @@ pub struct Params {
 }
 
 impl Params {
-    pub fn new(shape: &Shape, values: Values, exponent: Option<i32>, mean: f32) -> Self {
+    pub(crate) fn new(shape: &Shape, values: Values, exponent: Option<i32>, mean: f32) -> Self {
         Self { width: shape.width, block: shape.block, terms: shape.terms, values, exponent, mean }
     }
 
-    pub fn to_bytes(self) -> Vec<u8> {
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
         let values = match self.values {
             Values::Uniform => 0,
             Values::Gaussian => 1,
@@ -38,7 +38,7 @@ impl Params {
         bytes
     }
 
-    pub fn parse(bytes: &[u8]) -> Result<Self, DecodeError> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         let mut field = |range: std::ops::RangeInclusive<u8>, what| {
             let at = reader.position();
@@ -63,7 +63,7 @@ impl Params {
     }
 
     /// Fails where a stream has more stages than there are sequences.
-    pub fn check_layers(&self, layers: usize) -> Result<(), DecodeError> {
+    pub(crate) fn check_layers(&self, layers: usize) -> Result<(), DecodeError> {
         match layers.checked_mul(self.terms) {
             Some(stages) if stages <= DECIMATIONS.len() => Ok(()),
             _ => Err(DecodeError::corrupt("more stages than sequences")),

@@ -10,10 +10,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Root mean square of the values of either map, to the nearest integer.
-pub const UNIT: i32 = 148;
+pub(crate) const UNIT: i32 = 148;
 
 /// No value of either map is larger.
-pub const LARGEST: i32 = 510;
+pub(crate) const LARGEST: i32 = 510;
 
 /// How the values of a codeword are distributed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -26,7 +26,7 @@ pub enum Values {
 }
 
 /// The value of a state.
-pub fn value(state: u32, width: u32, values: Values) -> i32 {
+pub(crate) fn value(state: u32, width: u32, values: Values) -> i32 {
     match values {
         Values::Uniform => (((u64::from(state) << 9) >> width) as i32) - 256,
         Values::Gaussian => {

@@ -23,7 +23,7 @@ use crate::text::{Tokens, Window, read_documents, tokenise, tokenizer, windows};
 use crate::weighing;
 
 /// Evaluation text of which more than this share was calibrated with measures memory: it is refused.
-pub const MOST_SHARED: f64 = 0.01;
+pub(crate) const MOST_SHARED: f64 = 0.01;
 /// Sequences, and their tokens, whose answers tell how far weights have moved a model: their scores are kept (a word a vocabulary).
 const PROBE: (usize, usize) = (4, 128);
 

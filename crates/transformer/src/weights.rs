@@ -154,7 +154,7 @@ impl Weights for Replaced<'_> {
 }
 
 /// Weights that are widened once and kept: for many short passes, at the price of the whole model in memory.
-pub struct Kept<'a> {
+pub(crate) struct Kept<'a> {
     base: &'a dyn Weights,
     values: BTreeMap<String, Vec<f32>>,
 }
@@ -164,7 +164,7 @@ impl<'a> Kept<'a> {
     ///
     /// # Errors
     /// Tensors that cannot be read.
-    pub fn new(base: &'a dyn Weights, shapes: &Shapes) -> Result<Self, TransformerError> {
+    pub(crate) fn new(base: &'a dyn Weights, shapes: &Shapes) -> Result<Self, TransformerError> {
         let read = |(name, shape): (&String, &Vec<usize>)| {
             let values = base.values(name, 0..shape.iter().product())?.into_owned();
             Ok((name.clone(), values))
@@ -183,7 +183,7 @@ impl Weights for Kept<'_> {
 }
 
 /// Weights rounded to bf16.
-pub struct Rounded<'a>(pub &'a dyn Weights);
+pub(crate) struct Rounded<'a>(pub &'a dyn Weights);
 
 impl Weights for Rounded<'_> {
     fn values(&self, tensor: &str, range: Range<usize>) -> Result<Cow<'_, [f32]>, TransformerError> {

@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// Unit-scale samples: `normal`, `laplace`, or `student` (5 degrees of freedom).
-pub fn draw(source: &str, count: usize) -> Vec<f32> {
+pub(crate) fn draw(source: &str, count: usize) -> Vec<f32> {
     let mut state = 1u64;
     let mut uniform = move || {
         state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);

@@ -8,14 +8,14 @@ use seedpress_codec::{DecodeError, Limits};
 use seedpress_entropy::binary::{Bit, Decoder, Encoder, log2};
 
 /// Classes on either side, and of an element.
-pub const CLASSES: usize = 16;
+pub(crate) const CLASSES: usize = 16;
 const WIDTH: usize = 4;
 /// Octaves of magnitude that spread classes reach at most: weights further below are zeros.
 const WIDEST: f64 = 6.0;
 
 /// Row and column classes; an empty side means none was sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Classes {
+pub(crate) struct Classes {
     /// One per row.
     pub rows: Vec<u8>,
     /// One per column.
@@ -28,13 +28,13 @@ pub struct Classes {
 
 impl Classes {
     /// One class for everything.
-    pub fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Self { rows: Vec::new(), columns: Vec::new(), base: 0, count: 1 }
     }
 
     /// Finds the classes of a matrix of magnitudes worth sending. Where scales are `spread` wide, as those of a transform's coefficients,
     /// classes are as wide as it takes to tell the largest and the smallest apart.
-    pub fn choose(values: &[f32], offset: f32, rows: usize, columns: usize, spread: bool) -> Self {
+    pub(crate) fn choose(values: &[f32], offset: f32, rows: usize, columns: usize, spread: bool) -> Self {
         if values.len() < 256 || rows == 0 || columns == 0 {
             return Self::none();
         }
@@ -112,7 +112,7 @@ impl Classes {
     }
 
     /// Fills in the element classes from row-major index `start`.
-    pub fn fill(&self, start: usize, columns: usize, out: &mut [u8]) {
+    pub(crate) fn fill(&self, start: usize, columns: usize, out: &mut [u8]) {
         if self.rows.is_empty() && self.columns.is_empty() {
             out.fill(0);
             return;
@@ -136,7 +136,7 @@ impl Classes {
     }
 
     /// Codes both sides.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut encoder = Encoder::new();
         for side in [&self.rows, &self.columns] {
             let mut tree = [Bit::default(); 1 << WIDTH];
@@ -156,7 +156,7 @@ impl Classes {
     ///
     /// # Errors
     /// Corrupt, or the limit.
-    pub fn from_bytes(
+    pub(crate) fn from_bytes(
         bytes: &[u8],
         rows: usize,
         columns: usize,

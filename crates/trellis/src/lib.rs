@@ -9,36 +9,36 @@
 //!
 //! | module | idea |
 //! | --- | --- |
-//! | [`codec`], [`config`], [`effort`] | the codec and its options; how hard they make a search |
-//! | [`rotated`] | rows and what is known of their inputs, rotated |
-//! | [`transformed`] | rows through a cosine transform or along their principal directions |
-//! | [`matrix`] | which errors of a matrix count |
-//! | [`encoder`] | the search for a rate, the passes that write |
-//! | [`pass`], [`sweep`] | choosing all weights once: as they lie, or column by column with errors fed forward |
+//! | `codec`, `config`, `effort` | the codec and its options; how hard they make a search |
+//! | `rotated` | rows and what is known of their inputs, rotated |
+//! | `transformed` | rows through a cosine transform or along their principal directions |
+//! | `matrix` | which errors of a matrix count |
+//! | `encoder` | the search for a rate, the passes that write |
+//! | `pass`, `sweep` | choosing all weights once: as they lie, or column by column with errors fed forward |
 //! | [`viterbi`], [`code`] | the cheapest path; the convolutional codes |
-//! | [`symbols`] | from indices to binary decisions |
-//! | [`classes`] | row and column scales as contexts |
-//! | [`weights`] | column weights from calibration |
-//! | [`layers`] | the progressive codec |
-//! | [`stream`] | the bytes and the decoder |
+//! | `symbols` | from indices to binary decisions |
+//! | `classes` | row and column scales as contexts |
+//! | `weights` | column weights from calibration |
+//! | `layers` | the progressive codec |
+//! | `stream` | the bytes and the decoder |
 
-pub mod classes;
+mod classes;
 pub mod code;
 mod codec;
 mod config;
 mod effort;
-pub mod encoder;
-pub mod layers;
+mod encoder;
+mod layers;
 mod math;
 mod matrix;
-pub mod pass;
+mod pass;
 mod rotated;
-pub mod stream;
-pub mod sweep;
-pub mod symbols;
+mod stream;
+mod sweep;
+mod symbols;
 mod transformed;
 pub mod viterbi;
-pub mod weights;
+mod weights;
 
 pub use codec::Trellis;
 pub use config::{Config, Hessian, Rotation, Transform};

@@ -1,7 +1,7 @@
 //! Powers of two from plain multiplications, the same on every machine.
 
 /// `2^x` for `|x| < 1000`, relative error below 1e-12.
-pub fn exp2(x: f64) -> f64 {
+pub(crate) fn exp2(x: f64) -> f64 {
     // Exponents that no normal number has would wrap into others.
     if x < -1022.0 {
         return 0.0;

@@ -10,7 +10,7 @@ use crate::weights::Weights;
 
 /// What has become of the rows before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Preparation {
+pub(crate) enum Preparation {
     /// Nothing.
     None,
     /// A rotation by a seed.
@@ -30,7 +30,7 @@ const DAMPING: [f64; 3] = [0.01, 0.1, 1.0];
 ///
 /// # Errors
 /// Cancellation.
-pub fn encode(
+pub(crate) fn encode(
     config: &Config,
     tensor: &TensorView<'_>,
     original: &TensorView<'_>,

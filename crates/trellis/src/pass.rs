@@ -12,7 +12,7 @@ use crate::viterbi::{Scratch, Start, Tables, search};
 const SLOTS: usize = 64;
 
 /// Something that chooses indices for weights, all of them or a sample.
-pub trait Pass: Sync {
+pub(crate) trait Pass: Sync {
     /// Runs the trellis.
     fn pass(&self, whole: bool, tables: &Tables, step: f32, shift: u32) -> Outcome;
     /// Weights in the sample.
@@ -24,7 +24,7 @@ pub trait Pass: Sync {
 }
 
 /// What a pass chose.
-pub struct Choice {
+pub(crate) struct Choice {
     /// Magnitudes.
     pub indices: Vec<u32>,
     /// Signs.
@@ -32,7 +32,7 @@ pub struct Choice {
 }
 
 /// What a pass found.
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// Decisions by context.
     pub counts: Vec<Counts>,
     /// Squared error in squared steps.
@@ -46,7 +46,7 @@ pub struct Outcome {
 
 impl Outcome {
     /// The sums over parts, in their order: they must not depend on who finished first.
-    pub fn merged(parts: impl IntoIterator<Item = Self>) -> Option<Self> {
+    pub(crate) fn merged(parts: impl IntoIterator<Item = Self>) -> Option<Self> {
         parts.into_iter().reduce(|mut total, part| {
             total.counts.iter_mut().zip(&part.counts).for_each(|(own, more)| own.merge(more));
             total.raw += part.raw;
@@ -61,12 +61,12 @@ impl Outcome {
     }
 
     /// Size of the indices with tables that learn.
-    pub fn bits(&self) -> f64 {
+    pub(crate) fn bits(&self) -> f64 {
         self.raw as f64 + self.counts.iter().map(Counts::adaptive_bits).sum::<f64>()
     }
 
     /// Centroids as offsets from the lattice, as many as pay for themselves.
-    pub fn points(&self, most: usize) -> Vec<[i8; 2]> {
+    pub(crate) fn points(&self, most: usize) -> Vec<[i8; 2]> {
         let mut points: Vec<[i8; 2]> = (1..=most)
             .map(|k| {
                 [0, 1].map(|quantizer| {
@@ -87,7 +87,7 @@ impl Outcome {
 }
 
 /// Counts what a path chose.
-pub struct Tally {
+pub(crate) struct Tally {
     shift: u32,
     histogram: Vec<[u32; SLOTS]>,
     counts: Vec<Counts>,
@@ -98,7 +98,7 @@ pub struct Tally {
 
 impl Tally {
     /// Nothing counted yet.
-    pub fn new(contexts: usize, shift: u32) -> Self {
+    pub(crate) fn new(contexts: usize, shift: u32) -> Self {
         Self {
             shift,
             histogram: vec![[0; SLOTS]; contexts],
@@ -111,7 +111,7 @@ impl Tally {
 
     /// Counts one index.
     #[inline]
-    pub fn index(&mut self, context: usize, k: u32) {
+    pub(crate) fn index(&mut self, context: usize, k: u32) {
         match self.histogram[context].get_mut(k as usize) {
             Some(slot) => *slot += 1,
             None => {
@@ -123,7 +123,7 @@ impl Tally {
 
     /// Notes what an index stood for.
     #[inline]
-    pub fn centroid(&mut self, quantizer: usize, k: u32, u: f32) {
+    pub(crate) fn centroid(&mut self, quantizer: usize, k: u32, u: f32) {
         if let Some(centroid) = self.centroids[quantizer].get_mut(k as usize) {
             centroid.0 += f64::from(u);
             centroid.1 += 1;
@@ -132,12 +132,12 @@ impl Tally {
 
     /// Adds to the squared error.
     #[inline]
-    pub fn error(&mut self, squared: f64) {
+    pub(crate) fn error(&mut self, squared: f64) {
         self.error += squared;
     }
 
     /// The sums, with what was chosen.
-    pub fn finish(mut self, choices: Vec<Choice>) -> Outcome {
+    pub(crate) fn finish(mut self, choices: Vec<Choice>) -> Outcome {
         for (counts, histogram) in self.counts.iter_mut().zip(&self.histogram) {
             for (k, &times) in histogram.iter().enumerate() {
                 if times > 0 {
@@ -151,7 +151,7 @@ impl Tally {
 }
 
 /// Weights as they lie in memory.
-pub struct Rows<'a> {
+pub(crate) struct Rows<'a> {
     values: &'a [f32],
     offset: f32,
     columns: usize,
@@ -168,7 +168,14 @@ const PIECE: usize = 2048;
 
 impl<'a> Rows<'a> {
     /// A matrix of row length `columns`, and a sample of about `sample` of its weights.
-    pub fn new(values: &'a [f32], offset: f32, columns: usize, classes: Classes, code: Code, sample: usize) -> Self {
+    pub(crate) fn new(
+        values: &'a [f32],
+        offset: f32,
+        columns: usize,
+        classes: Classes,
+        code: Code,
+        sample: usize,
+    ) -> Self {
         let count = values.len();
         let chunks: Vec<(usize, usize)> =
             (0..count).step_by(CHUNK).map(|start| (start, CHUNK.min(count - start))).collect();
@@ -183,29 +190,29 @@ impl<'a> Rows<'a> {
 
     /// With these classes, one a weight, of which there are `classes.count`.
     #[must_use]
-    pub fn knowing(self, known: &'a [u8]) -> Self {
+    pub(crate) fn knowing(self, known: &'a [u8]) -> Self {
         Self { known: Some(known), ..self }
     }
 
     /// The code the weights are searched with.
-    pub fn code(&self) -> Code {
+    pub(crate) fn code(&self) -> Code {
         self.code
     }
 
     /// First weight and length of the pieces that are searched each for itself.
-    pub fn pieces(&self, whole: bool) -> &[(usize, usize)] {
+    pub(crate) fn pieces(&self, whole: bool) -> &[(usize, usize)] {
         if whole { &self.chunks } else { &self.sample }
     }
 
     /// Distances from the offset in steps.
-    pub fn magnitudes(&self, start: usize, length: usize, step: f32) -> Vec<f32> {
+    pub(crate) fn magnitudes(&self, start: usize, length: usize, step: f32) -> Vec<f32> {
         let (offset, inverse) = (f64::from(self.offset), 1.0 / f64::from(step));
         let values = &self.values[start..start + length];
         values.iter().map(|&v| ((f64::from(v) - offset).abs() * inverse) as f32).collect()
     }
 
     /// Which weights lie below the offset.
-    pub fn signs(&self, start: usize, length: usize) -> Vec<bool> {
+    pub(crate) fn signs(&self, start: usize, length: usize) -> Vec<bool> {
         self.values[start..start + length].iter().map(|&v| v < self.offset).collect()
     }
 }

@@ -9,7 +9,7 @@ use seedpress_matrix::transpose;
 use seedpress_rotation::Rotation;
 
 /// What a rotation makes of a tensor.
-pub struct Rotated {
+pub(crate) struct Rotated {
     /// Row-major.
     pub values: Vec<f32>,
     /// Of the rotated inputs; no mean magnitudes, which do not follow from those of the inputs.
@@ -19,7 +19,7 @@ pub struct Rotated {
 impl Rotated {
     /// Rotates a tensor by a seed; `None` where there is nothing to rotate (rows of one weight, one value for all of them) and for
     /// weights of absurd magnitude, whose sums would overflow or lose digits.
-    pub fn new(tensor: &TensorView<'_>, calibration: Option<&InputStatistics>, seed: u32) -> Option<Self> {
+    pub(crate) fn new(tensor: &TensorView<'_>, calibration: Option<&InputStatistics>, seed: u32) -> Option<Self> {
         let (columns, values) = (tensor.columns(), tensor.values());
         let largest = values.iter().fold(0f32, |largest, value| largest.max(value.abs()));
         if columns < 2 || !(1e-30..1e30).contains(&largest) {

@@ -43,7 +43,7 @@ struct Part {
 }
 
 /// A matrix ready to be swept.
-pub struct Sweep {
+pub(crate) struct Sweep {
     code: Code,
     factor: Factor,
     /// The column steps' exponents, as written.
@@ -61,7 +61,7 @@ pub struct Sweep {
 }
 
 /// What a sweep is prepared from.
-pub struct Problem<'a> {
+pub(crate) struct Problem<'a> {
     /// Row-major weights.
     pub values: &'a [f32],
     /// Their matrix's rows.
@@ -79,7 +79,7 @@ const LEAST_SPREAD: f64 = 1e-4;
 
 impl Problem<'_> {
     /// Takes the columns' own mean squares into account.
-    pub fn spread(&mut self) {
+    pub(crate) fn spread(&mut self) {
         let (mut sums, power) = (vec![0f64; self.columns], self.power());
         for row in self.values.chunks_exact(self.columns) {
             sums.iter_mut().zip(row).for_each(|(sum, &v)| *sum += f64::from(v) * f64::from(v));
@@ -97,7 +97,7 @@ impl Problem<'_> {
     }
 
     /// The quadratic form of the weights themselves.
-    pub fn output_power(&self) -> f64 {
+    pub(crate) fn output_power(&self) -> f64 {
         let form = |strip: &[f32]| {
             let strip: Vec<f64> = strip.iter().map(|&weight| f64::from(weight)).collect();
             let columns = self.columns;
@@ -110,12 +110,12 @@ impl Problem<'_> {
     }
 
     /// The mean square of the weights.
-    pub fn power(&self) -> f64 {
+    pub(crate) fn power(&self) -> f64 {
         self.values.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>() / self.values.len() as f64
     }
 
     /// A price to start from: that of reverse water-filling over independent columns at a rate.
-    pub fn first_price(&self, rate: f64) -> f64 {
+    pub(crate) fn first_price(&self, rate: f64) -> f64 {
         let power = self.power();
         let diagonal: Vec<f64> = self.hessian.iter().step_by(self.columns + 1).copied().collect();
         let (mut low, mut high) = (-100f64, 100f64);
@@ -160,7 +160,7 @@ fn filter(problem: &Problem<'_>, prices: &[f64], original: &[f32]) -> (Factor, V
 
 impl Sweep {
     /// Prepares a sweep with price `mu`.
-    pub fn new(problem: &Problem<'_>, mu: f64, code: Code, search: SearchParameters) -> Self {
+    pub(crate) fn new(problem: &Problem<'_>, mu: f64, code: Code, search: SearchParameters) -> Self {
         let (rows, columns) = (problem.rows, problem.columns);
         let prices = problem.prices(mu);
         let original = transpose(problem.values, rows, columns);
@@ -209,7 +209,7 @@ impl Sweep {
     }
 
     /// Mean magnitude and largest magnitude of what the trellis sees.
-    pub fn magnitudes(&self) -> [f64; 2] {
+    pub(crate) fn magnitudes(&self) -> [f64; 2] {
         let (mut sum, mut largest) = (0.0, 0f64);
         for (i, column) in self.whole.filtered.chunks_exact(self.whole.height).enumerate() {
             let factor = self.scales[i] * f64::from(self.raise[i]);

@@ -7,7 +7,7 @@
 use seedpress_entropy::binary::{Bit, Decoder, Encoder, log2};
 
 /// Unary steps with models of their own.
-pub const UNARY: usize = 15;
+pub(crate) const UNARY: usize = 15;
 /// Models of low bits for one high part: the top bit, then the second given the top.
 const LOW: usize = 3;
 /// First model of the escape's Exp-Golomb prefix.
@@ -15,12 +15,12 @@ const ESCAPE: usize = UNARY + (UNARY + 1) * LOW;
 /// The longest Exp-Golomb prefix: no index is beyond 2^24 steps.
 const PREFIX: usize = 24;
 /// Models in a context.
-pub const MODELS: usize = ESCAPE + PREFIX;
+pub(crate) const MODELS: usize = ESCAPE + PREFIX;
 /// Low bits at most.
-pub const MOST_SHIFT: u32 = 7;
+pub(crate) const MOST_SHIFT: u32 = 7;
 
 /// The adaptive models of one context.
-pub type Context = [Bit; MODELS];
+pub(crate) type Context = [Bit; MODELS];
 
 /// Calls `adaptive(model, decision)` and `raw(value, width)` for the decisions of `k`, in stream order.
 #[inline]
@@ -56,7 +56,7 @@ fn decisions(k: u32, shift: u32, mut adaptive: impl FnMut(usize, bool), mut raw:
 
 /// Writes `k` and, where it is not zero, the sign.
 #[inline]
-pub fn write(encoder: &mut Encoder, context: &mut Context, shift: u32, k: u32, negative: bool) {
+pub(crate) fn write(encoder: &mut Encoder, context: &mut Context, shift: u32, k: u32, negative: bool) {
     // Both closures need the coder; a cell would cost more than writing the raw bits last, and the order is the format's.
     let encoder = std::cell::RefCell::new(encoder);
     decisions(
@@ -72,7 +72,7 @@ pub fn write(encoder: &mut Encoder, context: &mut Context, shift: u32, k: u32, n
 
 /// Reads what [`write`] wrote: magnitude and sign.
 #[inline]
-pub fn read(decoder: &mut Decoder<'_>, context: &mut Context, shift: u32) -> (u32, bool) {
+pub(crate) fn read(decoder: &mut Decoder<'_>, context: &mut Context, shift: u32) -> (u32, bool) {
     let mut steps = 0;
     while steps < UNARY && decoder.adaptive(&mut context[steps]) {
         steps += 1;
@@ -105,7 +105,7 @@ fn escape(decoder: &mut Decoder<'_>, context: &mut Context) -> u32 {
 
 /// How often each decision of a context fell either way.
 #[derive(Debug, Clone)]
-pub struct Counts([[u32; 2]; MODELS]);
+pub(crate) struct Counts([[u32; 2]; MODELS]);
 
 impl Default for Counts {
     fn default() -> Self {
@@ -115,12 +115,12 @@ impl Default for Counts {
 
 impl Counts {
     /// Counts the decisions of `k`, `times` over.
-    pub fn add(&mut self, k: u32, times: u32, shift: u32) {
+    pub(crate) fn add(&mut self, k: u32, times: u32, shift: u32) {
         decisions(k, shift, |model, decision| self.0[model][usize::from(decision)] += times, |_, _| {});
     }
 
     /// Adds another count.
-    pub fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         for (own, more) in self.0.iter_mut().zip(&other.0) {
             own[0] += more[0];
             own[1] += more[1];
@@ -128,12 +128,12 @@ impl Counts {
     }
 
     /// Observations of a model.
-    pub fn total(&self, model: usize) -> u32 {
+    pub(crate) fn total(&self, model: usize) -> u32 {
         self.0[model][0].saturating_add(self.0[model][1])
     }
 
     /// The estimated probability of `true` over 2^16.
-    pub fn probability(&self, model: usize) -> u32 {
+    pub(crate) fn probability(&self, model: usize) -> u32 {
         let [no, yes] = self.0[model].map(u64::from);
         (((2 * yes + 1) << 16) / (2 * (no + yes) + 2)).clamp(16, 65520) as u32
     }
@@ -147,7 +147,7 @@ impl Counts {
     }
 
     /// The cost in bits of coding what was counted, signs and raw bits apart, with models that learn as they go.
-    pub fn adaptive_bits(&self) -> f64 {
+    pub(crate) fn adaptive_bits(&self) -> f64 {
         let bits = self.bits();
         let learning = |total: u32| if total > 0 { 0.5 * log2(f64::from(total) + 1.0) + 0.5 } else { 0.0 };
         (0..MODELS)
@@ -158,7 +158,7 @@ impl Counts {
     }
 
     /// The cost in bits of every magnitude below `costs.len()`, sign included.
-    pub fn costs(&self, shift: u32, costs: &mut [f32]) {
+    pub(crate) fn costs(&self, shift: u32, costs: &mut [f32]) {
         let bits = self.bits();
         for (k, cost) in costs.iter_mut().enumerate() {
             let sum = std::cell::Cell::new(f64::from(u32::from(k > 0)));
@@ -174,7 +174,7 @@ impl Counts {
 }
 
 /// Raw bits of `k`, sign included.
-pub fn raw_bits(k: u32, shift: u32) -> u32 {
+pub(crate) fn raw_bits(k: u32, shift: u32) -> u32 {
     let mut sum = u32::from(k > 0);
     decisions(k, shift, |_, _| {}, |_, width| sum += width);
     sum

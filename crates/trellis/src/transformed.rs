@@ -39,7 +39,7 @@ use crate::matrix::{self, Preparation};
 use crate::stream::{self, Stream};
 
 /// The first parameter byte of such a stream.
-pub const FLAG: u8 = 128;
+pub(crate) const FLAG: u8 = 128;
 
 /// Columns of a basis at most.
 const MOST_COLUMNS: usize = 1024;
@@ -80,7 +80,11 @@ impl Transformation {
 ///
 /// # Errors
 /// Cancellation.
-pub fn encode(config: &Config, tensor: &TensorView<'_>, context: &EncodeContext<'_>) -> Result<Encoded, EncodeError> {
+pub(crate) fn encode(
+    config: &Config,
+    tensor: &TensorView<'_>,
+    context: &EncodeContext<'_>,
+) -> Result<Encoded, EncodeError> {
     let kind = config.transform;
     let plainly = || matrix::encode(config, tensor, tensor, context, Preparation::None);
     let largest = tensor.values().iter().fold(0f32, |largest, value| largest.max(value.abs()));
@@ -277,7 +281,7 @@ fn merit(
 ///
 /// # Errors
 /// Truncated, corrupt, or the limit.
-pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {
+pub(crate) fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {
     let segments = &encoded.layers[0].segments[..];
     if encoded.params.first() != Some(&FLAG) {
         return stream::decode(Stream { params: encoded.params, segments, shape: encoded.shape }, out, limits);

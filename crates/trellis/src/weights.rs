@@ -14,11 +14,11 @@ const MIDDLE: i32 = 1 << (WIDTH - 1);
 
 /// One exponent a column, 0 to 31, of `2^((e - 16) / 4)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Weights(Vec<u8>);
+pub(crate) struct Weights(Vec<u8>);
 
 impl Weights {
     /// Weights of calibrated columns; none where the statistics belong to another shape or say nothing.
-    pub fn from_calibration(calibration: &InputStatistics, columns: usize) -> Option<Self> {
+    pub(crate) fn from_calibration(calibration: &InputStatistics, columns: usize) -> Option<Self> {
         let squares = calibration.mean_square();
         if squares.len() != columns || columns < 2 {
             return None;
@@ -39,7 +39,7 @@ impl Weights {
     }
 
     /// Weights of columns of these sensitivities (what a squared error counts), and the sensitivity of a column of factor 1.
-    pub fn from_sensitivities(sensitivities: &[f64]) -> (Self, f64) {
+    pub(crate) fn from_sensitivities(sensitivities: &[f64]) -> (Self, f64) {
         let mut sorted = sensitivities.to_vec();
         sorted.sort_by(f64::total_cmp);
         let (median, most) = (sorted[sorted.len() / 2], sorted[sorted.len() - 1]);
@@ -52,13 +52,13 @@ impl Weights {
     }
 
     /// The factor of every column.
-    pub fn factors_of_columns(&self) -> Vec<f64> {
+    pub(crate) fn factors_of_columns(&self) -> Vec<f64> {
         let factors = Self::factors(false);
         self.0.iter().map(|&exponent| factors[usize::from(exponent)]).collect()
     }
 
     /// Divides column-major weights of `rows` rows.
-    pub fn undo_columns(&self, values: &mut [f32], rows: usize) {
+    pub(crate) fn undo_columns(&self, values: &mut [f32], rows: usize) {
         let factors = Self::factors(true);
         values.par_chunks_mut(rows).zip(&self.0).for_each(|(column, &exponent)| {
             for value in column {
@@ -83,17 +83,17 @@ impl Weights {
     }
 
     /// Multiplies a whole matrix.
-    pub fn apply(&self, values: &mut [f32]) {
+    pub(crate) fn apply(&self, values: &mut [f32]) {
         self.scale(values, 0, false);
     }
 
     /// Divides weights from row-major index `start`.
-    pub fn undo(&self, values: &mut [f32], start: usize) {
+    pub(crate) fn undo(&self, values: &mut [f32], start: usize) {
         self.scale(values, start, true);
     }
 
     /// Codes the exponents.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let (mut encoder, mut tree) = (Encoder::new(), [Bit::default(); 1 << WIDTH]);
         for &exponent in &self.0 {
             let mut node = 1;
@@ -110,7 +110,7 @@ impl Weights {
     ///
     /// # Errors
     /// Corrupt, or the limit.
-    pub fn from_bytes(bytes: &[u8], columns: usize, limits: &mut Limits) -> Result<Self, DecodeError> {
+    pub(crate) fn from_bytes(bytes: &[u8], columns: usize, limits: &mut Limits) -> Result<Self, DecodeError> {
         let (mut decoder, mut tree) = (Decoder::new(bytes), [Bit::default(); 1 << WIDTH]);
         let mut exponents = limits.vec(columns)?;
         for _ in 0..columns {

@@ -23,7 +23,11 @@ const TARGET: i16 = 10;
 ///
 /// # Errors
 /// Cancellation.
-pub fn encode(tensor: &TensorView<'_>, context: &EncodeContext<'_>, config: &Config) -> Result<Encoded, EncodeError> {
+pub(crate) fn encode(
+    tensor: &TensorView<'_>,
+    context: &EncodeContext<'_>,
+    config: &Config,
+) -> Result<Encoded, EncodeError> {
     let power = PowerOfTwo::normalising(tensor.values(), TARGET);
     let values = power.down_all(tensor.values());
     let (rows, columns) = (tensor.rows(), tensor.columns());

@@ -6,23 +6,23 @@
 //! codebooks of their own, at a higher rate. Source: Y. Liu et al., "VPTQ", EMNLP 2024, arXiv 2409.17066.
 //!
 //! Two things go beyond the paper. Lengths and sizes are chosen so that the *total*, codebooks counted, keeps to the target
-//! ([`plan`]): the published names leave codebooks out. And codewords are fitted again after the sweep, by least squares under the quadratic
-//! form ([`refit`]), where the paper tunes by gradients. Its tuning end to end is not done here.
+//! (`plan`): the published names leave codebooks out. And codewords are fitted again after the sweep, by least squares under the quadratic
+//! form (`refit`), where the paper tunes by gradients. Its tuning end to end is not done here.
 //!
 //! | module | idea |
 //! | --- | --- |
-//! | [`plan`] | which columns share codebooks, vector lengths and sizes |
-//! | [`encode`] | k-means, the sweep, refits |
-//! | [`refit`] | codewords by least squares |
-//! | [`stream`] | the bytes |
+//! | `plan` | which columns share codebooks, vector lengths and sizes |
+//! | `encode` | k-means, the sweep, refits |
+//! | `refit` | codewords by least squares |
+//! | `stream` | the bytes |
 
 mod codec;
 mod config;
-pub mod encode;
+mod encode;
 mod matrix;
-pub mod plan;
-pub mod refit;
-pub mod stream;
+mod plan;
+mod refit;
+mod stream;
 
 pub use codec::Vptq;
 pub use config::{Config, Hessian};

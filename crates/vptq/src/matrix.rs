@@ -1,7 +1,7 @@
 //! Weights as columns.
 
 /// A matrix, column by column.
-pub struct Matrix {
+pub(crate) struct Matrix {
     /// Numbers in a column.
     pub rows: usize,
     /// Columns.
@@ -12,7 +12,7 @@ pub struct Matrix {
 
 impl Matrix {
     /// The numbers of a column.
-    pub fn column(&self, column: usize) -> &[f32] {
+    pub(crate) fn column(&self, column: usize) -> &[f32] {
         &self.values[column * self.rows..][..self.rows]
     }
 }

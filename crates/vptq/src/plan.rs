@@ -7,9 +7,9 @@
 use crate::config::Config;
 
 /// The longest vector and the largest codebook, in bits of an index.
-pub const LONGEST: usize = 16;
+pub(crate) const LONGEST: usize = 16;
 /// See [`LONGEST`].
-pub const LARGEST: u8 = 12;
+pub(crate) const LARGEST: u8 = 12;
 
 /// By vector length: the loss against the Shannon limit at high rates in decibels, by Zador's formula with the best known lattices (J. Conway,
 /// N. Sloane, "Sphere Packings, Lattices and Groups", table 2.3), and how fast it is reached, per bit: fitted to k-means on N(0,1)
@@ -28,7 +28,7 @@ const LOSSES: [(u8, f64, f64); 9] = [
 
 /// Codebooks of some columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Book {
+pub(crate) struct Book {
     /// Outputs in a vector.
     pub vector: u8,
     /// Bits of an index into the first codebook.
@@ -57,18 +57,18 @@ fn stage(vector: u8, bits: u8, vectors: usize) -> f64 {
 
 impl Book {
     /// Bits of an index of a vector.
-    pub fn index_bits(self) -> u8 {
+    pub(crate) fn index_bits(self) -> u8 {
         self.first + self.second
     }
 
     /// Numbers in both codebooks.
-    pub fn numbers(self) -> usize {
+    pub(crate) fn numbers(self) -> usize {
         let second = if self.second > 0 { 1usize << self.second } else { 0 };
         ((1usize << self.first) + second) * usize::from(self.vector)
     }
 
     /// Vectors in a column of `rows`.
-    pub fn vectors(self, rows: usize) -> usize {
+    pub(crate) fn vectors(self, rows: usize) -> usize {
         rows.div_ceil(usize::from(self.vector))
     }
 
@@ -91,7 +91,7 @@ impl Book {
 
 /// What is decided for a tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Codebooks by class. The last is that of the columns that matter most, if there are as many as groups and one.
     pub books: Vec<Book>,
     /// The class of every column.
@@ -100,7 +100,7 @@ pub struct Plan {
 
 impl Plan {
     /// Decides for columns of `rows` weights, whose errors count `sensitivity`, relative to each other.
-    pub fn new(config: &Config, rows: usize, sensitivity: &[f64]) -> Self {
+    pub(crate) fn new(config: &Config, rows: usize, sensitivity: &[f64]) -> Self {
         let columns = sensitivity.len();
         let mut order: Vec<usize> = (0..columns).collect();
         order.sort_by(|&a, &b| sensitivity[b].total_cmp(&sensitivity[a]).then(a.cmp(&b)));

@@ -17,10 +17,10 @@ const STEPS: usize = 10;
 const STRIP: usize = 8;
 
 /// Numbers of all classes' codebooks, one after another.
-pub type Codewords = Vec<f64>;
+pub(crate) type Codewords = Vec<f64>;
 
 /// The quadratic form at hand.
-pub struct Problem<'a> {
+pub(crate) struct Problem<'a> {
     /// The weights.
     pub matrix: &'a Matrix,
     /// The second moment of the inputs, damped, row-major.
@@ -84,7 +84,7 @@ impl Problem<'_> {
     }
 
     /// Codewords of less error, from those at hand.
-    pub fn solve(&self) -> Codewords {
+    pub(crate) fn solve(&self) -> Codewords {
         let numbers = self.coded.iter().flat_map(|coded| coded.codewords.iter());
         let mut codewords: Codewords = numbers.map(|number| f64::from(number.to_f32())).collect();
         let decoded = self.spread(&codewords);

@@ -35,7 +35,7 @@ const CLASSES: usize = 17;
 
 /// Both codebooks of a class and the indices of its columns.
 #[derive(Debug, Clone, Default)]
-pub struct Coded {
+pub(crate) struct Coded {
     /// As stored.
     pub codewords: Vec<f16>,
     /// Of all vectors, columns in their order: first index and second.
@@ -47,7 +47,7 @@ fn class_bits(classes: usize) -> u8 {
 }
 
 /// Serialises.
-pub fn write(plan: &Plan, lying: bool, power: PowerOfTwo, coded: &[Coded], rows: usize) -> Encoded {
+pub(crate) fn write(plan: &Plan, lying: bool, power: PowerOfTwo, coded: &[Coded], rows: usize) -> Encoded {
     let mut params = vec![u8::from(lying)];
     params.extend_from_slice(&power.to_bytes());
     params.push(plan.books.len() as u8);
@@ -80,7 +80,7 @@ struct Class<'a> {
 ///
 /// # Errors
 /// Truncated or corrupt.
-pub fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {
+pub(crate) fn decode(encoded: &EncodedView<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {
     let Header { books, power, rows, columns } = Header::read(encoded)?;
     let count = books.len();
     if encoded.layers.len() != 1 {

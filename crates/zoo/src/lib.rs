@@ -21,16 +21,16 @@
 //! | [`fashion`] | two image classifiers, Fashion-MNIST |
 //! | [`sotu`] | two language models over bytes, State of the Union addresses |
 //! | [`silero`] | Silero VAD, recordings of speech |
-//! | `minilm`, [`crepe`], `wordllama`, [`textgenrnn`] | fetched models: sentences, tones, tokens, characters |
+//! | `minilm`, `crepe`, `wordllama`, [`textgenrnn`] | fetched models: sentences, tones, tokens, characters |
 //! | [`assets`], [`fetch`] | where files are and that they are the ones we mean; weights that are not committed |
-//! | [`synthetic`] | seeded distributions with the same bits on every machine |
+//! | [`synthetic`](mod@synthetic) | seeded distributions with the same bits on every machine |
 //! | [`sentences`], `rank` | English sentences, rank correlation |
 
 pub mod assets;
 pub mod catalogue;
-pub mod crepe;
+mod crepe;
 mod dense;
-pub mod error;
+mod error;
 pub mod fashion;
 pub mod fetch;
 mod minilm;

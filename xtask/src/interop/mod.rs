@@ -14,7 +14,7 @@ use std::process::{Command, Output};
 use cases::{CASES, CONTINUED, Case, Engine, Model, TOKENS, TRANSFORMERS};
 
 /// Between these lines a page carries its table.
-pub const MARKERS: (&str, &str) = ("<!-- interop -->", "<!-- /interop -->");
+pub(crate) const MARKERS: (&str, &str) = ("<!-- interop -->", "<!-- /interop -->");
 
 /// Where things are.
 struct Places {
@@ -42,7 +42,7 @@ impl Places {
 }
 
 /// Runs the cases of the environments that are named, or all; prints the table, and a table of all goes into the documentation.
-pub fn run(root: &Path, cargo: impl Fn() -> Command, arguments: &[String]) -> Result<u8, String> {
+pub(crate) fn run(root: &Path, cargo: impl Fn() -> Command, arguments: &[String]) -> Result<u8, String> {
     let mut only: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let mut real = None;
     if let Some(at) = only.iter().position(|name| *name == "--model") {
@@ -119,7 +119,7 @@ fn table(rows: &[Row], found: Vec<Result<Found, String>>) -> (String, u8) {
 }
 
 /// Puts a table between the markers of a page.
-pub fn keep(path: &Path, markers: (&str, &str), table: &str) -> Result<(), String> {
+pub(crate) fn keep(path: &Path, markers: (&str, &str), table: &str) -> Result<(), String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let parts = text.split_once(markers.0).and_then(|(before, rest)| Some((before, rest.split_once(markers.1)?.1)));
     let (before, after) = parts.ok_or_else(|| format!("{} has no {}", path.display(), markers.0))?;
@@ -255,7 +255,7 @@ fn difference(ours: &[f32], theirs: &[f32], tokens: usize) -> Result<(f64, f64, 
 }
 
 /// The Python of the environment with this name, made where it is missing.
-pub fn environment_of(name: &str, root: &Path) -> Result<PathBuf, String> {
+pub(crate) fn environment_of(name: &str, root: &Path) -> Result<PathBuf, String> {
     let work = root.join("target/interop");
     std::fs::create_dir_all(&work).map_err(|error| error.to_string())?;
     let case =

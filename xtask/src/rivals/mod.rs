@@ -13,7 +13,7 @@ const ALONE: [&str; 3] = ["hqq", "xllamacpp", "auto_gptq"];
 /// Measures `configs/rivals.toml` with our codecs, lets every rival loose on the same models, and draws `reports/rivals`.
 ///
 /// With `llama.cpp --model FOLDER` it is llama.cpp's turn, on a real model.
-pub fn run(root: &Path, arguments: &[String]) -> Result<u8, String> {
+pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<u8, String> {
     match arguments {
         [engine, rest @ ..] if engine == "llama.cpp" => return llama::run(root, &llama::model_of(rest)?),
         [] | [_] => {}

@@ -14,10 +14,10 @@ use super::search::{Emphasis, affine};
 use crate::codes::{f16_at, half_at};
 
 /// 4-bit codes.
-pub struct Q4K;
+pub(crate) struct Q4K;
 
 /// 5-bit codes.
-pub struct Q5K;
+pub(crate) struct Q5K;
 
 const SUB: usize = 32;
 

@@ -20,7 +20,7 @@ use crate::feedback::Hessian;
 /// Options of every block type.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct GgufOptions {
+pub(crate) struct GgufOptions {
     /// What the error of a weight counts: `none`, all the same, or `input`, by the mean square of its input where calibration data is
     /// given, as llama.cpp uses an importance matrix. `q8_0`, `tq1_0` and `tq2_0` have no search and stay as they are.
     pub importance: Importance,
@@ -32,7 +32,7 @@ pub struct GgufOptions {
 /// What the error of a weight counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Importance {
+pub(crate) enum Importance {
     /// All the same.
     #[default]
     None,
@@ -42,7 +42,7 @@ pub enum Importance {
 
 /// The codec of a block type.
 #[derive(Debug, Clone)]
-pub struct Gguf<F>(GgufOptions, PhantomData<F>);
+pub(crate) struct Gguf<F>(GgufOptions, PhantomData<F>);
 
 /// The largest finite binary16.
 const LARGEST_HALF: f32 = 65504.0;

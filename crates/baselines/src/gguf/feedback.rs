@@ -32,7 +32,7 @@ const PAYS: f64 = 0.005;
 ///
 /// # Errors
 /// Cancellation.
-pub fn apply<F: BlockFormat>(
+pub(super) fn apply<F: BlockFormat>(
     tensor: &TensorView<'_>,
     context: &EncodeContext<'_>,
     shifts: &Shifts,

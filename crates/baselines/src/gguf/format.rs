@@ -10,7 +10,7 @@ use super::shifts::{Shifts, TASK};
 pub(super) const LONGEST: usize = 256;
 
 /// One block type.
-pub trait BlockFormat: Send + Sync + 'static {
+pub(crate) trait BlockFormat: Send + Sync + 'static {
     /// The codec's id: ggml's name in lower case.
     const ID: &'static str;
     /// One line for listings.

@@ -9,7 +9,7 @@ const SUBS: usize = 16;
 
 /// What codes stand for before they are scaled, code 0 the first.
 #[derive(Clone, Copy)]
-pub enum Levels {
+pub(crate) enum Levels {
     /// All integers between two.
     Even(i16, i16),
     /// Those of a table.
@@ -18,7 +18,7 @@ pub enum Levels {
 
 /// How a sub-block's weights come from its levels: `step * level - shift`.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Grid {
+pub(crate) struct Grid {
     /// Of either sign.
     pub step: f32,
     /// 0 in formats without minima.
@@ -28,7 +28,7 @@ pub struct Grid {
 impl Levels {
     /// The code whose weight is nearest to `aim`, and that weight. `inverse` is the reciprocal of the step, 0 where that is 0.
     #[inline]
-    pub fn nearest(self, aim: f32, grid: Grid, inverse: f32) -> (u8, f32) {
+    pub(crate) fn nearest(self, aim: f32, grid: Grid, inverse: f32) -> (u8, f32) {
         let place = (aim + grid.shift) * inverse;
         match self {
             Self::Even(low, high) => {
@@ -44,14 +44,14 @@ impl Levels {
     }
 
     /// The code nearest to zero.
-    pub fn zero(self) -> u8 {
+    pub(crate) fn zero(self) -> u8 {
         self.nearest(0.0, Grid { step: 1.0, shift: 0.0 }, 1.0).0
     }
 }
 
 /// What a sub-block's step and shift may be.
 #[derive(Clone, Copy)]
-pub enum Steps {
+pub(crate) enum Steps {
     /// Integers times units of the whole block: scales between two, minima from 0 to a third.
     Integers(i16, i16, u8),
     /// The block is one sub-block, its step a binary16.
@@ -62,7 +62,7 @@ pub enum Steps {
 
 /// A block but for its codes.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Head {
+pub(crate) struct Head {
     /// Units of scales and of minima.
     pub units: [f16; 2],
     /// By sub-block; 1 where the unit is the step.
@@ -73,23 +73,23 @@ pub struct Head {
 
 impl Head {
     /// Of a block that is one sub-block.
-    pub fn single(step: f16, shift: f16) -> Self {
+    pub(crate) fn single(step: f16, shift: f16) -> Self {
         Self { units: [step, shift], scales: [1; SUBS], minima: [1; SUBS] }
     }
 
     /// Of sub-blocks, the other scales and minima being 0.
-    pub fn of(units: [f16; 2]) -> Self {
+    pub(crate) fn of(units: [f16; 2]) -> Self {
         Self { units, scales: [0; SUBS], minima: [0; SUBS] }
     }
 
     /// The grid of a sub-block, in the arithmetic of the decoders.
-    pub fn grid(&self, sub: usize) -> Grid {
+    pub(crate) fn grid(&self, sub: usize) -> Grid {
         let [d, dmin] = self.units.map(f16::to_f32);
         Grid { step: d * f32::from(self.scales[sub]), shift: dmin * f32::from(self.minima[sub]) }
     }
 
     /// Takes over a sub-block of another head.
-    pub fn take(&mut self, sub: usize, other: &Self) {
+    pub(crate) fn take(&mut self, sub: usize, other: &Self) {
         self.units = other.units;
         (self.scales[sub], self.minima[sub]) = (other.scales[sub], other.minima[sub]);
     }
@@ -97,7 +97,7 @@ impl Head {
 
 impl Steps {
     /// Heads whose sub-block `sub` has a grid near `centre`, the nearest first.
-    pub fn near(self, head: &Head, sub: usize, centre: Grid, visit: &mut impl FnMut(&Head)) {
+    pub(crate) fn near(self, head: &Head, sub: usize, centre: Grid, visit: &mut impl FnMut(&Head)) {
         match self {
             Self::Integers(low, high, most) => {
                 let [d, dmin] = head.units.map(f16::to_f32);

@@ -15,7 +15,7 @@ use crate::codes::{extreme, f16_at, half_at, to_f16};
 use half::f16;
 
 /// 4-bit indices into [`LEVELS`].
-pub struct Iq4Nl;
+pub(crate) struct Iq4Nl;
 
 /// ggml's levels.
 const LEVELS: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];

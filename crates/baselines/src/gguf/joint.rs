@@ -7,7 +7,12 @@ use super::search::{Emphasis, affine, affine_error};
 use crate::codes::{round_to_u8, to_f16, within};
 
 /// Fits `SUBS` sub-blocks of codes of `0 ..= top` with scales and minima of `0 ..= most`.
-pub fn fit<const SUBS: usize, E: Emphasis>(weights: &[f32], emphasis: E, top: f32, most: u8) -> (Head, [u8; 256]) {
+pub(super) fn fit<const SUBS: usize, E: Emphasis>(
+    weights: &[f32],
+    emphasis: E,
+    top: f32,
+    most: u8,
+) -> (Head, [u8; 256]) {
     let length = 256 / SUBS;
     let part = |s: usize| emphasis.part(s * length, length);
     let largest = f32::from(most);
@@ -50,7 +55,7 @@ pub fn fit<const SUBS: usize, E: Emphasis>(weights: &[f32], emphasis: E, top: f3
 }
 
 /// Fits `SUBS` sub-blocks of codes `-half ..= half - 1` (stored plus `half`) with scales of `-range ..= range - 1`.
-pub fn fit_symmetric<const SUBS: usize, E: Emphasis>(
+pub(super) fn fit_symmetric<const SUBS: usize, E: Emphasis>(
     weights: &[f32],
     emphasis: E,
     half: f32,

@@ -20,19 +20,19 @@ use crate::codes::{extreme, f16_at, half_at, largest, to_f16, within};
 use half::f16;
 
 /// 8-bit signed codes.
-pub struct Q8_0;
+pub(crate) struct Q8_0;
 
 /// 4-bit codes and a minimum.
-pub struct Q4_1;
+pub(crate) struct Q4_1;
 
 /// 5-bit codes, offset 16.
-pub struct Q5_0;
+pub(crate) struct Q5_0;
 
 /// 5-bit codes and a minimum.
-pub struct Q5_1;
+pub(crate) struct Q5_1;
 
 /// 4-bit codes, offset 8; weight `i` in the low half of byte `i`, weight `i + 16` in the high half.
-pub struct Q4_0;
+pub(crate) struct Q4_0;
 
 /// 0 where a scale is so small that its reciprocal overflows: as binary16 it is 0 anyway.
 fn reciprocal(scale: f32) -> f32 {

@@ -44,15 +44,14 @@ mod search;
 mod shifts;
 mod ternary;
 
-pub use affine::{Q4K, Q5K};
-pub use codec::{Gguf, GgufOptions, Importance};
-pub use format::BlockFormat;
-pub use iq4_nl::Iq4Nl;
-pub use legacy::{Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
-pub use q2_k::Q2K;
-pub use q3_k::Q3K;
-pub use q6_k::Q6K;
-pub use ternary::{Tq1_0, Tq2_0};
+pub(crate) use affine::{Q4K, Q5K};
+pub(crate) use codec::Gguf;
+pub(crate) use iq4_nl::Iq4Nl;
+pub(crate) use legacy::{Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
+pub(crate) use q2_k::Q2K;
+pub(crate) use q3_k::Q3K;
+pub(crate) use q6_k::Q6K;
+pub(crate) use ternary::{Tq1_0, Tq2_0};
 
 use seedpress_codec::Registry;
 
@@ -76,6 +75,7 @@ pub(crate) fn register(registry: Registry) -> Registry {
 
 #[cfg(test)]
 mod tests {
+    use super::format::BlockFormat;
     use super::search::Alike;
     use super::*;
 

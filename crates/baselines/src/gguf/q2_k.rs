@@ -13,7 +13,7 @@ use super::search::{Emphasis, affine};
 use crate::codes::{f16_at, half_at};
 
 /// 2-bit codes.
-pub struct Q2K;
+pub(crate) struct Q2K;
 
 const SUB: usize = 16;
 

@@ -15,7 +15,7 @@ use crate::codes::{f16_at, half_at};
 use half::f16;
 
 /// 3-bit codes.
-pub struct Q3K;
+pub(crate) struct Q3K;
 
 const SUB: usize = 16;
 

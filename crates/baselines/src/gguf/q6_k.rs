@@ -15,7 +15,7 @@ use crate::codes::{f16_at, half_at};
 use half::f16;
 
 /// 6-bit codes.
-pub struct Q6K;
+pub(crate) struct Q6K;
 
 const SUB: usize = 16;
 

@@ -8,7 +8,7 @@
 use crate::codes::{round, within};
 
 /// What squared errors count, by the place of the weight.
-pub trait Emphasis: Copy {
+pub(crate) trait Emphasis: Copy {
     /// Whether all count the same.
     const ALIKE: bool;
     /// What the error of this weight counts.
@@ -19,7 +19,7 @@ pub trait Emphasis: Copy {
 
 /// All errors count the same.
 #[derive(Clone, Copy)]
-pub struct Alike;
+pub(super) struct Alike;
 
 impl Emphasis for Alike {
     const ALIKE: bool = true;
@@ -64,7 +64,7 @@ fn lanes<E: Emphasis>(values: &[f32], emphasis: E, term: impl Fn(f32) -> f32) ->
 
 /// The sums of `q`, `q^2` and `q x` over the values `x` and their codes `q`, as their errors count, in the order of [`lanes`].
 #[inline]
-pub fn moments<E: Emphasis>(values: &[f32], emphasis: E, code: impl Fn(f32) -> f32) -> [f32; 3] {
+pub(super) fn moments<E: Emphasis>(values: &[f32], emphasis: E, code: impl Fn(f32) -> f32) -> [f32; 3] {
     let mut sums = [[0f32; 8]; 3];
     let [first, second, mixed] = &mut sums;
     for (eight, chunk) in values.chunks_exact(8).enumerate() {
@@ -83,7 +83,7 @@ pub fn moments<E: Emphasis>(values: &[f32], emphasis: E, code: impl Fn(f32) -> f
 
 /// The squared error of `scale * code - minimum` with the nearest codes in `0 ..= top`.
 #[inline]
-pub fn affine_error<E: Emphasis>(values: &[f32], emphasis: E, top: f32, scale: f32, minimum: f32) -> f32 {
+pub(super) fn affine_error<E: Emphasis>(values: &[f32], emphasis: E, top: f32, scale: f32, minimum: f32) -> f32 {
     let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
     lanes(values, emphasis, |value| {
         let code = round(within((value + minimum) * inverse, 0.0, top));
@@ -94,7 +94,7 @@ pub fn affine_error<E: Emphasis>(values: &[f32], emphasis: E, top: f32, scale: f
 
 /// The squared error of `scale * code` with the nearest codes in `-half ..= half - 1`; the scale may be negative.
 #[inline]
-pub fn symmetric_error<E: Emphasis>(values: &[f32], emphasis: E, half: f32, scale: f32) -> f32 {
+pub(super) fn symmetric_error<E: Emphasis>(values: &[f32], emphasis: E, half: f32, scale: f32) -> f32 {
     let inverse = if scale != 0.0 { 1.0 / scale } else { 0.0 };
     lanes(values, emphasis, |value| {
         let code = round(within(value * inverse, -half, half - 1.0));
@@ -104,7 +104,7 @@ pub fn symmetric_error<E: Emphasis>(values: &[f32], emphasis: E, half: f32, scal
 }
 
 /// Scale and minimum (both at least 0) of `scale * code - minimum` with codes in `0 ..= top`.
-pub fn affine<E: Emphasis>(values: &[f32], emphasis: E, top: f32) -> (f32, f32) {
+pub(super) fn affine<E: Emphasis>(values: &[f32], emphasis: E, top: f32) -> (f32, f32) {
     let low = values.iter().fold(0f32, |a, &b| a.min(b));
     let high = values.iter().fold(f32::MIN, |a, &b| a.max(b));
     let range = high - low;
@@ -142,7 +142,7 @@ pub fn affine<E: Emphasis>(values: &[f32], emphasis: E, top: f32) -> (f32, f32) 
 }
 
 /// The scale (of either sign) of `scale * code` with codes in `-half ..= half - 1`.
-pub fn symmetric<E: Emphasis>(values: &[f32], emphasis: E, half: f32) -> f32 {
+pub(super) fn symmetric<E: Emphasis>(values: &[f32], emphasis: E, half: f32) -> f32 {
     let extreme = values.iter().fold(0f32, |e, &x| if x.abs() > e.abs() { x } else { e });
     if extreme.abs() < 1e-30 {
         return 0.0;

@@ -32,7 +32,7 @@ const ENTRY: usize = 3;
 
 /// The shift of every block.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shifts {
+pub(super) struct Shifts {
     tensor: PowerOfTwo,
     /// Blocks with a shift of their own, by number, ascending.
     blocks: Vec<(usize, PowerOfTwo)>,
@@ -40,7 +40,7 @@ pub struct Shifts {
 
 impl Shifts {
     /// The shifts of `values` in blocks of `weights`; ggml's scales are finite for blocks of largest magnitudes up to `reach`.
-    pub fn choose(values: &[f32], weights: usize, reach: f32) -> Self {
+    pub(super) fn choose(values: &[f32], weights: usize, reach: f32) -> Self {
         let magnitudes: Vec<f32> = values
             .par_chunks(TASK * weights)
             .flat_map_iter(|task| task.chunks(weights).map(largest).collect::<Vec<_>>())
@@ -65,7 +65,7 @@ impl Shifts {
     }
 
     /// The shift of a block.
-    pub fn of(&self, block: usize) -> PowerOfTwo {
+    pub(super) fn of(&self, block: usize) -> PowerOfTwo {
         if self.blocks.is_empty() {
             return self.tensor;
         }
@@ -73,17 +73,17 @@ impl Shifts {
     }
 
     /// The shift of all blocks that have none of their own.
-    pub fn common(&self) -> PowerOfTwo {
+    pub(super) fn common(&self) -> PowerOfTwo {
         self.tensor
     }
 
     /// Whether any of these blocks has a shift of its own.
-    pub fn any_own(&self, blocks: std::ops::Range<usize>) -> bool {
+    pub(super) fn any_own(&self, blocks: std::ops::Range<usize>) -> bool {
         self.blocks.iter().any(|own| blocks.contains(&own.0))
     }
 
     /// The bytes.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = self.tensor.to_bytes().to_vec();
         let mut next = 0;
         for &(block, power) in &self.blocks {
@@ -98,7 +98,7 @@ impl Shifts {
     ///
     /// # Errors
     /// Truncated, corrupt, or the limit.
-    pub fn read(bytes: &[u8], count: usize, limits: &mut Limits) -> Result<Self, DecodeError> {
+    pub(super) fn read(bytes: &[u8], count: usize, limits: &mut Limits) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         let tensor = PowerOfTwo::read(&mut reader)?;
         let mut blocks = limits.vec(reader.remaining() / ENTRY)?;

@@ -11,10 +11,10 @@ use crate::codes::{f16_at, half_at, to_f16};
 use half::f16;
 
 /// Five digits a byte.
-pub struct Tq1_0;
+pub(crate) struct Tq1_0;
 
 /// Four digits a byte, two bits each.
-pub struct Tq2_0;
+pub(crate) struct Tq2_0;
 
 /// The level of least squared error: with the `k` largest magnitudes kept, it is their mean, and the error falls by `sum^2 / k`.
 fn best_level(weights: &[f32]) -> f32 {

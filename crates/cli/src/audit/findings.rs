@@ -15,7 +15,7 @@ use crate::print::{bytes, table};
 const NAMED: usize = 20;
 
 /// An audit.
-pub struct Findings {
+pub(super) struct Findings {
     pub model: String,
     pub reference: String,
     pub threshold: f64,
@@ -27,7 +27,7 @@ pub struct Findings {
 }
 
 /// Tensors, weights and bytes of a type.
-pub struct Kind {
+pub(super) struct Kind {
     pub kind: String,
     pub tensors: usize,
     pub weights: u64,
@@ -36,14 +36,14 @@ pub struct Kind {
 
 impl Kind {
     /// Bits a weight.
-    pub fn bits(&self) -> f64 {
+    pub(super) fn bits(&self) -> f64 {
         self.bytes as f64 * 8.0 / self.weights.max(1) as f64
     }
 }
 
 impl Findings {
     /// Types of tensors.
-    pub fn kinds(&self) -> Vec<Kind> {
+    pub(super) fn kinds(&self) -> Vec<Kind> {
         let mut kinds: BTreeMap<&str, Kind> = BTreeMap::new();
         for tensor in &self.weights.tensors {
             let new = || Kind { kind: tensor.kind.clone(), tensors: 0, weights: 0, bytes: 0 };
@@ -56,7 +56,7 @@ impl Findings {
     }
 
     /// Tensors whose error is above the threshold, the worst first.
-    pub fn above(&self) -> Vec<&Compared> {
+    pub(super) fn above(&self) -> Vec<&Compared> {
         let is_above = |error: f64| error.is_nan() || error > self.threshold;
         let tensors = self.weights.tensors.iter();
         let mut above: Vec<&Compared> = tensors.filter(|tensor| tensor.error.is_some_and(is_above)).collect();
@@ -65,7 +65,7 @@ impl Findings {
     }
 
     /// Figures on text: name, value, interval.
-    pub fn figures(&self) -> Vec<(&'static str, String, String)> {
+    pub(super) fn figures(&self) -> Vec<(&'static str, String, String)> {
         let Evaluation { perplexity, against, .. } = &self.evaluation;
         let interval = |of: &Estimate, digits: usize| format!("{:.digits$} to {:.digits$}", of.low, of.high);
         let mut rows = vec![("perplexity", format!("{:.4}", perplexity.value), interval(perplexity, 4))];
@@ -103,7 +103,7 @@ impl Findings {
     }
 
     /// For people.
-    pub fn to_text(&self) -> String {
+    pub(super) fn to_text(&self) -> String {
         let Table { format, file_bytes, reference_weights, tensors, missing } = &self.weights;
         let mut text = String::new();
         let (model, reference) = (printable(&self.model), printable(&self.reference));
@@ -161,7 +161,7 @@ impl Findings {
     }
 
     /// For programs.
-    pub fn to_json(&self) -> serde_json::Value {
+    pub(super) fn to_json(&self) -> serde_json::Value {
         let kinds: Vec<_> = self
             .kinds()
             .iter()

@@ -35,7 +35,7 @@ use findings::Findings;
 The file may have any format that compress reads. Sizes are those of the whole file, embedding and head counted, over the weights of the
 reference. Divergence is KL(reference || file) in nats a token; intervals are 95 %, by resampling documents (windows where there are fewer than
 five). Scores of a few hundred tokens are held at a time, never all.")]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// The compressed model: a file or a folder
     model: PathBuf,
     /// The folder of the model that it was made from, or a language model that was fetched
@@ -69,7 +69,7 @@ pub struct Arguments {
 }
 
 /// Audits a file.
-pub fn run(arguments: &Arguments) -> Outcome {
+pub(crate) fn run(arguments: &Arguments) -> Outcome {
     arguments.told.begin();
     arguments.threads.begin()?;
     let stop = stop_flag("the stretch of text at work")?;

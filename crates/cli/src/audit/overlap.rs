@@ -6,11 +6,11 @@ use seedpress_transformer::text::Tokens;
 use serde::Serialize;
 
 /// Tokens of a run.
-pub const RUN: usize = seedpress_transformer::overlap::GRAM;
+pub(super) const RUN: usize = seedpress_transformer::overlap::GRAM;
 
 /// What two texts share.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Overlap {
+pub(super) struct Overlap {
     /// Runs of tokens in the held-out text.
     pub runs: u64,
     /// Those that the calibration text holds too.
@@ -23,7 +23,7 @@ pub struct Overlap {
 
 impl Overlap {
     /// Compares two texts. Memory follows the calibration text.
-    pub fn of(text: &[Tokens], calibration: &[Tokens]) -> Self {
+    pub(super) fn of(text: &[Tokens], calibration: &[Tokens]) -> Self {
         let seen = Passages::of(calibration);
         let mut overlap = Self { runs: 0, shared: 0, documents: text.len(), touched: 0 };
         for tokens in text {
@@ -37,7 +37,7 @@ impl Overlap {
     }
 
     /// Share of runs.
-    pub fn share(&self) -> f64 {
+    pub(super) fn share(&self) -> f64 {
         self.shared as f64 / self.runs.max(1) as f64
     }
 }

@@ -32,7 +32,7 @@ fn table(page: &mut String, head: &[&str], rows: impl Iterator<Item = Vec<String
 }
 
 /// The page.
-pub fn page(found: &Findings) -> String {
+pub(super) fn page(found: &Findings) -> String {
     let weights = &found.weights;
     let mut page = format!(
         "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\

@@ -15,7 +15,7 @@ use crate::listing::file_bytes;
 
 /// A tensor of the file.
 #[derive(Debug, Clone, Serialize)]
-pub struct Compared {
+pub(super) struct Compared {
     /// Its name.
     pub name: String,
     /// Its type in the file.
@@ -32,14 +32,14 @@ pub struct Compared {
 
 impl Compared {
     /// Bits a weight.
-    pub fn bits(&self) -> f64 {
+    pub(super) fn bits(&self) -> f64 {
         self.bytes as f64 * 8.0 / self.weights.max(1) as f64
     }
 }
 
 /// What was found of all.
 #[derive(Debug, Clone, Serialize)]
-pub struct Table {
+pub(super) struct Table {
     /// The file's format.
     pub format: String,
     /// Bytes of all its files of weights.
@@ -54,7 +54,7 @@ pub struct Table {
 
 impl Table {
     /// Bits of the whole file for each weight of the reference.
-    pub fn bits(&self) -> f64 {
+    pub(super) fn bits(&self) -> f64 {
         self.file_bytes as f64 * 8.0 / self.reference_weights.max(1) as f64
     }
 }
@@ -95,7 +95,7 @@ fn stored(file: &ContainerFile, entry: usize) -> (String, u64) {
 }
 
 /// Compares a file with a folder. `stop` says whether to give up.
-pub fn compare(path: &Path, reference: &Path, stop: &dyn Fn() -> bool) -> Result<Table, Failure> {
+pub(super) fn compare(path: &Path, reference: &Path, stop: &dyn Fn() -> bool) -> Result<Table, Failure> {
     let registry = seedpress::registry();
     let own = Subject::open(path, &registry)?;
     let theirs = Subject::open(reference, &registry)?;

@@ -9,25 +9,25 @@ use std::process::{Command, Output};
 use seedpress_checkpoint::{SavedTensor, save_safetensors};
 use seedpress_testing::Noise;
 
-pub fn command(folder: &Path, line: &str) -> Command {
+pub(crate) fn command(folder: &Path, line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_seedpress"));
     command.args(line.split_whitespace()).current_dir(folder);
     command
 }
 
-pub fn seedpress(folder: &Path, line: &str) -> Output {
+pub(crate) fn seedpress(folder: &Path, line: &str) -> Output {
     command(folder, line).output().unwrap()
 }
 
 #[track_caller]
-pub fn succeeds(folder: &Path, line: &str) -> String {
+pub(crate) fn succeeds(folder: &Path, line: &str) -> String {
     let output = seedpress(folder, line);
     assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
 /// Every name in a folder, hidden ones too.
-pub fn listing(folder: &Path) -> Vec<String> {
+pub(crate) fn listing(folder: &Path) -> Vec<String> {
     let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<String> = names.collect();
     names.sort();
@@ -36,7 +36,7 @@ pub fn listing(folder: &Path) -> Vec<String> {
 
 /// Fails with this status and `part` somewhere in what it says, and leaves the folder as it was.
 #[track_caller]
-pub fn fails(folder: &Path, line: &str, status: i32, part: &str) -> String {
+pub(crate) fn fails(folder: &Path, line: &str, status: i32, part: &str) -> String {
     let before = listing(folder);
     let output = seedpress(folder, line);
     let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
@@ -46,32 +46,32 @@ pub fn fails(folder: &Path, line: &str, status: i32, part: &str) -> String {
     said
 }
 
-pub fn case(name: &str) -> PathBuf {
+pub(crate) fn case(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(name)
 }
 
 /// Numbers without pattern, around zero.
-pub fn noise(seed: u64, count: usize) -> Vec<f32> {
+pub(crate) fn noise(seed: u64, count: usize) -> Vec<f32> {
     let mut noise = Noise::new(seed.wrapping_add(0x9E37_79B9));
     (0..count).map(|_| noise.bell(3)).collect()
 }
 
-pub fn f32s(shape: &[usize], values: &[f32]) -> SavedTensor {
+pub(crate) fn f32s(shape: &[usize], values: &[f32]) -> SavedTensor {
     let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
     SavedTensor { dtype: "F32".into(), shape: shape.to_vec(), bytes }
 }
 
-pub fn tensor(dtype: &str, shape: &[usize], bytes: Vec<u8>) -> SavedTensor {
+pub(crate) fn tensor(dtype: &str, shape: &[usize], bytes: Vec<u8>) -> SavedTensor {
     SavedTensor { dtype: dtype.into(), shape: shape.to_vec(), bytes }
 }
 
-pub fn save(path: &Path, tensors: &[(&str, SavedTensor)]) {
+pub(crate) fn save(path: &Path, tensors: &[(&str, SavedTensor)]) {
     let tensors: Vec<_> = tensors.iter().map(|(name, tensor)| ((*name).to_owned(), tensor.clone())).collect();
     save_safetensors(path, &tensors, &BTreeMap::new()).unwrap();
 }
 
 /// A small model: a matrix, a bias, a counter.
-pub fn model(path: &Path, seed: u64) {
+pub(crate) fn model(path: &Path, seed: u64) {
     save(
         path,
         &[

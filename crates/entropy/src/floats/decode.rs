@@ -57,7 +57,7 @@ fn read_heads(
 ///
 /// # Errors
 /// Truncated, corrupt, or the limit.
-pub fn decode(reader: &mut Reader<'_>, limits: &mut Limits) -> Result<Vec<u8>, DecodeError> {
+pub(crate) fn decode(reader: &mut Reader<'_>, limits: &mut Limits) -> Result<Vec<u8>, DecodeError> {
     let at = reader.position();
     let corrupt = |what| DecodeError::corrupt(what).at_offset(at);
     let kind = Kind::ALL.get(usize::from(reader.u8()?)).copied().ok_or_else(|| corrupt("unknown kind of float"))?;

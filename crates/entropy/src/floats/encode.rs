@@ -49,7 +49,7 @@ fn sort(exponents: &[u8], heads: &[u8], groups: &Groups, sizes: &[usize], parts:
 ///
 /// # Errors
 /// Internal, where zstd fails.
-pub fn encode(bytes: &[u8], kind: Kind, row: usize, mixed: bool, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+pub(crate) fn encode(bytes: &[u8], kind: Kind, row: usize, mixed: bool, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let (rests, tails) = encode_heads(bytes, kind, row, mixed, out)?;
     let tails = tails.iter().map(|tail| (&tail[..], 8));
     write_all(std::iter::once((&rests[..], kind.rest_width())).chain(tails), out)
@@ -59,7 +59,13 @@ pub fn encode(bytes: &[u8], kind: Kind, row: usize, mixed: bool, out: &mut Vec<u
 ///
 /// # Errors
 /// Internal, where zstd fails.
-pub fn encode_upper(bytes: &[u8], kind: Kind, row: usize, mixed: bool, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+pub(crate) fn encode_upper(
+    bytes: &[u8],
+    kind: Kind,
+    row: usize,
+    mixed: bool,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
     let (rests, _) = encode_heads(bytes, kind, row, mixed, out)?;
     plane::write(&rests, kind.rest_width(), false, out)
 }

@@ -5,7 +5,7 @@ pub(super) const HEAD: u32 = 3;
 
 /// A floating-point format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// IEEE 754 binary32.
     F32,
     /// bfloat16.
@@ -18,7 +18,7 @@ impl Kind {
     pub(super) const ALL: [Self; 3] = [Self::F32, Self::BF16, Self::F16];
 
     /// Bytes of a float.
-    pub fn size(self) -> usize {
+    pub(crate) fn size(self) -> usize {
         if self == Self::F32 { 4 } else { 2 }
     }
 

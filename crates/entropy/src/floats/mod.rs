@@ -26,9 +26,9 @@ mod fields;
 mod kind;
 mod parts;
 
-pub use decode::decode;
-pub use encode::{encode, encode_upper};
-pub use kind::Kind;
+pub(crate) use decode::decode;
+pub(crate) use encode::{encode, encode_upper};
+pub(crate) use kind::Kind;
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use crate::frequencies::{PRECISION, TOTAL};
 use crate::rans::lanes::{Lanes, WIDE};
 
 /// The alphabet that [`Small`] holds.
-pub const SMALL: usize = 16;
+pub(super) const SMALL: usize = 16;
 
 /// A step reads at most 32 words; the last load of sixteen bytes may start after 24 of them.
 const REACH: usize = 64;
@@ -68,7 +68,7 @@ fn store_states(lanes: &mut Lanes<'_, WIDE>, states: [__m256i; 4]) {
 }
 
 /// Alphabets of at most sixteen symbols: no table in memory.
-pub struct Small {
+pub(super) struct Small {
     borders: [i16; SMALL],
     count: usize,
     symbols: [u8; SMALL],
@@ -78,7 +78,7 @@ pub struct Small {
 
 impl Small {
     /// Takes symbols with their first slot and frequency.
-    pub fn new(present: &[(u8, u16, u16)]) -> Self {
+    pub(super) fn new(present: &[(u8, u16, u16)]) -> Self {
         let mut kernel = Self {
             borders: [i16::MAX; SMALL],
             count: present.len(),
@@ -104,7 +104,7 @@ impl Small {
     /// # Safety
     /// The processor has AVX2.
     #[target_feature(enable = "avx2,popcnt")]
-    pub unsafe fn run(&self, lanes: &mut Lanes<'_, WIDE>, symbols: &mut [u8]) -> usize {
+    pub(super) unsafe fn run(&self, lanes: &mut Lanes<'_, WIDE>, symbols: &mut [u8]) -> usize {
         match self.count {
             0..=4 => self.steps::<3>(lanes, symbols),
             5..=8 => self.steps::<7>(lanes, symbols),
@@ -193,7 +193,7 @@ impl Small {
 /// # Safety
 /// The processor has AVX2.
 #[target_feature(enable = "avx2,popcnt")]
-pub unsafe fn large(lanes: &mut Lanes<'_, WIDE>, table: &[u32; TOTAL as usize], symbols: &mut [u8]) -> usize {
+pub(super) unsafe fn large(lanes: &mut Lanes<'_, WIDE>, table: &[u32; TOTAL as usize], symbols: &mut [u8]) -> usize {
     let slot_mask = _mm256_set1_epi32(TOTAL as i32 - 1);
     let (byte, one) = (_mm256_set1_epi32(0xFF), _mm256_set1_epi32(1));
     let across = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);

@@ -9,13 +9,13 @@ use crate::frequencies::{PRECISION, TOTAL};
 use crate::rans::lanes::{Lanes, WIDE};
 
 /// The largest alphabet: words of two registers.
-pub const LARGEST: usize = 64;
+pub(super) const LARGEST: usize = 64;
 
 /// A step reads at most 32 words; its second load of 32 bytes may start after 16 of them.
 const REACH: usize = 64;
 
 /// Tables of at most 64 symbols.
-pub struct Kernel {
+pub(super) struct Kernel {
     count: usize,
     symbols: [u8; LARGEST],
     first: [u16; LARGEST],
@@ -24,7 +24,7 @@ pub struct Kernel {
 
 impl Kernel {
     /// Takes symbols with their first slot and frequency.
-    pub fn new(present: &[(u8, u16, u16)]) -> Self {
+    pub(super) fn new(present: &[(u8, u16, u16)]) -> Self {
         // A first slot that no slot reaches keeps places without a symbol out of the search.
         let mut kernel =
             Self { count: present.len(), symbols: [0; LARGEST], first: [u16::MAX; LARGEST], frequency: [0; LARGEST] };
@@ -41,7 +41,7 @@ impl Kernel {
     /// # Safety
     /// The processor has AVX-512 F, BW and VBMI.
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,popcnt")]
-    pub unsafe fn run<const BLOCKS: usize>(
+    pub(super) unsafe fn run<const BLOCKS: usize>(
         &self,
         lanes: &mut [Lanes<'_, WIDE>; BLOCKS],
         symbols: [&mut [u8]; BLOCKS],

@@ -4,7 +4,7 @@ use crate::frequencies::{Frequencies, PRECISION, TOTAL};
 use crate::rans::lanes::START;
 
 /// What encoding takes of a table of frequencies.
-pub struct Divisors(Box<[Divisor; 256]>);
+pub(crate) struct Divisors(Box<[Divisor; 256]>);
 
 #[derive(Clone, Copy, Default)]
 struct Divisor {
@@ -25,7 +25,7 @@ impl Divisors {
     /// `x / f + x e / (f 2^44)`, and as a state is below `f 2^20` after it emitted, the excess is below `f 2^-24 <= 1 / f` for every
     /// `f <= 2^12`, too small to reach the next integer. The product is below `2^64` since `(f 2^20 - 1)(2^44 + f) / f < 2^64` for
     /// those `f`.
-    pub fn new(frequencies: &Frequencies) -> Self {
+    pub(crate) fn new(frequencies: &Frequencies) -> Self {
         let mut divisors = Box::new([Divisor::default(); 256]);
         let mut start = 0;
         for (divisor, &frequency) in divisors.iter_mut().zip(frequencies.get()).filter(|(_, f)| **f > 0) {
@@ -42,7 +42,7 @@ impl Divisors {
 }
 
 /// Codes a block. Every symbol must have a frequency.
-pub fn encode<const LANES: usize>(symbols: &[u8], divisors: &Divisors) -> Vec<u8> {
+pub(crate) fn encode<const LANES: usize>(symbols: &[u8], divisors: &Divisors) -> Vec<u8> {
     let mut states = [START; LANES];
     // A symbol emits at most one word; they are written from the end on, in the order a decoder reads them.
     let mut words = vec![0u16; symbols.len()];

@@ -12,7 +12,7 @@ pub(super) const START: u32 = 1 << 16;
 pub(super) const WIDE: usize = 32;
 
 /// What decoding takes of a table of frequencies.
-pub struct Slots {
+pub(crate) struct Slots {
     /// Symbol, frequency - 1 and position within the symbol, in 8 + 12 + 12 bits.
     pub(super) table: Box<[u32; TOTAL as usize]>,
     /// Symbols that occur, with first slot and frequency, in their order.
@@ -22,7 +22,7 @@ pub struct Slots {
 
 impl Slots {
     /// Spreads frequencies over the slots.
-    pub fn new(frequencies: &Frequencies) -> Self {
+    pub(crate) fn new(frequencies: &Frequencies) -> Self {
         let mut table = Box::new([0u32; TOTAL as usize]);
         let mut present = Vec::new();
         let mut first = 0usize;

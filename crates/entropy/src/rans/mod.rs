@@ -42,14 +42,14 @@ mod avx512;
 mod encode;
 mod lanes;
 
-pub use encode::{Divisors, encode};
-pub use lanes::Slots;
+pub(crate) use encode::{Divisors, encode};
+pub(crate) use lanes::Slots;
 
 /// Decodes a block into `symbols`.
 ///
 /// # Errors
 /// Truncated where words are missing, corrupt where they are left over or the final states are wrong.
-pub fn decode<const LANES: usize>(bytes: &[u8], slots: &Slots, symbols: &mut [u8]) -> Result<(), DecodeError> {
+pub(crate) fn decode<const LANES: usize>(bytes: &[u8], slots: &Slots, symbols: &mut [u8]) -> Result<(), DecodeError> {
     Lanes::<LANES>::new(bytes)?.finish(slots, symbols)
 }
 
@@ -58,7 +58,7 @@ pub fn decode<const LANES: usize>(bytes: &[u8], slots: &Slots, symbols: &mut [u8
 ///
 /// # Errors
 /// As [`decode`], of the first block that fails.
-pub fn decode_wide(blocks: &mut [(&[u8], &mut [u8])], slots: &Slots) -> Result<(), DecodeError> {
+pub(crate) fn decode_wide(blocks: &mut [(&[u8], &mut [u8])], slots: &Slots) -> Result<(), DecodeError> {
     decode_wide_by(Level::fastest(), blocks, slots)
 }
 

@@ -17,7 +17,7 @@ const MIXED: u8 = 16;
 
 /// The stage `context`.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Context;
+pub(crate) struct Context;
 
 impl Stage for Context {
     fn id(&self) -> &'static str {

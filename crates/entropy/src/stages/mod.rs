@@ -5,10 +5,10 @@ mod context;
 mod range;
 mod zstd;
 
-pub use self::ans::{Ans, PlanesAns};
-pub use self::context::Context;
-pub use self::range::Range;
-pub use self::zstd::Zstd;
+pub(crate) use self::ans::{Ans, PlanesAns};
+pub(crate) use self::context::Context;
+pub(crate) use self::range::Range;
+pub(crate) use self::zstd::Zstd;
 
 use seedpress_codec::{DecodeError, LayerView, Limits};
 

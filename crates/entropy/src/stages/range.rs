@@ -32,7 +32,7 @@ const GROUPS: [usize; 2] = [1 << 10, 1 << 14];
 
 /// The stage `range`.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Range;
+pub(crate) struct Range;
 
 impl Stage for Range {
     fn id(&self) -> &'static str {

@@ -24,7 +24,7 @@ const GROUPED: u8 = 3;
 
 /// The stage `zstd`, level 19.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Zstd;
+pub(crate) struct Zstd;
 
 impl Stage for Zstd {
     fn id(&self) -> &'static str {

@@ -35,7 +35,7 @@ pub enum Target {
 pub struct PackedOptions<'a> {
     /// The layout.
     pub target: Target,
-    /// What quantises a matrix that is not quantised yet, by its name: a codec of [`CODECS`](crate::packed::streams::CODECS).
+    /// What quantises a matrix that is not quantised yet, by its name: a codec of [`CODECS`].
     pub codec: &'a dyn Fn(&str) -> Option<AnyCodec>,
     /// Whether matrices that have codes are quantised anew.
     pub requantise: bool,

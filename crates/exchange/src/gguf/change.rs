@@ -87,7 +87,7 @@ fn order_of(rows: usize, heads: usize, forward: bool) -> Result<Vec<usize>, Why>
 }
 
 /// For every row of the result, the row it comes from. `None` where heads do not divide the rows into even parts.
-pub fn head_order(rows: usize, heads: usize, forward: bool) -> Option<Vec<usize>> {
+pub(crate) fn head_order(rows: usize, heads: usize, forward: bool) -> Option<Vec<usize>> {
     if heads == 0 || !rows.is_multiple_of(2 * heads) {
         return None;
     }
@@ -97,7 +97,7 @@ pub fn head_order(rows: usize, heads: usize, forward: bool) -> Option<Vec<usize>
 }
 
 /// Rows in another order. Rows are whole however they are packed.
-pub fn permute_rows<T: Copy>(values: &[T], rows: usize, order: &[usize]) -> Vec<T> {
+pub(crate) fn permute_rows<T: Copy>(values: &[T], rows: usize, order: &[usize]) -> Vec<T> {
     let columns = values.len() / rows.max(1);
     order.iter().flat_map(|&row| &values[row * columns..(row + 1) * columns]).copied().collect()
 }

@@ -4,7 +4,7 @@
 use half::f16;
 
 /// Fills the weights of one block from its bytes; both have the lengths of their type.
-pub type Dequantise = fn(&[u8], &mut [f32]);
+pub(super) type Dequantise = fn(&[u8], &mut [f32]);
 
 pub(crate) fn half_at(block: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
@@ -23,21 +23,21 @@ fn nibble(bytes: &[u8], index: usize) -> u8 {
     bytes[index % 16] >> (index / 16 * 4) & 15
 }
 
-pub fn q4_0(block: &[u8], weights: &mut [f32]) {
+pub(super) fn q4_0(block: &[u8], weights: &mut [f32]) {
     let d = half_at(block, 0);
     for (index, weight) in weights.iter_mut().enumerate() {
         *weight = d * (f32::from(nibble(&block[2..], index)) - 8.0);
     }
 }
 
-pub fn q4_1(block: &[u8], weights: &mut [f32]) {
+pub(super) fn q4_1(block: &[u8], weights: &mut [f32]) {
     let (d, m) = (half_at(block, 0), half_at(block, 2));
     for (index, weight) in weights.iter_mut().enumerate() {
         *weight = d * f32::from(nibble(&block[4..], index)) + m;
     }
 }
 
-pub fn q5_0(block: &[u8], weights: &mut [f32]) {
+pub(super) fn q5_0(block: &[u8], weights: &mut [f32]) {
     let (d, high) = (half_at(block, 0), u32_at(block, 2));
     for (index, weight) in weights.iter_mut().enumerate() {
         let code = nibble(&block[6..], index) | ((high >> index & 1) as u8) << 4;
@@ -45,7 +45,7 @@ pub fn q5_0(block: &[u8], weights: &mut [f32]) {
     }
 }
 
-pub fn q5_1(block: &[u8], weights: &mut [f32]) {
+pub(super) fn q5_1(block: &[u8], weights: &mut [f32]) {
     let (d, m, high) = (half_at(block, 0), half_at(block, 2), u32_at(block, 4));
     for (index, weight) in weights.iter_mut().enumerate() {
         let code = nibble(&block[8..], index) | ((high >> index & 1) as u8) << 4;
@@ -53,7 +53,7 @@ pub fn q5_1(block: &[u8], weights: &mut [f32]) {
     }
 }
 
-pub fn q8_0(block: &[u8], weights: &mut [f32]) {
+pub(super) fn q8_0(block: &[u8], weights: &mut [f32]) {
     let d = half_at(block, 0);
     for (weight, &code) in weights.iter_mut().zip(&block[2..]) {
         *weight = f32::from(code as i8) * d;
@@ -61,7 +61,7 @@ pub fn q8_0(block: &[u8], weights: &mut [f32]) {
 }
 
 /// 16 scales and minima of four bits, 64 bytes of 2-bit codes, `d`, `dmin`.
-pub fn q2_k(block: &[u8], weights: &mut [f32]) {
+pub(super) fn q2_k(block: &[u8], weights: &mut [f32]) {
     let (d, dmin) = (half_at(block, 80), half_at(block, 82));
     for (index, weight) in weights.iter_mut().enumerate() {
         let scale = block[index / 16];
@@ -71,7 +71,7 @@ pub fn q2_k(block: &[u8], weights: &mut [f32]) {
 }
 
 /// 32 bytes of third bits, 64 of low two bits, 12 of sixteen 6-bit scales, `d`.
-pub fn q3_k(block: &[u8], weights: &mut [f32]) {
+pub(super) fn q3_k(block: &[u8], weights: &mut [f32]) {
     let d = half_at(block, 108);
     let packed = &block[96..108];
     let scale = |s: usize| {
@@ -114,16 +114,16 @@ fn k_affine(block: &[u8], nibbles: &[u8], weights: &mut [f32], fifth: impl Fn(us
     }
 }
 
-pub fn q4_k(block: &[u8], weights: &mut [f32]) {
+pub(super) fn q4_k(block: &[u8], weights: &mut [f32]) {
     k_affine(block, &block[16..], weights, |_, _| 0);
 }
 
-pub fn q5_k(block: &[u8], weights: &mut [f32]) {
+pub(super) fn q5_k(block: &[u8], weights: &mut [f32]) {
     k_affine(block, &block[48..], weights, |s, i| block[16 + i] >> s & 1);
 }
 
 /// 128 bytes of low four bits, 64 of upper two, 16 scales, `d`.
-pub fn q6_k(block: &[u8], weights: &mut [f32]) {
+pub(super) fn q6_k(block: &[u8], weights: &mut [f32]) {
     let d = half_at(block, 208);
     for (s, weights) in weights.chunks_exact_mut(16).enumerate() {
         let step = d * f32::from(block[192 + s] as i8);
@@ -140,7 +140,7 @@ pub fn q6_k(block: &[u8], weights: &mut [f32]) {
 const POWERS_OF_THREE: [u8; 5] = [1, 3, 9, 27, 81];
 
 /// Runs of 32, 16 and 4 bytes that hold 5, 5 and 4 ternary digits each, then `d`.
-pub fn tq1_0(block: &[u8], weights: &mut [f32]) {
+pub(super) fn tq1_0(block: &[u8], weights: &mut [f32]) {
     let d = half_at(block, 52);
     let mut weights = weights.iter_mut();
     for (start, bytes, digits) in [(0, 32, 5), (32, 16, 5), (48, 4, 4)] {
@@ -153,7 +153,7 @@ pub fn tq1_0(block: &[u8], weights: &mut [f32]) {
     }
 }
 
-pub fn tq2_0(block: &[u8], weights: &mut [f32]) {
+pub(super) fn tq2_0(block: &[u8], weights: &mut [f32]) {
     let d = half_at(block, 64);
     for (index, weight) in weights.iter_mut().enumerate() {
         let code = block[index / 128 * 32 + index % 32] >> (index % 128 / 32 * 2) & 3;
@@ -165,7 +165,7 @@ pub fn tq2_0(block: &[u8], weights: &mut [f32]) {
 const E2M1_DOUBLED: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
 /// An exponent byte, then codes.
-pub fn mxfp4(block: &[u8], weights: &mut [f32]) {
+pub(super) fn mxfp4(block: &[u8], weights: &mut [f32]) {
     let exponent = u32::from(block[0]);
     // Half of 2^(e - 127), because the values are doubled; below 2 that is subnormal.
     let scale = f32::from_bits(if exponent < 2 { 0x0020_0000 << exponent } else { (exponent - 1) << 23 });
@@ -185,7 +185,7 @@ fn half_of_ue4m3(byte: u8) -> f32 {
 }
 
 /// Four scales, then 8 bytes of codes for each 16 weights.
-pub fn nvfp4(block: &[u8], weights: &mut [f32]) {
+pub(super) fn nvfp4(block: &[u8], weights: &mut [f32]) {
     for (s, weights) in weights.chunks_exact_mut(16).enumerate() {
         let scale = half_of_ue4m3(block[s]);
         for (i, weight) in weights.iter_mut().enumerate() {
@@ -196,7 +196,7 @@ pub fn nvfp4(block: &[u8], weights: &mut [f32]) {
 }
 
 /// `d`, then a bit a weight: plus or minus `d`.
-pub fn q1_0(block: &[u8], weights: &mut [f32]) {
+pub(super) fn q1_0(block: &[u8], weights: &mut [f32]) {
     let d = half_at(block, 0);
     for (index, weight) in weights.iter_mut().enumerate() {
         *weight = if block[2 + index / 8] >> (index % 8) & 1 == 1 { d } else { -d };
@@ -204,7 +204,7 @@ pub fn q1_0(block: &[u8], weights: &mut [f32]) {
 }
 
 /// `d`, then two bits a weight, code 1 is zero.
-pub fn q2_0(block: &[u8], weights: &mut [f32]) {
+pub(super) fn q2_0(block: &[u8], weights: &mut [f32]) {
     let d = half_at(block, 0);
     for (index, weight) in weights.iter_mut().enumerate() {
         let code = block[2 + index / 4] >> (index % 4 * 2) & 3;

@@ -58,7 +58,7 @@ fn put_signed(weights: &mut [f32], step: f32, point: &[i8], signs: u8) {
 }
 
 /// For every 32 weights four grid indices of a byte, then four sign indices of seven bits and a scale of four.
-pub fn iq2_xxs(block: &[u8], weights: &mut [f32]) {
+pub(super) fn iq2_xxs(block: &[u8], weights: &mut [f32]) {
     let d = half_at(block, 0);
     for (s, weights) in weights.chunks_exact_mut(32).enumerate() {
         let at = 2 + s * 8;
@@ -71,7 +71,7 @@ pub fn iq2_xxs(block: &[u8], weights: &mut [f32]) {
 }
 
 /// For every 8 weights nine bits of a grid index and seven of signs; a scale of four bits for every 16.
-pub fn iq2_xs(block: &[u8], weights: &mut [f32]) {
+pub(super) fn iq2_xs(block: &[u8], weights: &mut [f32]) {
     let d = half_at(block, 0);
     for (i, weights) in weights.chunks_exact_mut(8).enumerate() {
         let code = u16_at(block, 2 + i * 2);
@@ -82,7 +82,7 @@ pub fn iq2_xs(block: &[u8], weights: &mut [f32]) {
 }
 
 /// Low bytes of grid indices, signs, upper two bits of indices, scales.
-pub fn iq2_s(block: &[u8], weights: &mut [f32]) {
+pub(super) fn iq2_s(block: &[u8], weights: &mut [f32]) {
     let d = half_at(block, 0);
     for (i, weights) in weights.chunks_exact_mut(8).enumerate() {
         let high = block[66 + i / 4] >> (i % 4 * 2) & 3;
@@ -94,7 +94,7 @@ pub fn iq2_s(block: &[u8], weights: &mut [f32]) {
 }
 
 /// A byte of grid index for every 4 weights; for every 32 four sign indices and a scale.
-pub fn iq3_xxs(block: &[u8], weights: &mut [f32]) {
+pub(super) fn iq3_xxs(block: &[u8], weights: &mut [f32]) {
     let d = half_at(block, 0);
     for (s, weights) in weights.chunks_exact_mut(32).enumerate() {
         let about = u32_at(block, 66 + s * 4);
@@ -107,7 +107,7 @@ pub fn iq3_xxs(block: &[u8], weights: &mut [f32]) {
 }
 
 /// Low bytes of grid indices, their ninth bits, signs, scales.
-pub fn iq3_s(block: &[u8], weights: &mut [f32]) {
+pub(super) fn iq3_s(block: &[u8], weights: &mut [f32]) {
     let d = half_at(block, 0);
     for (i, weights) in weights.chunks_exact_mut(4).enumerate() {
         let high = block[66 + i / 8] >> (i % 8) & 1;
@@ -129,7 +129,7 @@ fn put_shifted(weights: &mut [f32], step: f32, point: &[i8; 8], negative: bool) 
 }
 
 /// Low bytes of grid indices; for every 32 weights upper three bits of four indices, a scale of three bits, the sign of the shift.
-pub fn iq1_s(block: &[u8], weights: &mut [f32]) {
+pub(super) fn iq1_s(block: &[u8], weights: &mut [f32]) {
     let d = half_at(block, 0);
     for (i, weights) in weights.chunks_exact_mut(8).enumerate() {
         let about = u16_at(block, 34 + i / 4 * 2);
@@ -140,7 +140,7 @@ pub fn iq1_s(block: &[u8], weights: &mut [f32]) {
 }
 
 /// As `iq1_s` with a shift for every 8 and a scale for every 16 weights; `d` lies in the top bits of the scales.
-pub fn iq1_m(block: &[u8], weights: &mut [f32]) {
+pub(super) fn iq1_m(block: &[u8], weights: &mut [f32]) {
     let scales: [u16; 4] = std::array::from_fn(|i| u16_at(block, 48 + i * 2));
     let bits = scales.iter().enumerate().fold(0, |bits, (i, scale)| bits | scale >> 12 << (4 * i));
     let d = half::f16::from_bits(bits).to_f32();
@@ -155,7 +155,7 @@ pub fn iq1_m(block: &[u8], weights: &mut [f32]) {
 /// Sixteen levels, denser about zero.
 const LEVELS_4: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
-pub fn iq4_nl(block: &[u8], weights: &mut [f32]) {
+pub(super) fn iq4_nl(block: &[u8], weights: &mut [f32]) {
     let d = half_at(block, 0);
     for (index, weight) in weights.iter_mut().enumerate() {
         let code = block[2 + index % 16] >> (index / 16 * 4) & 15;
@@ -164,7 +164,7 @@ pub fn iq4_nl(block: &[u8], weights: &mut [f32]) {
 }
 
 /// `d`, the upper two bits of eight scales, their lower four, codes.
-pub fn iq4_xs(block: &[u8], weights: &mut [f32]) {
+pub(super) fn iq4_xs(block: &[u8], weights: &mut [f32]) {
     let (d, high) = (half_at(block, 0), u16_at(block, 2));
     for (s, weights) in weights.chunks_exact_mut(32).enumerate() {
         let low = block[4 + s / 2] >> (s % 2 * 4) & 15;

@@ -11,11 +11,11 @@
 //! | module | idea |
 //! | --- | --- |
 //! | [`file`] | the header, and tensors under the names of Hugging Face |
-//! | [`names`] | names on both sides |
-//! | [`change`] | what llama.cpp does to values between them |
-//! | [`types`] | numbers, names and block sizes of the types |
-//! | [`dequantise`], [`iquants`] | blocks into weights |
-//! | [`value`] | metadata |
+//! | `names` | names on both sides |
+//! | `change` | what llama.cpp does to values between them |
+//! | `types` | numbers, names and block sizes of the types |
+//! | `dequantise`, `iquants` | blocks into weights |
+//! | `value` | metadata |
 
 pub(crate) mod change;
 mod dequantise;

@@ -82,7 +82,7 @@ pub const TYPES: &[TypeInfo] = &[
 ];
 
 /// The type of a number.
-pub fn by_number(number: u32) -> Option<&'static TypeInfo> {
+pub(crate) fn by_number(number: u32) -> Option<&'static TypeInfo> {
     TYPES.binary_search_by_key(&number, |info| info.number).ok().map(|index| &TYPES[index])
 }
 

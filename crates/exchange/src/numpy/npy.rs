@@ -14,11 +14,11 @@ use crate::strided::{column_major, gather};
 
 const FORMAT: &str = "numpy";
 /// Plain arrays of 32 dimensions, the most numpy has, need less; longer headers describe records of many fields.
-pub const MAX_HEADER: usize = 4096;
+pub(super) const MAX_HEADER: usize = 4096;
 
 /// What the header says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Header {
+pub(super) struct Header {
     pub scalar: Scalar,
     pub big_endian: bool,
     pub column_major: bool,
@@ -31,7 +31,7 @@ pub struct Header {
 
 impl Header {
     /// Reads the beginning of an array.
-    pub fn parse(bytes: &[u8]) -> Result<Self, Why> {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Why> {
         let mut cursor = Cursor::new(bytes);
         if cursor.take(6)? != b"\x93NUMPY" {
             return Err("it does not start as numpy arrays do".to_owned());
@@ -60,7 +60,7 @@ impl Header {
     }
 
     /// The array from its values.
-    pub fn load(&self, mut bytes: Vec<u8>) -> Result<Loaded, Why> {
+    pub(super) fn load(&self, mut bytes: Vec<u8>) -> Result<Loaded, Why> {
         if self.big_endian {
             // A complex number is two.
             let unit = if self.scalar == Scalar::C64 { 4 } else { self.scalar.size() };
@@ -73,7 +73,7 @@ impl Header {
     }
 
     /// What a list of tensors says of it.
-    pub fn entry(&self, name: String, bytes: u64) -> TensorEntry {
+    pub(super) fn entry(&self, name: String, bytes: u64) -> TensorEntry {
         TensorEntry {
             name,
             shape: self.shape.clone(),

@@ -18,17 +18,17 @@ const MIXTRAL: [(&str, &str); 3] = [("w1", "gate_proj"), ("w2", "down_proj"), ("
 /// The block of such a layer in Mixtral.
 const MIXTRAL_BLOCK: &str = ".block_sparse_moe";
 /// No model has more experts in a layer; a file that says so is no such stack.
-pub const MOST: usize = 4096;
+pub(crate) const MOST: usize = 4096;
 
 /// The name, without its last part, of an expert in a stack; `None` where `stack` is none.
-pub fn expert_of(stack: &str, expert: usize) -> Option<String> {
+pub(crate) fn expert_of(stack: &str, expert: usize) -> Option<String> {
     let (block, matrix) = stack.split_once(STACK)?;
     let mixtral = MIXTRAL.iter().find(|(_, name)| block.ends_with(MIXTRAL_BLOCK) && *name == matrix);
     Some(format!("{block}{EXPERTS}{expert}.{}", mixtral.map_or(matrix, |(short, _)| short)))
 }
 
 /// The stack that an expert's matrix is part of, and which expert it is.
-pub fn stack_of(stem: &str) -> Option<(String, usize)> {
+pub(crate) fn stack_of(stem: &str) -> Option<(String, usize)> {
     let (block, rest) = stem.split_once(EXPERTS)?;
     let (expert, matrix) = rest.split_once('.')?;
     let mixtral = MIXTRAL.iter().find(|(short, _)| block.ends_with(MIXTRAL_BLOCK) && *short == matrix);
@@ -40,14 +40,14 @@ type Parts = Vec<(&'static str, SavedTensor)>;
 
 /// Stacks in the making: their experts may come in any order.
 #[derive(Debug)]
-pub struct Stacks {
+pub(crate) struct Stacks {
     experts: usize,
     open: BTreeMap<String, BTreeMap<usize, Parts>>,
 }
 
 impl Stacks {
     /// Stacks of as many experts.
-    pub fn new(experts: usize) -> Self {
+    pub(crate) fn new(experts: usize) -> Self {
         Self { experts, open: BTreeMap::new() }
     }
 
@@ -55,7 +55,7 @@ impl Stacks {
     ///
     /// # Errors
     /// Experts of different shapes or widths.
-    pub fn add(&mut self, stack: &str, expert: usize, parts: Parts) -> Result<Option<Parts>, ExchangeError> {
+    pub(crate) fn add(&mut self, stack: &str, expert: usize, parts: Parts) -> Result<Option<Parts>, ExchangeError> {
         let found = self.open.entry(stack.to_owned()).or_default();
         found.insert(expert, parts);
         if found.len() < self.experts {
@@ -86,7 +86,7 @@ impl Stacks {
     ///
     /// # Errors
     /// One that was not.
-    pub fn finish(self) -> Result<(), ExchangeError> {
+    pub(crate) fn finish(self) -> Result<(), ExchangeError> {
         match self.open.into_iter().next() {
             None => Ok(()),
             Some((stack, found)) => Err(ExchangeError::CannotHold {

@@ -17,7 +17,7 @@ const WEIGHT_KEYS: &[&str] = &["state_dict", "model_state_dict", "model", "modul
 
 /// A tensor: a view of a storage.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Described {
+pub(super) struct Described {
     pub name: String,
     pub scalar: Scalar,
     pub shape: Vec<usize>,
@@ -31,7 +31,7 @@ pub struct Described {
 
 /// What a pickle holds.
 #[derive(Debug, Default)]
-pub struct Contents {
+pub(super) struct Contents {
     pub tensors: Vec<Described>,
     /// Numbers and text beside them.
     pub metadata: Vec<(String, String)>,
@@ -40,7 +40,7 @@ pub struct Contents {
 }
 
 /// Finds the tensors of a pickle.
-pub fn contents(pickle: &Pickle) -> Result<Contents, Why> {
+pub(super) fn contents(pickle: &Pickle) -> Result<Contents, Why> {
     let mut root = pickle.root();
     let mut contents = Contents::default();
     if let Some((key, inner)) = weight_key(pickle, root) {
@@ -229,7 +229,7 @@ fn describe(pickle: &Pickle, class: &str, arguments: &[Id], name: String) -> Res
 
 /// `("storage", type, key, location, length)` and, in old files, a view: `(key, offset, length)` or nothing. Returns type, key, length
 /// and where the view begins.
-pub fn storage_of(pickle: &Pickle, about: Id) -> Result<(Scalar, String, usize, usize), Why> {
+pub(super) fn storage_of(pickle: &Pickle, about: Id) -> Result<(Scalar, String, usize, usize), Why> {
     let items = pickle.items(about).unwrap_or_default();
     let [tag, kind, key, _, length, view @ ..] = items else {
         return Err("its storage is described by too little".to_owned());

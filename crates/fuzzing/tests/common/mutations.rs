@@ -8,7 +8,7 @@ const LONGEST: usize = 1 << 14;
 const EXTREME: [u64; 8] = [0, 1, 0x7F, 0x80, 0xFF, 0x7FFF_FFFF, 0xFFFF_FFFF, u64::MAX];
 
 /// A seed with one to eight changes.
-pub fn mutated(corpus: &[Vec<u8>], random: &mut Noise) -> Vec<u8> {
+pub(crate) fn mutated(corpus: &[Vec<u8>], random: &mut Noise) -> Vec<u8> {
     let mut bytes = if corpus.is_empty() { Vec::new() } else { corpus[random.index(corpus.len())].clone() };
     for _ in 0..=random.index(8) {
         change(&mut bytes, corpus, random);

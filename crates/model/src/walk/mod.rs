@@ -177,7 +177,8 @@ impl Walk {
         Self { row_weights: Some(row_weights), ..self }
     }
 
-    /// Turns rows of inputs louder than `times` the median of their batch down to that, see [`Accumulator::capped`]; in sequential mode
+    /// Turns rows of inputs louder than `times` the median of their batch down to that, see
+    /// [`Accumulator::capped`](seedpress_calibration::Accumulator::capped); in sequential mode
     /// both of a pair by the same factor.
     #[must_use]
     pub fn capped(self, times: f32) -> Self {

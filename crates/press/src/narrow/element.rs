@@ -14,7 +14,7 @@
 
 /// A type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Element {
+pub(crate) enum Element {
     /// `F8_E4M3`.
     E4M3,
     /// `F8_E5M2`.
@@ -33,7 +33,7 @@ pub enum Element {
 
 impl Element {
     /// The type of this spelling.
-    pub fn of(dtype: &str) -> Option<Self> {
+    pub(crate) fn of(dtype: &str) -> Option<Self> {
         match dtype {
             "F8_E4M3" => Some(Self::E4M3),
             "F8_E5M2" => Some(Self::E5M2),
@@ -47,7 +47,7 @@ impl Element {
     }
 
     /// Bits of an element.
-    pub fn bits(self) -> u32 {
+    pub(crate) fn bits(self) -> u32 {
         match self {
             Self::E2M1 => 4,
             Self::E2M3 | Self::E3M2 => 6,
@@ -102,12 +102,12 @@ impl Element {
     }
 
     /// What turns bytes into values.
-    pub fn decoder(self) -> [f32; 256] {
+    pub(crate) fn decoder(self) -> [f32; 256] {
         std::array::from_fn(|code| self.value(code as u8 & (u8::MAX >> (8 - self.bits()))))
     }
 
     /// What turns values into patterns.
-    pub fn encoder(self) -> Encoder {
+    pub(crate) fn encoder(self) -> Encoder {
         let values: Vec<f32> = (0..self.finite()).map(|code| self.value(code)).collect();
         Encoder { element: self, values }
     }
@@ -119,14 +119,14 @@ fn nan(negative: bool, payload: u32) -> f32 {
 
 /// Rounds to nearest, ties to even patterns, saturating at the largest finite value.
 #[derive(Debug, Clone)]
-pub struct Encoder {
+pub(crate) struct Encoder {
     element: Element,
     values: Vec<f32>,
 }
 
 impl Encoder {
     /// The pattern nearest to a value.
-    pub fn code(&self, value: f32) -> u8 {
+    pub(crate) fn code(&self, value: f32) -> u8 {
         let sign_bit = 1u8 << (self.element.bits() - 1);
         let fnuz = matches!(self.element, Element::E4M3Fnuz | Element::E5M2Fnuz);
         let sign = if value.is_sign_negative() { sign_bit } else { 0 };

@@ -5,8 +5,8 @@
 //! are kept as they are. A codec sees the products, so that its errors are those of the weights; one that loses nothing sees the
 //! elements alone, which a `bf16` holds exactly.
 
-pub mod element;
-pub mod scales;
+pub(crate) mod element;
+pub(crate) mod scales;
 
 use seedpress_checkpoint::{Content, SourceForm, TensorInfo};
 use seedpress_codec::packing::{BitReader, pack_bits};

@@ -6,7 +6,7 @@ use super::element::Element;
 
 /// Scales and the block of weights that shares one, along each axis of the weights.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Scales {
+pub(crate) struct Scales {
     /// In row-major order of the blocks.
     pub values: Vec<f32>,
     /// Along each axis.
@@ -17,7 +17,7 @@ pub struct Scales {
 ///
 /// Checkpoints do not say it. Blocks are powers of two wherever one fits, as the last block may be cut: 300 rows with 3 scales are blocks
 /// of 128, not of 100.
-pub fn block(shape: &[usize], scale: &[usize]) -> Option<Vec<usize>> {
+pub(crate) fn block(shape: &[usize], scale: &[usize]) -> Option<Vec<usize>> {
     let whole: Vec<usize> = shape.iter().map(|&dim| dim.max(1)).collect();
     if scale.iter().product::<usize>() == 1 {
         return Some(whole);
@@ -46,12 +46,12 @@ fn axis(dim: usize, count: usize) -> Option<usize> {
 }
 
 /// Whether a tensor of this type can hold scales.
-pub fn holds_scales(info: &TensorInfo) -> bool {
+pub(crate) fn holds_scales(info: &TensorInfo) -> bool {
     info.float().is_some() || info.dtype == "F8_E8M0" || info.dtype == "F8_E4M3"
 }
 
 /// The values of a tensor of scales from its bytes; `None` for a type that holds none.
-pub fn values(dtype: &str, bytes: &[u8]) -> Option<Vec<f32>> {
+pub(crate) fn values(dtype: &str, bytes: &[u8]) -> Option<Vec<f32>> {
     use seedpress_codec::DType;
     let wide = match dtype {
         "F32" => Some(DType::F32),
@@ -85,12 +85,12 @@ fn power(exponent: u8) -> f32 {
 
 impl Scales {
     /// Whether weights can be divided by every one of them.
-    pub fn are_sound(&self) -> bool {
+    pub(crate) fn are_sound(&self) -> bool {
         self.values.iter().all(|scale| scale.is_finite() && *scale != 0.0)
     }
 
     /// Whether there is one for every block of weights of this shape.
-    pub fn fit(&self, shape: &[usize]) -> bool {
+    pub(crate) fn fit(&self, shape: &[usize]) -> bool {
         self.block.len() == shape.len()
             && !self.block.contains(&0)
             && shape.iter().zip(&self.block).try_fold(1usize, |n, (&dim, &block)| n.checked_mul(dim.div_ceil(block)))
@@ -98,7 +98,7 @@ impl Scales {
     }
 
     /// Multiplies weights of this shape by their scales, or divides.
-    pub fn apply(&self, shape: &[usize], weights: &mut [f32], divide: bool) {
+    pub(crate) fn apply(&self, shape: &[usize], weights: &mut [f32], divide: bool) {
         let (Some(&columns), Some(&last)) = (shape.last(), self.block.last()) else {
             // A scalar has one scale.
             for (weight, &scale) in weights.iter_mut().zip(&self.values) {

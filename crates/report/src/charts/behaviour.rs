@@ -11,7 +11,7 @@ use crate::format::{fixed, significant};
 use crate::study::Study;
 
 /// Mean divergence against bits per weight of whole files.
-pub fn behaviour(study: &Study) -> Option<Chart> {
+pub(crate) fn behaviour(study: &Study) -> Option<Chart> {
     let models = models(study);
     let reference = reference(study)?;
     let average = |contender| Some((contender, average(study, contender, reference, &models)?));

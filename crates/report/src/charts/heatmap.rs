@@ -14,7 +14,7 @@ use crate::study::Study;
 use crate::style::{INK, MUTED, heat};
 
 /// Relative error of each layer of a model under each codec.
-pub fn heatmap(study: &Study, model: &str) -> Option<Chart> {
+pub(crate) fn heatmap(study: &Study, model: &str) -> Option<Chart> {
     const MOST_LAYERS: usize = 40;
     let rows: Vec<&TensorRow> = study.measured().filter(|row| row.model == model).collect();
     let mut seen = BTreeSet::new();

@@ -9,14 +9,14 @@ const SIZE: f64 = 12.0;
 type Area = (i32, i32, i32, i32);
 
 /// Names for series, placed greedily in the order given.
-pub struct Labels {
+pub(super) struct Labels {
     taken: Vec<Area>,
     inside: Area,
 }
 
 impl Labels {
     /// Around points that must stay visible.
-    pub fn around(frame: &Frame, points: impl Iterator<Item = (i32, i32)>) -> Self {
+    pub(super) fn around(frame: &Frame, points: impl Iterator<Item = (i32, i32)>) -> Self {
         Self {
             taken: points.map(|(x, y)| (x - 7, y - 7, x + 7, y + 7)).collect(),
             inside: (frame.left + 2, frame.top, frame.right + 14, frame.bottom - 2),
@@ -24,12 +24,12 @@ impl Labels {
     }
 
     /// Keeps a box free of names.
-    pub fn keep_free(&mut self, area: Area) {
+    pub(super) fn keep_free(&mut self, area: Area) {
         self.taken.push(area);
     }
 
     /// Writes `name` beside one of its points, the last one first.
-    pub fn write(&mut self, canvas: &Canvas, name: &str, points: &[(i32, i32)]) {
+    pub(super) fn write(&mut self, canvas: &Canvas, name: &str, points: &[(i32, i32)]) {
         if name.is_empty() {
             return;
         }

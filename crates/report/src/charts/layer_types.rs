@@ -14,7 +14,7 @@ use crate::study::{Scope, Study};
 use crate::style::{GRID, Mark};
 
 /// Compression ratio by layer type.
-pub fn ratio_by_layer(study: &Study, scope: Scope) -> Option<Chart> {
+pub(crate) fn ratio_by_layer(study: &Study, scope: Scope) -> Option<Chart> {
     let synthetic = scope != Scope::Real;
     let rows = |row: &&TensorRow| row.synthetic == synthetic;
     let types: BTreeSet<&str> = study.measured().filter(rows).map(|row| row.layer_type.as_str()).collect();

@@ -13,7 +13,7 @@ use crate::study::Study;
 use crate::style::LIMIT;
 
 /// A model's metric against the size of its whole file: one chart for each metric.
-pub fn metrics(study: &Study, model: &str) -> Vec<Chart> {
+pub(crate) fn metrics(study: &Study, model: &str) -> Vec<Chart> {
     study.metrics(model).into_iter().filter_map(|metric| metric_chart(study, model, metric)).collect()
 }
 

@@ -11,7 +11,7 @@ use crate::study::{Point, Scope, Study};
 use crate::style::{MUTED, Mark, Shape};
 
 /// Where the bytes go: share of each role.
-pub fn parts(study: &Study, scope: Scope) -> Option<Chart> {
+pub(crate) fn parts(study: &Study, scope: Scope) -> Option<Chart> {
     let points: Vec<Point> = study
         .points(scope)
         .into_iter()

@@ -13,7 +13,7 @@ use crate::study::{Scope, Study};
 use crate::style::LIMIT;
 
 /// Quality after each layer of progressive codecs.
-pub fn prefixes(study: &Study, scope: Scope) -> Option<Chart> {
+pub(crate) fn prefixes(study: &Study, scope: Scope) -> Option<Chart> {
     let curves = prefix_sums(study, scope);
     let all: Vec<(f64, f64)> =
         curves.iter().flat_map(|(_, curve)| curve.iter().copied()).filter(|p| p.1 > 0.0).collect();

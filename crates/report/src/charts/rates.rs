@@ -17,7 +17,7 @@ fn decibels_per_bit() -> f64 {
 }
 
 /// Bits against a quality: the rate-distortion frontier, or the gap to the limit.
-pub fn rates(study: &Study, scope: Scope, gap: bool) -> Option<Chart> {
+pub(crate) fn rates(study: &Study, scope: Scope, gap: bool) -> Option<Chart> {
     let points = study.points(scope);
     let value = |point: &Point| if gap { point.sums.gap() } else { point.sums.snr() };
     let inside = |point: &&Point| {

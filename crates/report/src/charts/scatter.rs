@@ -10,7 +10,7 @@ use crate::study::Study;
 use crate::style::Mark;
 
 /// A contender at one rate.
-pub struct Dot<'a> {
+pub(super) struct Dot<'a> {
     pub contender: &'a Contender,
     pub bits: f64,
     /// What more bits should lower.
@@ -19,7 +19,12 @@ pub struct Dot<'a> {
 }
 
 /// A picture with a frame and a legend.
-pub fn picture(frame: &Frame, title: &str, entries: &[(Mark, String)], paint: impl FnOnce(&mut Canvas)) -> String {
+pub(super) fn picture(
+    frame: &Frame,
+    title: &str,
+    entries: &[(Mark, String)],
+    paint: impl FnOnce(&mut Canvas),
+) -> String {
     let height = frame.bottom + 52 + legend_height(WIDTH, entries);
     draw(WIDTH as u32, height as u32, title, |canvas| {
         frame.draw(canvas);
@@ -29,7 +34,7 @@ pub fn picture(frame: &Frame, title: &str, entries: &[(Mark, String)], paint: im
 }
 
 /// Joins points that differ in nothing but their rate, where more bits bring less loss; `improves(loss, best so far)` says what is less.
-pub fn lines(canvas: &mut Canvas, study: &Study, dots: &[Dot], width: u32, improves: fn(f64, f64) -> bool) {
+pub(super) fn lines(canvas: &mut Canvas, study: &Study, dots: &[Dot], width: u32, improves: fn(f64, f64) -> bool) {
     let mut curves: BTreeMap<String, Vec<&Dot>> = BTreeMap::new();
     for dot in dots {
         curves.entry(dot.contender.curve()).or_default().push(dot);
@@ -55,7 +60,7 @@ pub fn lines(canvas: &mut Canvas, study: &Study, dots: &[Dot], width: u32, impro
 }
 
 /// Names each family beside one of its points, the last ones first, and then every point by its rate, where there is room.
-pub fn names<'a>(
+pub(super) fn names<'a>(
     canvas: &Canvas,
     labels: &mut Labels,
     entries: &[(Mark, String)],

@@ -73,7 +73,7 @@ impl<'a> Grid<'a> {
 }
 
 /// Tensors by codecs, the divergence as colour; the relative squared error where no divergence was measured.
-pub fn sensitivity(study: &Study, model: &str) -> Option<Chart> {
+pub(crate) fn sensitivity(study: &Study, model: &str) -> Option<Chart> {
     let grid = Grid::new(study, model);
     if grid.tensors.len() < 2 || grid.codecs.is_empty() {
         return None;

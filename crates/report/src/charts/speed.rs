@@ -19,7 +19,7 @@ struct Bar {
 }
 
 /// Encode or decode speed of every contender.
-pub fn speed(study: &Study, scope: Scope, decode: bool) -> Option<Chart> {
+pub(crate) fn speed(study: &Study, scope: Scope, decode: bool) -> Option<Chart> {
     let points = study.points(scope);
     let mut threads = BTreeSet::new();
     let mut bars = Vec::new();

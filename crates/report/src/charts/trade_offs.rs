@@ -13,7 +13,7 @@ use crate::style::INK;
 type Sweep<'a, 'b> = Vec<(f64, &'b Point<'a>)>;
 
 /// Quality against encode speed for every option, other than the rate, that was swept.
-pub fn trade_offs(study: &Study) -> Vec<Chart> {
+pub(crate) fn trade_offs(study: &Study) -> Vec<Chart> {
     let scope = if study.tensors.iter().any(|row| !row.synthetic) { Scope::Real } else { Scope::Gaussian };
     let points = study.points(scope);
     let mut groups: BTreeMap<(String, String), BTreeMap<String, Sweep>> = BTreeMap::new();

@@ -14,7 +14,7 @@ const OPEN: &str = "<!-- rows: ";
 const CLOSE: &str = "<!-- /rows -->";
 
 /// Every page below `docs/codecs` that has such a table: path relative to the root, and its text.
-pub fn pages(root: &Path, figures: &Figures) -> Result<Vec<(String, String)>, ReportError> {
+pub(super) fn pages(root: &Path, figures: &Figures) -> Result<Vec<(String, String)>, ReportError> {
     let folder = root.join("docs/codecs");
     let mut pages = Vec::new();
     for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {

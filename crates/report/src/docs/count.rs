@@ -15,7 +15,7 @@ type Figure = (u64, f64);
 /// `report | metric | kind | others`: over models (over tensors for `weight error`) and rows of the kind: how often no row of the others with
 /// as many bytes or fewer has as good a figure. Comparisons without such a row do not count. `all`, `most` and `any` are what must be true;
 /// `count` asks for nothing.
-pub fn wins(text: &str, wanted: &str, figures: &Figures) -> Result<String, String> {
+pub(super) fn wins(text: &str, wanted: &str, figures: &Figures) -> Result<String, String> {
     let parts: Vec<&str> = text.split('|').map(str::trim).collect();
     let [report, metric, kind, others] = parts[..] else {
         return Err("four parts between bars were expected".to_owned());

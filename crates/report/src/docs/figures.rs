@@ -11,14 +11,14 @@ use crate::study::Study;
 use crate::sums::{Sums, speed};
 
 /// Reports below a folder, each read when it is first asked for.
-pub struct Figures {
+pub(crate) struct Figures {
     folders: BTreeMap<String, PathBuf>,
     studies: BTreeMap<String, OnceCell<Study>>,
 }
 
 impl Figures {
     /// The reports below `reports`.
-    pub fn new(reports: &Path) -> Self {
+    pub(crate) fn new(reports: &Path) -> Self {
         let entries = std::fs::read_dir(reports).into_iter().flatten().flatten().map(|entry| entry.path());
         let folders: BTreeMap<String, PathBuf> = entries
             .filter(|folder| folder.join("results.jsonl").exists())
@@ -29,7 +29,7 @@ impl Figures {
     }
 
     /// A report by the name of its folder.
-    pub fn study(&self, name: &str) -> Result<&Study, String> {
+    pub(crate) fn study(&self, name: &str) -> Result<&Study, String> {
         let names = || self.folders.keys().cloned().collect::<Vec<_>>().join(", ");
         let (Some(folder), Some(cell)) = (self.folders.get(name), self.studies.get(name)) else {
             return Err(format!("no report `{name}`: there are {}", names()));
@@ -43,7 +43,7 @@ impl Figures {
 }
 
 /// A row by its canonical name or its label.
-pub fn contender<'a>(study: &'a Study, name: &str) -> Result<&'a Contender, String> {
+pub(super) fn contender<'a>(study: &'a Study, name: &str) -> Result<&'a Contender, String> {
     let own = study.contenders.iter().find(|contender| contender.codec == name);
     let named = || study.contenders.iter().find(|contender| contender.label == name);
     own.or_else(named).ok_or_else(|| format!("`{}` has no row `{name}`", study.run.name))
@@ -51,7 +51,7 @@ pub fn contender<'a>(study: &'a Study, name: &str) -> Result<&'a Contender, Stri
 
 /// Whether a row is of a kind: a mode (`plain`, `calibrated`, `sequential`, `planned`), `lossy`, a series (`trellis calibrated`), or the
 /// row itself by name.
-pub fn is_kind(study: &Study, contender: &Contender, kind: &str) -> bool {
+pub(super) fn is_kind(study: &Study, contender: &Contender, kind: &str) -> bool {
     if contender.is_floor() {
         return false;
     }
@@ -67,7 +67,7 @@ pub fn is_kind(study: &Study, contender: &Contender, kind: &str) -> bool {
 }
 
 /// The row of a whole model for a metric; for figures that no metric changes, its first.
-pub fn whole<'a>(
+pub(super) fn whole<'a>(
     study: &'a Study,
     contender: &'a Contender,
     model: &'a str,
@@ -79,7 +79,7 @@ pub fn whole<'a>(
 }
 
 /// A figure of one row on one model, or over all real models where that makes sense.
-pub fn figure(study: &Study, model: &str, name: &str, field: &str) -> Result<f64, String> {
+pub(super) fn figure(study: &Study, model: &str, name: &str, field: &str) -> Result<f64, String> {
     let contender = contender(study, name)?;
     let sums = || {
         let own = study.measured().filter(|row| row.codec == contender.codec);

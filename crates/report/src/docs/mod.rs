@@ -13,7 +13,7 @@ mod readmes;
 
 use std::path::Path;
 
-pub use figures::Figures;
+pub(crate) use figures::Figures;
 
 use crate::error::{DocsError, ReportError, io};
 
@@ -29,7 +29,7 @@ const TEMPLATES: [(&str, &str); 4] = [
 ///
 /// # Errors
 /// Reports that cannot be read, references without a row, claims that do not hold.
-pub fn render_all(root: &Path) -> Result<Vec<(String, String)>, ReportError> {
+pub(crate) fn render_all(root: &Path) -> Result<Vec<(String, String)>, ReportError> {
     let figures = Figures::new(&root.join("reports"));
     let mut pages = Vec::new();
     for (name, target) in TEMPLATES {

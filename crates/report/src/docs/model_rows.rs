@@ -12,7 +12,7 @@ use crate::format::{escape_markdown, fixed, grouped, significant};
 ///
 /// # Errors
 /// A report or model without rows, a name without a row.
-pub fn table(query: &str, figures: &Figures) -> Result<String, String> {
+pub(super) fn table(query: &str, figures: &Figures) -> Result<String, String> {
     let parts: Vec<&str> = query.split('|').map(str::trim).collect();
     let (report, model, named) = match parts.as_slice() {
         [report, model] => (report, model, None),

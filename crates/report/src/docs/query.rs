@@ -24,7 +24,7 @@ use crate::first::gains::{bytes_at, curve_of};
 use crate::format::{fixed, grouped, per_second, significant};
 
 /// The text that a query stands for.
-pub fn answer(query: &str, figures: &Figures) -> Result<String, String> {
+pub(super) fn answer(query: &str, figures: &Figures) -> Result<String, String> {
     let (query, format) =
         query.rsplit_once("=>").map_or((query, "g3"), |(query, format)| (query.trim(), format.trim()));
     let (verb, rest) = query.split_once(' ').unwrap_or((query, ""));
@@ -62,7 +62,7 @@ fn parts<const N: usize>(text: &str) -> Result<[&str; N], String> {
 }
 
 /// The number that a query stands for.
-pub fn number(query: &str, figures: &Figures) -> Result<f64, String> {
+pub(super) fn number(query: &str, figures: &Figures) -> Result<f64, String> {
     let query = query.trim();
     let (verb, rest) = query.split_once(' ').unwrap_or((query, ""));
     match verb {

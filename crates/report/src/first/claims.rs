@@ -1,7 +1,7 @@
 //! The figures of the report the project started from, table by table. They were never reproduced.
 
 /// Layer, shape, and the ratios of its four methods.
-pub const RATIOS: [(&str, &[usize], [f64; 4]); 6] = [
+pub(super) const RATIOS: [(&str, &[usize], [f64; 4]); 6] = [
     ("Linear Small (64×128)", &[64, 128], [4.2, 3.8, 8.0, 6.0]),
     ("Linear Medium (256×512)", &[256, 512], [4.5, 4.1, 8.0, 6.0]),
     ("Linear Large (512×1024)", &[512, 1024], [4.8, 4.3, 8.0, 6.0]),
@@ -11,7 +11,7 @@ pub const RATIOS: [(&str, &[usize], [f64; 4]); 6] = [
 ];
 
 /// Its four methods: name, codec id here, mean relative error, deviation, maximum, MSE, seconds, deviation, weights per second.
-pub const METHODS: [(&str, &str, [f64; 7]); 4] = [
+pub(super) const METHODS: [(&str, &str, [f64; 7]); 4] = [
     ("SeedLM Progressive", "seedlm-progressive", [0.845, 0.312, 1.987, 0.428, 12.45, 8.23, 4200.0]),
     ("SeedLM Legacy", "seedlm-legacy", [1.123, 0.441, 2.834, 0.892, 8.67, 5.91, 6100.0]),
     ("BitNet", "bitnet", [0.234, 0.089, 0.567, 0.045, 0.12, 0.04, 425_000.0]),
@@ -19,7 +19,7 @@ pub const METHODS: [(&str, &str, [f64; 7]); 4] = [
 ];
 
 /// Level, relative error, deviation, ratio, what it is for.
-pub const LEVELS: [(f64, f64, f64, f64, &str); 5] = [
+pub(super) const LEVELS: [(f64, f64, f64, f64, &str); 5] = [
     (0.1, 0.423, 0.145, 3.2, "High-precision layers"),
     (0.3, 0.667, 0.223, 4.1, "Attention mechanisms"),
     (0.5, 0.912, 0.334, 4.7, "General purpose"),
@@ -28,7 +28,7 @@ pub const LEVELS: [(f64, f64, f64, f64, &str); 5] = [
 ];
 
 /// Layers, relative error, improvement, bandwidth.
-pub const LAYERS: [(&str, f64, &str, &str); 4] = [
+pub(super) const LAYERS: [(&str, f64, &str, &str); 4] = [
     ("1 (Base only)", 1.234, "-", "100 %"),
     ("2 (Base + 1)", 0.923, "25 %", "143 %"),
     ("3 (Base + 2)", 0.756, "18 %", "187 %"),
@@ -39,7 +39,7 @@ pub const LAYERS: [(&str, f64, &str, &str); 4] = [
 type Figures = Option<(f64, f64, &'static str)>;
 
 /// Model as it named it, a word of its name here, codec id, and where it gave them seconds, ratio and success.
-pub const MODELS: [(&str, &str, &str, Figures); 10] = [
+pub(super) const MODELS: [(&str, &str, &str, Figures); 10] = [
     ("MLP", "mlp", "seedlm-legacy", Some((45.2, 4.1, "100 %"))),
     ("MLP", "mlp", "bitnet", Some((2.1, 8.0, "100 %"))),
     ("CNN", "cnn", "seedlm-legacy", Some((98.7, 4.3, "95 %"))),
@@ -53,7 +53,7 @@ pub const MODELS: [(&str, &str, &str, Figures); 10] = [
 ];
 
 /// Method, codec ids here, ratio, accuracy preserved, speed.
-pub const RIVALS: [(&str, &[&str], &str, &str, &str); 5] = [
+pub(super) const RIVALS: [(&str, &[&str], &str, &str, &str); 5] = [
     ("SeedLM (Current)", &["seedlm-progressive", "seedlm-paper", "seedlm-legacy"], "4-6x", "85-95 %", "Slow"),
     ("BitNet", &["bitnet"], "8x", "90-98 %", "Fast"),
     ("VPTQ", &["vptq"], "6x", "88-96 %", "Medium"),

@@ -21,7 +21,7 @@ fn curve(study: &Study, model: &str, kind: Kind) -> Curve {
 }
 
 /// The curve of a kind of rows on a model: at each size the least of a metric of rows of that size or smaller.
-pub fn curve_of(study: &Study, model: &str, metric: &str, kind: Kind) -> Curve {
+pub(crate) fn curve_of(study: &Study, model: &str, metric: &str, kind: Kind) -> Curve {
     let rows =
         study.contenders.iter().filter(|contender| kind(contender)).flat_map(|contender| study.whole(contender, model));
     let mut points: Curve = rows
@@ -39,7 +39,7 @@ pub fn curve_of(study: &Study, model: &str, metric: &str, kind: Kind) -> Curve {
 }
 
 /// Bytes at which a curve has a divergence, straight between measured points on two logarithms; `None` beyond them.
-pub fn bytes_at(curve: &Curve, divergence: f64) -> Option<f64> {
+pub(crate) fn bytes_at(curve: &Curve, divergence: f64) -> Option<f64> {
     let pair = curve.windows(2).find(|pair| (pair[1].1..=pair[0].1).contains(&divergence))?;
     let part = (pair[0].1 / divergence).ln() / (pair[0].1 / pair[1].1).ln();
     Some((pair[0].0.ln() + part * (pair[1].0 / pair[0].0).ln()).exp())
@@ -174,7 +174,7 @@ fn comparisons(study: &Study) -> Vec<Comparison> {
 }
 
 /// The gap analysis with measured gains.
-pub fn gains(study: &Study) -> Table {
+pub(crate) fn gains(study: &Study) -> Table {
     let mut table = Table::new(
         "Gap analysis",
         &["optimisation", "claim: theoretical gain", "claim: status", "what was measured", "#smaller by, measured", "#least", "#most", "#comparisons"],

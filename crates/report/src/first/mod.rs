@@ -1,7 +1,7 @@
 //! The first report again: every table of the document the project started from, in its order, with measured figures beside its claims.
 
 mod claims;
-pub mod gains;
+pub(crate) mod gains;
 
 use std::path::{Path, PathBuf};
 

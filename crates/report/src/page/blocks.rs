@@ -6,7 +6,7 @@ use crate::document::{Block, Cell, Column, Table, Tone};
 use crate::format::{escape_markup as escape, rounded};
 
 /// One piece of a section.
-pub fn block(html: &mut String, item: &Block) {
+pub(super) fn block(html: &mut String, item: &Block) {
     let _ = match item {
         Block::Text(text) => writeln!(html, "<p>{}</p>", escape(text)),
         Block::Warning(text) => writeln!(html, "<p class=\"warning\">{}</p>", escape(text)),

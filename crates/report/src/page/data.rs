@@ -11,7 +11,7 @@ use crate::study::Study;
 use crate::sums::{Sums, speed};
 
 /// Everything the page computes with.
-pub fn data(study: &Study) -> Value {
+pub(super) fn data(study: &Study) -> Value {
     let metrics = metrics(study);
     let codecs: Vec<Value> = study.contenders.iter().map(|contender| codec(study, contender)).collect();
     let models: Vec<Value> = study.model_names.iter().map(|model| self::model(study, model, &metrics)).collect();

@@ -31,7 +31,7 @@ const SCRIPTS: [&str; 10] = [
 const EXPLORE: &str = include_str!("explore.html");
 
 /// The page of a document.
-pub fn page(study: &Study, document: &Document) -> String {
+pub(crate) fn page(study: &Study, document: &Document) -> String {
     let body = body(document);
     let mut html = head(&document.title, &body);
     html += "<header><div class=\"top\">";
@@ -56,7 +56,7 @@ pub fn page(study: &Study, document: &Document) -> String {
 }
 
 /// A page of tables alone, without rows to choose from.
-pub fn plain_page(document: &Document, navigation: &str) -> String {
+pub(crate) fn plain_page(document: &Document, navigation: &str) -> String {
     let body = body(document);
     let mut html = head(&document.title, &body);
     let _ = write!(html, "<header><h1>{}</h1><nav>{navigation}", escape(&document.title));

@@ -8,7 +8,7 @@ use crate::format::{fixed, significant};
 use crate::study::{Point, Scope, Study, frontier};
 
 /// Accuracy of every contender over a scope.
-pub fn accuracy(study: &Study, scope: Scope) -> Table {
+pub(crate) fn accuracy(study: &Study, scope: Scope) -> Table {
     let points = study.points(scope);
     let front: BTreeSet<String> = frontier(&points).iter().map(|point| point.contender.codec.clone()).collect();
     let mut table = Table::new(

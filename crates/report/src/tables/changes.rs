@@ -21,7 +21,7 @@ type Figures = BTreeMap<(String, String, String), Figure>;
 const WORTH_SAYING: f64 = 0.01;
 
 /// What this run has otherwise than the release before.
-pub struct Changes {
+pub(crate) struct Changes {
     /// Figures whose intervals do not touch, and files whose size changed.
     pub table: Table,
     /// Figures that are better, and those that are worse.
@@ -31,7 +31,7 @@ pub struct Changes {
 }
 
 /// Figures that differ between the release before and this run.
-pub fn changes(study: &Study, previous: &str) -> Changes {
+pub(crate) fn changes(study: &Study, previous: &str) -> Changes {
     let (before, after) = (read(previous), now(study));
     let mut table = Table::new(
         "Changed since the release before",

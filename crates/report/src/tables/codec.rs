@@ -11,7 +11,7 @@ use crate::study::Study;
 use crate::sums::Sums;
 
 /// Every row of a codec on every model: size, weight error, the model's task and its divergence.
-pub fn codec(study: &Study, id: &str) -> Table {
+pub(crate) fn codec(study: &Study, id: &str) -> Table {
     let mut table = Table::new(
         &format!("Rows of {id}"),
         &["row", "model", "<bits/weight", "<bytes", "task before → after [95 %]", "<KL divergence", "~<relative error"],

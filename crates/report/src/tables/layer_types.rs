@@ -8,7 +8,7 @@ use crate::study::Study;
 use crate::sums::Sums;
 
 /// Compression ratio by layer type.
-pub fn layer_types(study: &Study, synthetic: bool) -> Table {
+pub(crate) fn layer_types(study: &Study, synthetic: bool) -> Table {
     let types: BTreeSet<&str> =
         study.measured().filter(|row| row.synthetic == synthetic).map(|row| row.layer_type.as_str()).collect();
     let kind = if synthetic { "synthetic weights" } else { "real weights" };

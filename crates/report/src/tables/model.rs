@@ -11,7 +11,7 @@ use crate::study::Study;
 use crate::sums::{Sums, speed};
 
 /// One model: every codec with bits, ratio, error, metric and speed.
-pub fn model(study: &Study, model: &str) -> Table {
+pub(crate) fn model(study: &Study, model: &str) -> Table {
     let metrics = study.metrics(model);
     let mut table = Table::new(
         &study.model_title(model),

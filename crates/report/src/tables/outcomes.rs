@@ -9,7 +9,7 @@ use crate::judge::{self, BROKEN_BELOW};
 use crate::study::Study;
 
 /// Tensors that were encoded and decoded, by model.
-pub fn success(study: &Study) -> Table {
+pub(crate) fn success(study: &Study) -> Table {
     let mut table = Table::new("Tensors that round-tripped", &["codec"]);
     table.columns.extend(study.model_names.iter().map(|model| Column::number(study.model_title(model))));
     for contender in &study.contenders {
@@ -35,7 +35,7 @@ pub fn success(study: &Study) -> Table {
 }
 
 /// Everything that failed or is broken.
-pub fn failures(study: &Study) -> Table {
+pub(crate) fn failures(study: &Study) -> Table {
     let mut table = Table::new("Failed and broken cells", &["codec", "model", "what", "~tensor"]).note(format!(
         "Broken: of what lies between a model of zeros (the zeros row) and the uncompressed model, less than {} % of the headline metric is \
          kept. Where no behaviour is measured, a tensor whose squared error is above that of zeros.",

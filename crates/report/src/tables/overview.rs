@@ -39,7 +39,7 @@ fn ratio_heading(study: &Study) -> String {
 }
 
 /// One row a codec over all models of real weights together: size, the mean divergence against the reference, each model's divergence.
-pub fn overview(study: &Study) -> Table {
+pub(crate) fn overview(study: &Study) -> Table {
     let models = models(study);
     let ratio = ratio_heading(study);
     let mut table = Table::new("All models of trained weights", &["codec", "<bits/weight", "~#ratio vs f32", &ratio]);
@@ -92,7 +92,7 @@ fn frontier<'a>(entries: &[Entry<'a>]) -> Vec<&'a str> {
 const SIZES: [f64; 5] = [1.2, 2.2, 3.4, 4.6, 8.6];
 
 /// At each size the row with the least mean divergence, and the best of those that need no calibration data; with each model's task.
-pub fn best_at_sizes(study: &Study) -> Table {
+pub(crate) fn best_at_sizes(study: &Study) -> Table {
     let models = models(study);
     let ratio = ratio_heading(study);
     let mut table = Table::new("Best at each size", &["codec", "<bits/weight", "#ratio vs f32", &ratio]);

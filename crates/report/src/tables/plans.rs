@@ -9,7 +9,7 @@ use crate::format::{fixed, significant};
 use crate::study::Study;
 
 /// What plans chose for each tensor of a model.
-pub fn plans(study: &Study, model: &str) -> Table {
+pub(crate) fn plans(study: &Study, model: &str) -> Table {
     let mut plans: BTreeMap<&str, Vec<&AssignmentRow>> = BTreeMap::new();
     for row in &study.plans {
         if let PlanRow::Assignment(row) = row

@@ -9,7 +9,7 @@ use crate::prefixes::prefix_sums;
 use crate::study::{Scope, Study};
 
 /// Quality after each layer of progressive codecs.
-pub fn prefixes(study: &Study, scope: Scope) -> Table {
+pub(crate) fn prefixes(study: &Study, scope: Scope) -> Table {
     let kind = if scope == Scope::Real { "real weights" } else { "synthetic weights" };
     let mut table = Table::new(
         &format!("Layers: {kind}"),

@@ -9,7 +9,7 @@ use crate::study::Study;
 
 /// Every row that was drawn anew, by its divergence where the model has one: the spread of the draws beside the bounds that samples and
 /// draws give together.
-pub fn scatter(study: &Study) -> Table {
+pub(crate) fn scatter(study: &Study) -> Table {
     let mut table = Table::new(
         "Scatter of encoders",
         &["model", "metric", "codec", "#draws", "#figure", "#least drawn", "#most drawn", "<spread", "#low", "#high"],

@@ -8,7 +8,7 @@ use crate::format::significant;
 use crate::study::{Point, Scope, Study};
 
 /// Speed of every contender over a scope.
-pub fn speeds(study: &Study, scope: Scope) -> Table {
+pub(crate) fn speeds(study: &Study, scope: Scope) -> Table {
     let roof = study.run.memcpy_bytes_per_second / 4.0;
     let mut table = Table::new(
         &format!("Speed: {}", scope.name()),

@@ -46,7 +46,7 @@ fn ratio_cell(ratio: f64) -> Cell {
 }
 
 /// The best metric kept at each ratio; steps above the smallest row are named as unreached.
-pub fn best_kept(study: &Study) -> Table {
+pub(crate) fn best_kept(study: &Study) -> Table {
     let mut table = Table::new(
         "Best metric kept at each ratio, whole file",
         &["model", "metric", "#at least", "codec", "#ratio", "#before → after [95 %]"],
@@ -88,7 +88,7 @@ fn step_of(contender: &Contender) -> Option<&str> {
 }
 
 /// What each named group of rows keeps at each ratio: with the steps of a method as groups, the gain of every step.
-pub fn steps(study: &Study) -> Table {
+pub(crate) fn steps(study: &Study) -> Table {
     let mut columns = vec!["model".to_owned(), "metric".to_owned(), "step".to_owned()];
     columns.extend(STEPS.iter().map(|least| format!("#at least {least}x")));
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
@@ -121,7 +121,7 @@ pub fn steps(study: &Study) -> Table {
 }
 
 /// Every row of a model at the first step or beyond: its ratio, the step it reaches and all metrics.
-pub fn thirty(study: &Study, model: &str) -> Table {
+pub(crate) fn thirty(study: &Study, model: &str) -> Table {
     let entries = entries(study, model);
     let metrics = metric_names(&entries);
     let mut table = Table::new(

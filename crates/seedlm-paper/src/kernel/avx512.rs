@@ -11,11 +11,11 @@ use std::arch::x86_64::*;
 use seedpress_lfsr_basis::Expansion;
 
 /// Blocks of a group.
-pub const GROUP: usize = 8;
+pub(crate) const GROUP: usize = 8;
 
 /// A tensor's constants in vector form.
 #[derive(Debug, Clone, Copy)]
-pub struct Constants {
+pub(crate) struct Constants {
     /// Eight bit matrices for the low bytes of seeds, eight for the high.
     matrices: [[u64; 8]; 2],
     unit: f32,
@@ -24,7 +24,7 @@ pub struct Constants {
 
 impl Constants {
     /// Constants of a register's expansion and of a tensor's factors.
-    pub fn new(expansion: &Expansion, unit: f32, factors: [f32; 16]) -> Self {
+    pub(crate) fn new(expansion: &Expansion, unit: f32, factors: [f32; 16]) -> Self {
         // The row of output bit `bit` of output byte `byte` is the byte `7 - bit` of the matrix; its bits belong to bits of the seed.
         let row = |half: usize, byte: usize, bit: usize| {
             let of = |input: usize| expansion.bits(1 << (8 * half + input)) >> (8 * byte + bit) & 1;
@@ -42,7 +42,7 @@ impl Constants {
 /// # Safety
 /// The processor has AVX-512 F, BW, VL, VNNI and VBMI, and GFNI.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi,gfni")]
-pub unsafe fn groups<const ROWS: usize, const COLUMNS: usize>(
+pub(crate) unsafe fn groups<const ROWS: usize, const COLUMNS: usize>(
     constants: &Constants,
     seeds: &[u8],
     exponents: &[u8],

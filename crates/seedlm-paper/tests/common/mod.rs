@@ -7,15 +7,15 @@ use seedpress_lfsr_basis::{Subspaces, dot};
 use seedpress_seedlm_paper::Config;
 use seedpress_seedlm_paper::search::{Choice, Grid, MAX_COLUMNS, error};
 
-pub fn preset(block: i64, coefficients: i64) -> Config {
+pub(crate) fn preset(block: i64, coefficients: i64) -> Config {
     Config { block: Int::of(block), coefficients: Int::of(coefficients), ..Config::default() }
 }
 
 /// Uniform numbers in (0, 1) from SplitMix64.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub u64);
 
 impl Random {
-    pub fn uniform(&mut self) -> f64 {
+    pub(crate) fn uniform(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -23,18 +23,18 @@ impl Random {
         ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64 + f64::EPSILON
     }
 
-    pub fn gaussian(&mut self) -> f64 {
+    pub(crate) fn gaussian(&mut self) -> f64 {
         (-2.0 * self.uniform().ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()
     }
 
-    pub fn laplace(&mut self) -> f64 {
+    pub(crate) fn laplace(&mut self) -> f64 {
         let sign = if self.uniform() < 0.5 { -1.0 } else { 1.0 };
         sign * self.uniform().ln()
     }
 }
 
 /// All `f32` tensors of the committed voice-activity model, one after the other.
-pub fn trained_weights() -> Vec<f32> {
+pub(crate) fn trained_weights() -> Vec<f32> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/silero-vad/model.safetensors");
     let bytes = std::fs::read(path).unwrap();
     let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
@@ -43,7 +43,7 @@ pub fn trained_weights() -> Vec<f32> {
 
 /// Every window in turn, every exponent, and every coefficient but the last, whose best value is the rounded solution of a convex
 /// problem in one unknown. Windows are left out only by their least-squares residual in `f64`, and only where `best` allows it.
-pub fn reference(table: &Subspaces, grid: &Grid, blocks: &[&[f64]], best: &mut [Choice]) {
+pub(crate) fn reference(table: &Subspaces, grid: &Grid, blocks: &[&[f64]], best: &mut [Choice]) {
     for window in 0..table.windows() {
         let Some(factors) = table.factors(window) else { continue };
         for (block, best) in blocks.iter().zip(&mut *best) {

@@ -16,7 +16,7 @@ use crate::gain;
 const LANES: usize = 8;
 
 /// One stage of all blocks.
-pub struct Stage<'a> {
+pub(super) struct Stage<'a> {
     pub seeds: BitReader<'a>,
     pub signs: BitReader<'a>,
     /// Where the stage begins in both.
@@ -26,7 +26,7 @@ pub struct Stage<'a> {
 }
 
 /// A run of blocks.
-pub struct Work<'a> {
+pub(super) struct Work<'a> {
     pub stages: &'a [Stage<'a>],
     /// Index of the first block.
     pub first: usize,
@@ -41,7 +41,7 @@ pub struct Work<'a> {
 }
 
 /// Writes the mean and the codewords of all stages to `out`.
-pub fn sum(work: &Work<'_>, out: &mut [f32]) {
+pub(super) fn sum(work: &Work<'_>, out: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     if Level::fastest() >= Level::Avx2 {
         // SAFETY: AVX2 was detected.

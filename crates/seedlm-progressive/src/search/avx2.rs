@@ -18,7 +18,7 @@ const WIDE: usize = 4;
 /// Codes are of 7 bits: the sum of two products with 8-bit numbers then fits 16 bits, `2 * 127 * 127 < 2^15`. Further sums may wrap
 /// around, but what they end with, less the offset of the codes, is a product of at most `2^15 - 1`, since targets are rounded so.
 #[derive(Debug)]
-pub struct Table {
+pub(super) struct Table {
     codes: Codes,
     /// Two codes from each position on, plus 64, the first lower.
     pairs: Box<[u16]>,
@@ -26,7 +26,7 @@ pub struct Table {
 
 impl Table {
     /// See [`Index::with_level`](super::Index::with_level).
-    pub fn new(values: &[i16], count: usize, block: usize) -> Self {
+    pub(super) fn new(values: &[i16], count: usize, block: usize) -> Self {
         let codes = Codes::new(values, 3, 63, count, block);
         let offset = |code: i8| (code + 64) as u8;
         let pairs = codes.values.windows(2).map(|w| u16::from_le_bytes([offset(w[0]), offset(w[1])])).collect();
@@ -35,7 +35,7 @@ impl Table {
 }
 
 /// See [`Index::screen`](super::Index::screen). The table was made where the level is supported.
-pub fn screen(search: Search<'_>, table: &Table, targets: &[Target], judge: &mut impl Judge) {
+pub(super) fn screen(search: Search<'_>, table: &Table, targets: &[Target], judge: &mut impl Judge) {
     debug_assert!(seedpress_simd::Level::Avx2.is_supported());
     for first in (0..targets.len()).step_by(GROUP) {
         let group = &targets[first..targets.len().min(first + GROUP)];

@@ -12,7 +12,7 @@ use super::target::{GROUP, LONGEST, Target};
 
 /// The codes of a codebook, made for unsigned times signed products.
 #[derive(Debug)]
-pub struct Table {
+pub(super) struct Table {
     codes: Codes,
     /// Four codes from each position on, plus 128, the first lowest.
     quads: Box<[u32]>,
@@ -20,7 +20,7 @@ pub struct Table {
 
 impl Table {
     /// See [`Index::with_level`](super::Index::with_level).
-    pub fn new(values: &[i16], count: usize, block: usize) -> Self {
+    pub(super) fn new(values: &[i16], count: usize, block: usize) -> Self {
         let codes = Codes::new(values, 2, 127, count, block);
         let offset = |&code: &i8| (code as u8) ^ 0x80;
         let quad = |w: &[i8]| u32::from_le_bytes([offset(&w[0]), offset(&w[1]), offset(&w[2]), offset(&w[3])]);
@@ -30,7 +30,7 @@ impl Table {
 }
 
 /// See [`Index::screen`](super::Index::screen). The table was made where the level is supported.
-pub fn screen(search: Search<'_>, table: &Table, targets: &[Target], judge: &mut impl Judge) {
+pub(super) fn screen(search: Search<'_>, table: &Table, targets: &[Target], judge: &mut impl Judge) {
     debug_assert!(seedpress_simd::Level::Avx512.is_supported());
     for first in (0..targets.len()).step_by(GROUP) {
         let group = &targets[first..targets.len().min(first + GROUP)];

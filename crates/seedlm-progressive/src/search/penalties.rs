@@ -1,5 +1,6 @@
 //! What codewords' own lengths take from their scores, plainly or where components do not count alike.
 
+#[cfg(target_arch = "x86_64")]
 use seedpress_simd::Level;
 
 use super::codewords::{Codewords, TILE};

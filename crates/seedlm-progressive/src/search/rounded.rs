@@ -7,7 +7,7 @@ use super::target::{GROUP, LONGEST, Target};
 
 /// Bounds of a codebook's rounding.
 #[derive(Debug)]
-pub struct Codes {
+pub(super) struct Codes {
     /// Binary logarithm of `s`.
     pub step: u32,
     /// `q` by position.
@@ -22,7 +22,7 @@ pub struct Codes {
 
 impl Codes {
     /// Rounds values to multiples of `2^step` of magnitude `limit` at most; bounds are those of the first `count` windows of `block`.
-    pub fn new(values: &[i16], step: u32, limit: i16, count: usize, block: usize) -> Self {
+    pub(super) fn new(values: &[i16], step: u32, limit: i16, count: usize, block: usize) -> Self {
         let half = (1i16 << step) >> 1;
         let codes: Vec<i8> = values.iter().map(|&v| ((v + half) >> step).clamp(-limit, limit) as i8).collect();
         let norm = |of: &dyn Fn(usize) -> i64| {
@@ -41,7 +41,7 @@ impl Codes {
 }
 
 /// Targets rounded with one step, so that codewords' penalties are scaled once for all of them. Missing ones are zero.
-pub struct Rounded {
+pub(super) struct Rounded {
     /// `r`.
     pub targets: [[i8; LONGEST]; GROUP],
     /// What rounded products count: scores are divided by `2^shift`.
@@ -51,7 +51,7 @@ pub struct Rounded {
 
 impl Rounded {
     /// Rounds up to [`GROUP`] targets as finely as 8 bits hold them and products with codes stay at most `limit`.
-    pub fn new(codes: &Codes, targets: &[Target], limit: f64) -> Self {
+    pub(super) fn new(codes: &Codes, targets: &[Target], limit: f64) -> Self {
         let largest = targets.iter().flatten().fold(0i32, |largest, &t| largest.max(i32::from(t).abs()));
         let longest = targets.iter().map(|t| length(t.iter().map(|&t| i32::from(t)))).fold(0.0, f64::max);
         let fits = |k: &u32| {
@@ -81,7 +81,7 @@ impl Rounded {
     /// The least `|<r, q>| - floor(penalty / 2^shift)` of a codeword that reaches the bar of the target `t` of the group; one that is
     /// missing is never reached.
     #[inline]
-    pub fn cut(&self, t: usize, bar: Option<i32>) -> i32 {
+    pub(super) fn cut(&self, t: usize, bar: Option<i32>) -> i32 {
         bar.map_or(i32::MAX >> 1, |bar| bar.saturating_sub(self.margins[t]) >> self.shift)
     }
 }

@@ -35,7 +35,7 @@ pub(crate) struct Budget {
 impl Budget {
     /// For `count` weights of this mean and largest magnitude at `bits` per weight, of which coded column weights and classes take
     /// their part.
-    pub fn new(
+    pub(crate) fn new(
         count: usize,
         weight_bytes: Option<Vec<u8>>,
         classes: &Classes,
@@ -66,7 +66,7 @@ impl Budget {
     }
 
     /// How much squared error one more bit saves with this step, in units of the squared values.
-    pub fn slope(&self, step: f32) -> f64 {
+    pub(crate) fn slope(&self, step: f32) -> f64 {
         let step = f64::from(step);
         f64::from(self.lambda) * step * step
     }

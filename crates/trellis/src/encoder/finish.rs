@@ -16,7 +16,7 @@ const MOVING: usize = 2;
 
 impl RateSearch<'_> {
     /// Corrects the step on the whole tensor, from bytes really written. `row` is the length of a row of the stream.
-    pub fn finish(
+    pub(crate) fn finish(
         &self,
         source: &impl Pass,
         budget: &Budget,

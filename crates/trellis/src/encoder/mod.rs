@@ -25,7 +25,7 @@ mod target;
 pub(crate) use budget::Budget;
 pub(crate) use rate_search::{OperatingPoint, RARE_ZERO, RateSearch, SAMPLE_PASSES};
 pub(crate) use source::Source;
-pub use target::{FIRST_SLOPE_BITS, Target};
+pub(crate) use target::{FIRST_SLOPE_BITS, Target};
 
 use seedpress_codec::{EncodeContext, EncodeError, Encoded, InputStatistics, TensorView};
 
@@ -37,7 +37,7 @@ use crate::stream::Params;
 use crate::weights::Weights;
 
 /// What errors count.
-pub enum Weighing<'a> {
+pub(crate) enum Weighing<'a> {
     /// All the same.
     Plain,
     /// By column.
@@ -49,7 +49,7 @@ pub enum Weighing<'a> {
 impl Weighing<'_> {
     /// The quadratic form of calibrated inputs, its diagonal raised by `damping` of its mean; `None` where the statistics belong to
     /// another shape or say nothing, and for weights of absurd magnitude.
-    pub fn form(calibration: &InputStatistics, values: &[f32], columns: usize, damping: f64) -> Option<Self> {
+    pub(crate) fn form(calibration: &InputStatistics, values: &[f32], columns: usize, damping: f64) -> Option<Self> {
         form::quadratic(calibration, values, columns, damping).map(Self::Form)
     }
 }
@@ -58,7 +58,7 @@ impl Weighing<'_> {
 ///
 /// # Errors
 /// Cancellation.
-pub fn encode(
+pub(crate) fn encode(
     tensor: &TensorView<'_>,
     context: &EncodeContext<'_>,
     weighing: Weighing<'_>,

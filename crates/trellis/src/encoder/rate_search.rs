@@ -26,7 +26,7 @@ impl OperatingPoint {
     }
 
     /// Where a search starts: about where a Laplacian ends up, with Q1's zero as frequent as `zero` of its share.
-    pub fn start(budget: &Budget, blank: &Params, contexts: usize, zero: f64) -> Self {
+    pub(crate) fn start(budget: &Budget, blank: &Params, contexts: usize, zero: f64) -> Self {
         let log_step = budget.first_log_step();
         let step = budget.step(log_step);
         let params = Params { step, shift: shift(budget.mean, step), ..blank.clone() };
@@ -36,7 +36,7 @@ impl OperatingPoint {
     }
 
     /// Takes over what a pass counted; returns by how many bits per weight it missed the rate.
-    pub fn learn(&mut self, budget: &Budget, outcome: &Outcome, sampled: f64) -> f64 {
+    pub(crate) fn learn(&mut self, budget: &Budget, outcome: &Outcome, sampled: f64) -> f64 {
         self.params.points = outcome.points(budget.most_points);
         self.tables = tables(&self.params, &outcome.counts, budget.lambda);
         outcome.bits() / sampled - budget.rate
@@ -44,7 +44,7 @@ impl OperatingPoint {
 
     /// Step and tables move together: the rate falls by less than one bit an octave, so the iteration contracts, and no bracket goes
     /// stale while the tables still change.
-    pub fn move_step(&mut self, budget: &Budget, miss: f64, zero: f64) {
+    pub(crate) fn move_step(&mut self, budget: &Budget, miss: f64, zero: f64) {
         self.log_step = budget.clamp(self.log_step + miss.clamp(-2.0, 2.0));
         self.params.step = budget.step(self.log_step);
         let moved = shift(budget.mean, self.params.step);
@@ -78,7 +78,7 @@ pub(crate) struct RateSearch<'a> {
 
 impl RateSearch<'_> {
     /// Finds step and tables on the sample, from where a search for nearly the same ended if there was one.
-    pub fn run(
+    pub(crate) fn run(
         &self,
         source: &impl Pass,
         budget: &Budget,

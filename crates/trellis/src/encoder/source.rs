@@ -17,7 +17,7 @@ pub(crate) struct Source<'a> {
 
 impl<'a> Source<'a> {
     /// Values of a tensor, `weighted` or as they are, with an offset and classes of their own; `None` where all are the same.
-    pub fn of_tensor(
+    pub(crate) fn of_tensor(
         values: &'a [f32],
         rows: usize,
         columns: usize,
@@ -35,7 +35,7 @@ impl<'a> Source<'a> {
     }
 
     /// `None` where every weight equals the offset.
-    pub fn new(
+    pub(crate) fn new(
         values: &'a [f32],
         columns: usize,
         params: Params,

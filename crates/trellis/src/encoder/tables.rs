@@ -11,7 +11,7 @@ const REACH: usize = 160;
 const MOST_REACH: usize = 1 << 11;
 
 /// The tables of the points in `params` and of an entropy code that has seen `counts`.
-pub fn tables(params: &Params, counts: &[Counts], lambda: f32) -> Tables {
+pub(super) fn tables(params: &Params, counts: &[Counts], lambda: f32) -> Tables {
     let reach = (REACH << params.shift.saturating_sub(2)).min(MOST_REACH);
     let points =
         [0, 1].map(|quantizer| std::iter::once(0.0).chain((0..reach).map(|k| params.point(quantizer, k))).collect());
@@ -28,7 +28,7 @@ pub fn tables(params: &Params, counts: &[Counts], lambda: f32) -> Tables {
 /// Where the search starts: counts as a Laplacian of mean magnitude `mean` (in steps) would leave them, with Q1's zero as frequent as
 /// `zero` of its share. The alternation of path and tables has two good optima: one in which Q1 does without its zero (Gaussian sources,
 /// high rates) and one in which both quantisers favour it (peaked sources, low rates).
-pub fn guess(mean: f64, shift: u32, contexts: usize, zero: f64) -> Vec<Counts> {
+pub(super) fn guess(mean: f64, shift: u32, contexts: usize, zero: f64) -> Vec<Counts> {
     let reach = (16u32 << shift).min(512);
     let rate = 2.0 / mean.max(0.05);
     let quantizer = |zero: f64| {
@@ -44,7 +44,7 @@ pub fn guess(mean: f64, shift: u32, contexts: usize, zero: f64) -> Vec<Counts> {
 }
 
 /// Low bits that keep the unary part short, for weights of this mean magnitude.
-pub fn shift(mean: f64, step: f32) -> u32 {
+pub(super) fn shift(mean: f64, step: f32) -> u32 {
     let index = mean / f64::from(step) / 2.0;
     (0..MOST_SHIFT).find(|&shift| index < f64::from(5u32 << shift)).unwrap_or(MOST_SHIFT)
 }

@@ -4,7 +4,7 @@ use seedpress_entropy::binary::log2;
 
 /// What a search aims at.
 #[derive(Debug, Clone, Copy)]
-pub enum Target {
+pub(crate) enum Target {
     /// Bits per weight, all that is written included.
     Bits(f64),
     /// The rate at which one more bit for the tensor would lower its relative error by `2^-slope`: equal slopes share a number of
@@ -13,7 +13,7 @@ pub enum Target {
 }
 
 /// Where a search for a slope starts, in bits per weight.
-pub const FIRST_SLOPE_BITS: f64 = 1.5;
+pub(crate) const FIRST_SLOPE_BITS: f64 = 1.5;
 
 /// Octaves of slope that end the search for it.
 const SLOPE_TOLERANCE: f64 = 0.03;
@@ -33,7 +33,7 @@ pub(super) struct RateTrial {
 }
 
 impl RateTrial {
-    pub fn new(target: Target) -> Self {
+    pub(super) fn new(target: Target) -> Self {
         let bits = match target {
             Target::Bits(bits) => bits,
             Target::Slope(_) => FIRST_SLOPE_BITS,
@@ -42,7 +42,7 @@ impl RateTrial {
     }
 
     /// Whether the relative error a bit saves at this rate is the one aimed at; otherwise moves the rate.
-    pub fn settles(&mut self, saved: f64) -> bool {
+    pub(super) fn settles(&mut self, saved: f64) -> bool {
         let Target::Slope(slope) = self.target else { return true };
         let miss = log2(saved.max(1e-300)) + slope;
         self.round += 1;

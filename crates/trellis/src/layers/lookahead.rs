@@ -173,7 +173,7 @@ impl Pass for Ahead<'_> {
 
 /// Compresses a layer, from where a search without the next layer ended, with a layer of `next` bits per weight in view; `groups` are
 /// added to the cells of its weights to give the classes of the next layer.
-pub fn finish(
+pub(super) fn finish(
     rate_search: RateSearch<'_>,
     rows: &Rows<'_>,
     groups: &[u8],

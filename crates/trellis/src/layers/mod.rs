@@ -50,7 +50,7 @@ use state::{KNOWN, State, halves};
 /// Options of [`Layered`].
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Config {
+pub(crate) struct Config {
     /// Target in bits per weight of all layers together, as for `trellis`.
     pub bits: Number<100, 12000>,
     /// Number of layers, which share the bits equally.
@@ -68,7 +68,7 @@ impl Default for Config {
 
 /// The codec.
 #[derive(Debug, Clone)]
-pub struct Layered {
+pub(crate) struct Layered {
     config: Config,
 }
 

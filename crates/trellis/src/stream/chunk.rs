@@ -9,19 +9,19 @@ use crate::code::Code;
 use crate::symbols;
 
 /// Weights in a chunk: large enough to learn in, small enough to keep every core busy.
-pub const CHUNK: usize = 1 << 16;
+pub(crate) const CHUNK: usize = 1 << 16;
 
 /// What is noted of an index: its quantiser and whether it was 0, 1 or more.
-pub const CELLS: u8 = 6;
+pub(crate) const CELLS: u8 = 6;
 
 /// The cell of an index.
 #[inline]
-pub fn cell(quantizer: usize, k: usize) -> u8 {
+pub(crate) fn cell(quantizer: usize, k: usize) -> u8 {
     (3 * quantizer + k.min(2)) as u8
 }
 
 /// Codes one chunk.
-pub fn write_chunk(
+pub(crate) fn write_chunk(
     code: Code,
     shift: u32,
     models: &Models,
@@ -51,7 +51,7 @@ pub(super) struct ChunkDecoder<'a> {
 }
 
 impl<'a> ChunkDecoder<'a> {
-    pub fn new(params: &'a Params, models: &'a Models) -> Result<Self, DecodeError> {
+    pub(super) fn new(params: &'a Params, models: &'a Models) -> Result<Self, DecodeError> {
         let code = Code::new(params.memory).ok_or(DecodeError::corrupt("unknown trellis code"))?;
         let table = std::array::from_fn(|quantizer| {
             std::array::from_fn(|k| [false, true].map(|negative| params.weight(params.point(quantizer, k), negative)))
@@ -60,7 +60,7 @@ impl<'a> ChunkDecoder<'a> {
     }
 
     /// Writes the weights of one chunk, whose classes are given, and the cells of their indices where notes are taken.
-    pub fn decode(
+    pub(super) fn decode(
         &self,
         bytes: &[u8],
         classes: &[u8],

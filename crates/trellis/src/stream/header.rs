@@ -8,7 +8,7 @@ use crate::code::Code;
 use crate::symbols::MOST_SHIFT;
 
 /// Trained reproduction points at most.
-pub const MOST_POINTS: usize = 32;
+pub(crate) const MOST_POINTS: usize = 32;
 /// Segments at most.
 const SEGMENTS: usize = 4;
 
@@ -25,7 +25,7 @@ const FLAGS: u8 = 127;
 
 /// All that the parameter bytes say.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Header {
+pub(crate) struct Header {
     /// How indices become weights.
     pub params: Params,
     /// Whether row and column classes were sent.
@@ -40,7 +40,7 @@ pub struct Header {
 
 /// How indices become weights.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Params {
+pub(crate) struct Params {
     /// Added to every weight.
     pub offset: f32,
     /// Half the spacing of a quantiser's points; 0 where every weight equals the offset.
@@ -61,7 +61,7 @@ pub struct Params {
 
 impl Params {
     /// Serialises, with the lengths of the segments to follow.
-    pub fn to_bytes(&self, classes: &Classes, lengths: impl IntoIterator<Item = usize>) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self, classes: &Classes, lengths: impl IntoIterator<Item = usize>) -> Vec<u8> {
         let constant = self.step == 0.0;
         let sides = [(!classes.rows.is_empty(), ROW_CLASSES), (!classes.columns.is_empty(), COLUMN_CLASSES)];
         let flags = sides.into_iter().chain([
@@ -98,7 +98,7 @@ impl Params {
     ///
     /// # Errors
     /// Truncated or corrupt.
-    pub fn parse(bytes: &[u8]) -> Result<Header, DecodeError> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Header, DecodeError> {
         let mut reader = Reader::new(bytes);
         let flags = reader.u8()?;
         if flags > FLAGS || flags & CONSTANT != 0 && flags & (COLUMN_WEIGHTS | BY_COLUMN | ROTATED) != 0 {
@@ -160,7 +160,7 @@ impl Params {
 
     /// The reproduction point of index `k`, in steps.
     #[inline]
-    pub fn point(&self, quantizer: usize, k: usize) -> f32 {
+    pub(crate) fn point(&self, quantizer: usize, k: usize) -> f32 {
         let trained = if k == 0 { 0 } else { self.points.get(k - 1).map_or(0, |offsets| offsets[quantizer]) };
         let lattice = if k == 0 { 0.0 } else { (2 * k - quantizer) as f32 };
         lattice + f32::from(trained) / 64.0

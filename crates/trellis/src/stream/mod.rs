@@ -73,9 +73,9 @@ mod chunk;
 mod header;
 mod models;
 
-pub use chunk::{CELLS, CHUNK, cell, write_chunk};
-pub use header::{Header, MOST_POINTS, Params};
-pub use models::{fresh_models, write_models};
+pub(crate) use chunk::{CELLS, CHUNK, cell, write_chunk};
+pub(crate) use header::{Header, MOST_POINTS, Params};
+pub(crate) use models::{fresh_models, write_models};
 
 use rayon::prelude::*;
 use seedpress_codec::tensor::matrix_shape;
@@ -91,14 +91,14 @@ use crate::symbols::Context;
 use crate::weights::Weights;
 
 /// Version of the bytes, the transformed ones included.
-pub const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = 2;
 
 /// Chunks in work at the same time at most: what bounds the decoder's memory on any number of threads.
 const FLIGHT: usize = 64;
 
 /// One stream of this format, wherever its pieces are kept.
 #[derive(Clone, Copy)]
-pub struct Stream<'a> {
+pub(crate) struct Stream<'a> {
     /// The parameter bytes.
     pub params: &'a [u8],
     /// The segments.
@@ -108,13 +108,13 @@ pub struct Stream<'a> {
 }
 
 /// Classes that a stream does not bring itself, one a weight, and how many there are.
-pub type Known<'a> = (&'a [u8], u8);
+pub(crate) type Known<'a> = (&'a [u8], u8);
 
 /// Reconstructs a tensor.
 ///
 /// # Errors
 /// Truncated, corrupt, or the limit.
-pub fn decode(stream: Stream<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {
+pub(crate) fn decode(stream: Stream<'_>, out: &mut [f32], limits: &mut Limits) -> Result<(), DecodeError> {
     decode_noting(stream, None, None, out, limits).map(|_| ())
 }
 
@@ -122,7 +122,7 @@ pub fn decode(stream: Stream<'_>, out: &mut [f32], limits: &mut Limits) -> Resul
 ///
 /// # Errors
 /// Only where encoder and decoder disagree.
-pub fn decode_fresh(encoded: &Encoded, shape: &[usize], out: &mut [f32]) -> Result<(), EncodeError> {
+pub(crate) fn decode_fresh(encoded: &Encoded, shape: &[usize], out: &mut [f32]) -> Result<(), EncodeError> {
     let layer = encoded.layers[0].view();
     let stream = Stream { params: &encoded.params, segments: &layer.segments, shape };
     decode(stream, out, &mut Limits::new(u64::MAX))
@@ -134,7 +134,7 @@ pub fn decode_fresh(encoded: &Encoded, shape: &[usize], out: &mut [f32]) -> Resu
 ///
 /// # Errors
 /// Truncated, corrupt, or the limit.
-pub fn decode_noting(
+pub(crate) fn decode_noting(
     stream: Stream<'_>,
     known: Option<Known<'_>>,
     notes: Option<&mut [u8]>,

@@ -13,7 +13,7 @@ const TRUST: u32 = 48;
 const LEAST_OBSERVATIONS: u32 = 24;
 
 /// The models every chunk starts from.
-pub type Models = Vec<Context>;
+pub(super) type Models = Vec<Context>;
 
 /// Probability of code `c` (1..=62): log-odds in quarter octaves.
 fn probability(code: u32) -> u32 {
@@ -31,7 +31,7 @@ fn nearest(observed: u32) -> u32 {
 }
 
 /// Codes the probabilities that were observed; returns the models a decoder will have.
-pub fn write_models(counts: &[Counts], shift: u32) -> (Models, Vec<u8>) {
+pub(crate) fn write_models(counts: &[Counts], shift: u32) -> (Models, Vec<u8>) {
     let mut encoder = Encoder::new();
     let models = counts
         .iter()
@@ -83,6 +83,6 @@ fn fresh() -> Context {
 }
 
 /// Untrained models.
-pub fn fresh_models(contexts: usize) -> Models {
+pub(crate) fn fresh_models(contexts: usize) -> Models {
     vec![fresh(); contexts]
 }

@@ -6,7 +6,7 @@ use seedpress_simd::Level;
 use super::tables::Tables;
 
 /// Fills `branches` with the costs of magnitudes `u` of these classes, entries in the order of [`Tables::branches`].
-pub fn fill(tables: &Tables, u: &[f32], classes: &[u8], weight: f32, branches: &mut Vec<[f32; 4]>) {
+pub(super) fn fill(tables: &Tables, u: &[f32], classes: &[u8], weight: f32, branches: &mut Vec<[f32; 4]>) {
     branches.clear();
     #[cfg(target_arch = "x86_64")]
     if Level::fastest() >= Level::Avx2 {
@@ -23,7 +23,7 @@ mod avx2 {
 
     use super::Tables;
 
-    pub fn fill(tables: &Tables, u: &[f32], classes: &[u8], weight: f32, branches: &mut Vec<[f32; 4]>) {
+    pub(super) fn fill(tables: &Tables, u: &[f32], classes: &[u8], weight: f32, branches: &mut Vec<[f32; 4]>) {
         assert!(tables.points.iter().all(|points| points.len() > tables.reach) && tables.reach >= 3);
         // SAFETY: the caller has checked for AVX2; the points reach as far as was just checked.
         unsafe { both_quantizers(tables, u, classes, weight, branches) }

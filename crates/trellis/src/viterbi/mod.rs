@@ -6,9 +6,9 @@
 //!
 //! | module | idea |
 //! | --- | --- |
-//! | [`tables`] | what an index costs |
-//! | [`branches`] | the four branch costs of every sample |
-//! | [`forward`] | the least cost of every state, sample by sample |
+//! | `tables` | what an index costs |
+//! | `branches` | the four branch costs of every sample |
+//! | `forward` | the least cost of every state, sample by sample |
 
 mod branches;
 mod forward;

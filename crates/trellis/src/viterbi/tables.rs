@@ -4,7 +4,7 @@ use std::hint::select_unpredictable;
 
 /// The largest magnitude in steps that is searched: beyond, indices would not fit. A layer whose step is that of ordinary residuals may
 /// meet far larger ones.
-pub const FURTHEST: f32 = (1 << 22) as f32;
+pub(crate) const FURTHEST: f32 = (1 << 22) as f32;
 
 /// Magnitudes are in units of the step; an index beyond the table costs two bits more an octave.
 #[derive(Debug, Clone)]

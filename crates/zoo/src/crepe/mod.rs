@@ -8,10 +8,10 @@ use seedpress_model::{DataSets, Evaluation, Hidden, Metric, ModelError, Outputs,
 pub(crate) use network::CrepeNetwork;
 
 /// Samples a second.
-pub const RATE: f64 = 16_000.0;
+pub(crate) const RATE: f64 = 16_000.0;
 
 /// Samples of a frame.
-pub const FRAME: usize = 1024;
+pub(crate) const FRAME: usize = 1024;
 
 const CLASSES: usize = 360;
 
@@ -157,7 +157,7 @@ impl Scorer for ToneScorer<'_> {
 
 /// A frame of a tone.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Frame {
+pub(crate) struct Frame {
     /// Samples with mean 0 and deviation 1.
     pub samples: Vec<f32>,
     /// The pitch in its middle, in cents above 10 Hz.
@@ -165,13 +165,13 @@ pub struct Frame {
 }
 
 /// Seeds of the tones that measure.
-pub const HELD_OUT_TONES: std::ops::Range<u64> = 0..48;
+pub(crate) const HELD_OUT_TONES: std::ops::Range<u64> = 0..48;
 
 /// Seeds of the tones that calibrate.
-pub const CALIBRATION_TONES: std::ops::Range<u64> = 1000..1048;
+pub(crate) const CALIBRATION_TONES: std::ops::Range<u64> = 1000..1048;
 
 /// Tones of seeded pitch (65 to 1,050 Hz), timbre, vibrato and noise, `frames` frames of each.
-pub fn tones(seeds: &std::ops::Range<u64>, frames: usize) -> Vec<Vec<Frame>> {
+pub(crate) fn tones(seeds: &std::ops::Range<u64>, frames: usize) -> Vec<Vec<Frame>> {
     seeds.clone().map(|seed| tone(seed, frames)).collect()
 }
 

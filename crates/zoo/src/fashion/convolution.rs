@@ -170,7 +170,7 @@ impl CustomOp1 for MaxPoolGradient {
 ///
 /// # Errors
 /// Where the image is not of rank 4 and contiguous.
-pub fn patches(image: &Tensor, stride: usize) -> Result<Tensor> {
+pub(super) fn patches(image: &Tensor, stride: usize) -> Result<Tensor> {
     image.apply_op1(Patches { stride })
 }
 
@@ -178,7 +178,7 @@ pub fn patches(image: &Tensor, stride: usize) -> Result<Tensor> {
 ///
 /// # Errors
 /// Where the shapes do not fit.
-pub fn convolve(image: &Tensor, patches: &Tensor, kernels: &Tensor, stride: usize) -> Result<Tensor> {
+pub(super) fn convolve(image: &Tensor, patches: &Tensor, kernels: &Tensor, stride: usize) -> Result<Tensor> {
     let (batch, height, width, _) = image.dims4()?;
     let (out, inner, _, _) = kernels.dims4()?;
     let outputs = |inputs: usize| Patches { stride }.outputs(inputs);
@@ -190,7 +190,7 @@ pub fn convolve(image: &Tensor, patches: &Tensor, kernels: &Tensor, stride: usiz
 ///
 /// # Errors
 /// Where the image is not of rank 4 and contiguous.
-pub fn max_pool(image: &Tensor) -> Result<Tensor> {
+pub(super) fn max_pool(image: &Tensor) -> Result<Tensor> {
     image.apply_op1(MaxPool)
 }
 

@@ -18,7 +18,7 @@ pub enum Classifier {
 }
 
 /// Layers of both.
-pub const LAYERS: usize = 4;
+pub(super) const LAYERS: usize = 4;
 
 /// Strides of the convolutions.
 const STRIDES: [usize; 3] = [1, 2, 2];

@@ -31,11 +31,11 @@ use methods::{FIELDS, FRAME, PLANES, ROTATED, or_stored, rotate};
 
 /// The stage `ans`.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Ans;
+pub(crate) struct Ans;
 
 /// The stage `planes+ans`.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct PlanesAns;
+pub(crate) struct PlanesAns;
 
 impl Stage for Ans {
     fn id(&self) -> &'static str {

@@ -6,7 +6,7 @@
 //! | [`different`] | what of a configuration llama.cpp computes otherwise: refused, or noted |
 //! | [`vocabulary`] | its tokens, from `tokenizer.json` |
 //! | [`types`] | which type each tensor gets, and llama.cpp's fallback where a row is no whole number of blocks |
-//! | [`write`] | the file |
+//! | [`write`](mod@write) | the file |
 
 pub mod different;
 pub mod metadata;

@@ -8,11 +8,11 @@ use crate::gguf::{Array, Value};
 
 /// Kinds of tokens.
 mod kind {
-    pub const NORMAL: i64 = 1;
-    pub const CONTROL: i64 = 3;
-    pub const USER: i64 = 4;
-    pub const UNUSED: i64 = 5;
-    pub const BYTE: i64 = 6;
+    pub(super) const NORMAL: i64 = 1;
+    pub(super) const CONTROL: i64 = 3;
+    pub(super) const USER: i64 = 4;
+    pub(super) const UNUSED: i64 = 5;
+    pub(super) const BYTE: i64 = 6;
 }
 
 /// Pieces of pre-tokenizers' patterns, and llama.cpp's names of them. The first that is found counts.

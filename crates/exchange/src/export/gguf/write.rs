@@ -47,7 +47,7 @@ pub(crate) struct Planned {
 }
 
 impl Planned {
-    pub fn size(&self) -> Result<usize, ExchangeError> {
+    pub(crate) fn size(&self) -> Result<usize, ExchangeError> {
         self.info.size(&self.shape).ok_or_else(|| ExchangeError::CannotHold {
             format: FORMAT,
             tensor: self.target.name.clone(),

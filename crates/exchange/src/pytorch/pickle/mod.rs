@@ -6,38 +6,38 @@
 mod machine;
 mod node;
 
-pub use node::{Id, Node, Pickle};
+pub(super) use node::{Id, Node, Pickle};
 
 use crate::cursor::{Cursor, Why};
 use machine::Machine;
 
 impl Pickle {
     /// Reads one pickle, up to its end.
-    pub fn parse(cursor: &mut Cursor<'_>) -> Result<Self, Why> {
+    pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Self, Why> {
         Machine::default().run(cursor)
     }
 
-    pub fn root(&self) -> Id {
+    pub(super) fn root(&self) -> Id {
         self.root
     }
 
     /// The number of nodes.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.nodes.len()
     }
 
-    pub fn node(&self, id: Id) -> &Node {
+    pub(super) fn node(&self, id: Id) -> &Node {
         &self.nodes[id]
     }
 
-    pub fn text(&self, id: Id) -> Option<&str> {
+    pub(super) fn text(&self, id: Id) -> Option<&str> {
         match self.node(id) {
             Node::Text(text) => Some(text),
             _ => None,
         }
     }
 
-    pub fn int(&self, id: Id) -> Option<i64> {
+    pub(super) fn int(&self, id: Id) -> Option<i64> {
         match self.node(id) {
             Node::Int(value) => Some(*value),
             _ => None,
@@ -45,7 +45,7 @@ impl Pickle {
     }
 
     /// The items of a tuple or list.
-    pub fn items(&self, id: Id) -> Option<&[Id]> {
+    pub(super) fn items(&self, id: Id) -> Option<&[Id]> {
         match self.node(id) {
             Node::Tuple(items) | Node::List(items) => Some(items),
             _ => None,
@@ -53,7 +53,7 @@ impl Pickle {
     }
 
     /// `module.name` of a class or function.
-    pub fn global(&self, id: Id) -> Option<String> {
+    pub(super) fn global(&self, id: Id) -> Option<String> {
         match self.node(id) {
             Node::Global(module, name) => Some(format!("{module}.{name}")),
             _ => None,
@@ -61,7 +61,7 @@ impl Pickle {
     }
 
     /// The value of a text key in a dictionary.
-    pub fn get(&self, dict: Id, key: &str) -> Option<Id> {
+    pub(super) fn get(&self, dict: Id, key: &str) -> Option<Id> {
         let Node::Dict(pairs) = self.node(dict) else { return None };
         pairs.iter().rev().find(|(name, _)| self.text(*name) == Some(key)).map(|(_, value)| *value)
     }

@@ -1,11 +1,11 @@
 //! The nodes of a pickle's tree.
 
 /// The number of a node.
-pub type Id = usize;
+pub(crate) type Id = usize;
 
 /// A value.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Node {
+pub(crate) enum Node {
     None,
     Bool(bool),
     Int(i64),
@@ -34,7 +34,7 @@ pub enum Node {
 
 /// A pickle's tree.
 #[derive(Debug, Clone)]
-pub struct Pickle {
+pub(crate) struct Pickle {
     pub(super) nodes: Vec<Node>,
     pub(super) root: Id,
 }

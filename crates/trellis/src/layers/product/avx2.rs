@@ -36,7 +36,7 @@ impl Gather {
     }
 }
 
-pub fn forward(product: &mut Product, branches: &[Branches]) {
+pub(super) fn forward(product: &mut Product, branches: &[Branches]) {
     let states = product.code.states();
     assert!(product.costs.len() == states * states && product.after.len() == product.costs.len());
     assert!(product.decisions.len() >= branches.len() * states * states / LANES);

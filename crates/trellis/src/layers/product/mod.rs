@@ -12,7 +12,7 @@ mod avx2;
 mod portable;
 mod states;
 
-pub use states::{Branches, Product};
+pub(super) use states::{Branches, Product};
 
 #[cfg(target_arch = "x86_64")]
 use seedpress_simd::Level;
@@ -21,7 +21,7 @@ use states::{LANES, MARGIN, WINDOW, place};
 
 impl Product {
     /// The branch pairs (as entries of [`Branches`]) of the best path from the pair of states 0.
-    pub fn search(&mut self, branches: &[Branches], chosen: &mut [u8]) {
+    pub(super) fn search(&mut self, branches: &[Branches], chosen: &mut [u8]) {
         let (mut near, mut far) = (0, 0);
         let mut start = 0;
         while start < branches.len() {

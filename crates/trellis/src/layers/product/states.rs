@@ -3,7 +3,7 @@
 use crate::code::Code;
 
 /// Branch costs of one weight: entry `4 near + far`, either branch twice the quantiser plus the parity.
-pub type Branches = [u16; 16];
+pub(crate) type Branches = [u16; 16];
 
 /// Weights settled at a time.
 pub(super) const WINDOW: usize = 4096;
@@ -15,7 +15,7 @@ pub(super) const PERIOD: usize = 16;
 pub(super) const LANES: usize = 16;
 
 /// The product of a code with itself.
-pub struct Product {
+pub(crate) struct Product {
     pub(super) code: Code,
     pub(super) costs: Vec<u16>,
     pub(super) after: Vec<u16>,
@@ -37,7 +37,7 @@ pub(super) fn place(column: usize) -> usize {
 
 impl Product {
     /// For a code of at least 32 states.
-    pub fn new(code: Code) -> Self {
+    pub(crate) fn new(code: Code) -> Self {
         assert!(code.states() >= 2 * LANES);
         let states = code.states() * code.states();
         let decisions = vec![0; (WINDOW + MARGIN) * states / LANES];

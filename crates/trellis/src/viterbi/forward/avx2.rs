@@ -7,7 +7,7 @@ use super::portable::PERIOD;
 use crate::code::Code;
 
 /// [`run`](super::run) for 8 states and more, on a machine with AVX2.
-pub fn run(code: Code, branches: &[[f32; 4]], costs: &mut [f32], decisions: &mut [u8]) {
+pub(super) fn run(code: Code, branches: &[[f32; 4]], costs: &mut [f32], decisions: &mut [u8]) {
     assert!(costs.len() == code.states() && decisions.len() == branches.len() * (code.states() / 8));
     // SAFETY: the caller has checked for AVX2; all indices stay below `states`, which is the length of both cost arrays.
     unsafe {
