@@ -96,9 +96,9 @@ fn finish(symbols: &[u8], width: u8, method: u8, mut body: Vec<u8>, out: &mut Ve
     out.extend(body);
 }
 
-/// What a frame of bytes is going to take, told from a fast level and from samples.
+/// The level of a zstd frame and an estimate of its size, from a fast level and from samples.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Promise {
+pub(crate) struct FrameEstimate {
     /// The level that is worth its time.
     level: i32,
     /// About how many bytes it makes.
@@ -111,7 +111,7 @@ const LEVELS: [i32; 3] = [9, 12, 16];
 /// Up to here the last of the levels is always worth its time.
 const LARGE: usize = 1 << 18;
 
-impl Promise {
+impl FrameEstimate {
     /// None where the fast level makes `len` bytes or more of them.
     pub(crate) fn of(bytes: &[u8], len: usize) -> Result<Option<Self>, EncodeError> {
         if bytes.len() <= 4 * SMALL {
@@ -141,7 +141,7 @@ impl Promise {
     }
 
     /// The frame.
-    pub(crate) fn keep(self, bytes: &[u8]) -> Result<Vec<u8>, EncodeError> {
+    pub(crate) fn write(self, bytes: &[u8]) -> Result<Vec<u8>, EncodeError> {
         frame::compress_at(bytes, self.level)
     }
 }
@@ -157,8 +157,8 @@ pub(crate) struct Plan<'a> {
 enum Known {
     /// Method and body (none where it is stored).
     Body(u8, Vec<u8>),
-    /// Counts where a table may pay, and what a frame promises.
-    Models(Option<Box<[u64; 256]>>, Option<Promise>),
+    /// Counts where a table may pay, and a frame where its estimate is small enough.
+    Models(Option<Box<[u64; 256]>>, Option<FrameEstimate>),
 }
 
 impl<'a> Plan<'a> {
@@ -174,9 +174,9 @@ impl<'a> Plan<'a> {
         let counts = promising(symbols, symbols.len()).map(Box::new);
         let coded = |counts: &[u64; 256]| (Frequencies::from_counts(counts).cost(counts) / 8.0) as usize;
         let size = counts.as_ref().map_or(symbols.len(), |counts| coded(counts).min(symbols.len()));
-        let promise = Promise::of(symbols, size)?;
-        let size = promise.map_or(size, |promise| promise.size.min(size));
-        Ok(Self { symbols, known: Known::Models(counts, promise), size })
+        let estimate = FrameEstimate::of(symbols, size)?;
+        let size = estimate.map_or(size, |estimate| estimate.size.min(size));
+        Ok(Self { symbols, known: Known::Models(counts, estimate), size })
     }
 
     /// The plane, as [`read`] takes it.
@@ -187,9 +187,9 @@ impl<'a> Plan<'a> {
         }
         let (method, body) = match self.known {
             Known::Body(method, body) => (method, body),
-            Known::Models(counts, promise) => {
+            Known::Models(counts, estimate) => {
                 let coded = counts.map(|counts| (ANS, ans::encode_counted(self.symbols, &counts)));
-                let frame = promise.map(|promise| Ok((ZSTD, promise.keep(self.symbols)?))).transpose()?;
+                let frame = estimate.map(|estimate| Ok((ZSTD, estimate.write(self.symbols)?))).transpose()?;
                 let stored = (STORED, Vec::new());
                 let smallest = coded.into_iter().chain(frame).min_by_key(|(_, body)| body.len());
                 smallest.filter(|(_, body)| body.len() < self.symbols.len()).unwrap_or(stored)

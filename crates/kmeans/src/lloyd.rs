@@ -8,7 +8,7 @@
 use rayon::prelude::*;
 
 use crate::clusters::{Clusters, Settings};
-use crate::nearest::{Found, Nearest, distance};
+use crate::nearest::{Nearest, NearestCentroid, distance};
 use crate::points::Points;
 
 /// Points a task assigns.
@@ -122,7 +122,7 @@ impl State<'_> {
                 open[count] = at as u32;
                 count += 1;
             }
-            let mut found = [Found::default(); PART];
+            let mut found = [NearestCentroid::default(); PART];
             let open = &open[..count];
             nearest.search(count, |index| points.point(part * PART + open[index] as usize), &mut found[..count]);
             for (&at, found) in open.iter().zip(&found) {
@@ -224,7 +224,7 @@ impl Sums {
 fn half_ways(nearest: &Nearest, centroids: &[f32], dimension: usize) -> Vec<f32> {
     let mut ways = vec![0f32; centroids.len() / dimension];
     ways.par_chunks_mut(PART).enumerate().for_each(|(part, ways)| {
-        let mut found = [Found::default(); PART];
+        let mut found = [NearestCentroid::default(); PART];
         let point = |index: usize| &centroids[(part * PART + index) * dimension..][..dimension];
         nearest.search(ways.len(), point, &mut found[..ways.len()]);
         // The nearest is the centroid itself, or its twin.

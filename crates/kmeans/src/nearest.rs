@@ -28,7 +28,7 @@ pub struct Nearest {
 
 /// What a search finds.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Found {
+pub(crate) struct NearestCentroid {
     /// The nearest centroid, of equally near ones the first.
     pub label: u32,
     /// Its squared distance.
@@ -67,7 +67,7 @@ impl Nearest {
         assert_eq!(points.len(), labels.len() * self.dimension, "one label a point");
         let parts = labels.par_chunks_mut(PART).zip(points.par_chunks(PART * self.dimension));
         parts.for_each(|(labels, points)| {
-            let mut found = [Found::default(); PART];
+            let mut found = [NearestCentroid::default(); PART];
             let all = |index: usize| &points[index * self.dimension..][..self.dimension];
             self.search(labels.len(), all, &mut found[..labels.len()]);
             labels.iter_mut().zip(&found).for_each(|(label, found)| *label = found.label);
@@ -75,7 +75,7 @@ impl Nearest {
     }
 
     /// Searches for `count` points, the `index`-th of which is `point(index)`.
-    pub(crate) fn search<'a>(&self, count: usize, point: impl Fn(usize) -> &'a [f32], found: &mut [Found]) {
+    pub(crate) fn search<'a>(&self, count: usize, point: impl Fn(usize) -> &'a [f32], found: &mut [NearestCentroid]) {
         debug_assert_eq!(count, found.len());
         #[cfg(target_arch = "x86_64")]
         {
@@ -91,7 +91,7 @@ impl Nearest {
     }
 
     #[inline(always)]
-    fn plain<'a>(&self, point: impl Fn(usize) -> &'a [f32], found: &mut [Found]) {
+    fn plain<'a>(&self, point: impl Fn(usize) -> &'a [f32], found: &mut [NearestCentroid]) {
         let whole = found.len() / GROUP * GROUP;
         for first in (0..whole).step_by(GROUP) {
             self.group::<GROUP>(std::array::from_fn(|i| point(first + i)), &mut found[first..][..GROUP]);
@@ -103,7 +103,7 @@ impl Nearest {
 
     /// The search for `P` points.
     #[inline(always)]
-    fn group<const P: usize>(&self, points: [&[f32]; P], found: &mut [Found]) {
+    fn group<const P: usize>(&self, points: [&[f32]; P], found: &mut [NearestCentroid]) {
         let points = points.map(|point| &point[..self.dimension]);
         let mut nearest = [[f32::INFINITY; LANES]; P];
         let mut second = [[f32::INFINITY; LANES]; P];
@@ -137,12 +137,13 @@ impl Nearest {
 
 /// The nearest of all lanes.
 #[inline(always)]
-fn across(nearest: &[f32; LANES], second: &[f32; LANES], index: &[u32; LANES]) -> Found {
-    let mut found = Found { label: index[0] * LANES as u32, distance: nearest[0], other: f32::INFINITY };
+fn across(nearest: &[f32; LANES], second: &[f32; LANES], index: &[u32; LANES]) -> NearestCentroid {
+    let mut found = NearestCentroid { label: index[0] * LANES as u32, distance: nearest[0], other: f32::INFINITY };
     for lane in 1..LANES {
         let candidate = (nearest[lane], index[lane] * LANES as u32 + lane as u32);
         if candidate < (found.distance, found.label) {
-            found = Found { label: candidate.1, distance: candidate.0, other: found.distance.min(found.other) };
+            found =
+                NearestCentroid { label: candidate.1, distance: candidate.0, other: found.distance.min(found.other) };
         } else {
             found.other = found.other.min(candidate.0);
         }
@@ -162,20 +163,20 @@ pub(crate) fn distance(a: &[f32], b: &[f32]) -> f32 {
 mod wide {
     //! The same loops, compiled for wider registers.
 
-    use super::{Found, Nearest};
+    use super::{Nearest, NearestCentroid};
 
-    pub(super) fn avx512<'a>(nearest: &Nearest, point: impl Fn(usize) -> &'a [f32], found: &mut [Found]) {
+    pub(super) fn avx512<'a>(nearest: &Nearest, point: impl Fn(usize) -> &'a [f32], found: &mut [NearestCentroid]) {
         #[target_feature(enable = "avx512f")]
-        unsafe fn compiled<'a>(nearest: &Nearest, point: impl Fn(usize) -> &'a [f32], found: &mut [Found]) {
+        unsafe fn compiled<'a>(nearest: &Nearest, point: impl Fn(usize) -> &'a [f32], found: &mut [NearestCentroid]) {
             nearest.plain(point, found);
         }
         // SAFETY: the caller has checked for AVX-512.
         unsafe { compiled(nearest, point, found) }
     }
 
-    pub(super) fn avx2<'a>(nearest: &Nearest, point: impl Fn(usize) -> &'a [f32], found: &mut [Found]) {
+    pub(super) fn avx2<'a>(nearest: &Nearest, point: impl Fn(usize) -> &'a [f32], found: &mut [NearestCentroid]) {
         #[target_feature(enable = "avx2")]
-        unsafe fn compiled<'a>(nearest: &Nearest, point: impl Fn(usize) -> &'a [f32], found: &mut [Found]) {
+        unsafe fn compiled<'a>(nearest: &Nearest, point: impl Fn(usize) -> &'a [f32], found: &mut [NearestCentroid]) {
             nearest.plain(point, found);
         }
         // SAFETY: the caller has checked for AVX2.
@@ -206,7 +207,7 @@ mod tests {
             let points = numbers(dimension * count, 7);
             let nearest = Nearest::new(&centers, dimension);
             let point = |index: usize| &points[index * dimension..][..dimension];
-            let brute: Vec<Found> = (0..count)
+            let brute: Vec<NearestCentroid> = (0..count)
                 .map(|index| {
                     let mut all: Vec<(f32, u32)> = centers
                         .chunks(dimension)
@@ -214,14 +215,14 @@ mod tests {
                         .map(|(c, label)| (distance(point(index), c), label))
                         .collect();
                     all.sort_by(|a, b| a.partial_cmp(b).unwrap());
-                    Found {
+                    NearestCentroid {
                         label: all[0].1,
                         distance: all[0].0,
                         other: all.get(1).map_or(f32::INFINITY, |other| other.0),
                     }
                 })
                 .collect();
-            let mut found = vec![Found::default(); count];
+            let mut found = vec![NearestCentroid::default(); count];
             nearest.plain(point, &mut found);
             assert_eq!(found, brute, "{dimension} {centroids} {count}");
             #[cfg(target_arch = "x86_64")]

@@ -183,7 +183,7 @@ impl Model {
         })
     }
 
-    /// Statistics of every tensor's inputs in the model as it is, `None` for tensors that multiply nothing: a plain [`walk`](Self::walk)
+    /// Statistics of every tensor's inputs in the model as it is, `None` for those that are not a layer's weight: a plain [`walk`](Self::walk)
     /// to its end, all kept.
     ///
     /// # Errors

@@ -80,9 +80,9 @@ pub trait Store: Sync {
 
 /// Keeps nothing.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Forget;
+pub struct NoStore;
 
-impl Store for Forget {
+impl Store for NoStore {
     fn get(&self, _: &str) -> Option<Vec<u8>> {
         None
     }

@@ -96,7 +96,7 @@ impl CalibrationText {
     /// # Errors
     /// As [`importances`](Self::importances).
     pub fn row_weights(&self) -> Result<Arc<dyn RowWeights>, ModelError> {
-        let found = self.importances(&seedpress_plan::subject::Forget, &mut |_| true);
+        let found = self.importances(&seedpress_plan::subject::NoStore, &mut |_| true);
         Ok(found.map_err(|error| ModelError::Data(error.to_string()))?)
     }
 

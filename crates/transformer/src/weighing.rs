@@ -67,7 +67,7 @@ impl Importances {
     }
 
     /// What a unit of weighted output error of a tensor costs, in nats a token: `KL ~ scale / 2 tr(D H D^T)` with `H` the second moment of
-    /// weighted inputs. `None` for a tensor that multiplies nothing.
+    /// weighted inputs. `None` for a tensor that is not a layer's weight.
     pub fn scale(&self, tensor: usize) -> Option<f64> {
         self.scales.get(&tensor).copied()
     }

@@ -104,8 +104,8 @@ fn language_model(path: &Path) -> Result<Box<dyn Network>, ZooError> {
     Ok(Box::new(seedpress_transformer::TransformerNetwork::new(model.description().clone(), model.shapes())))
 }
 
-/// Statistics of every tensor's inputs as encoders take them, in the order of the model's tensors; `None` for tensors that multiply
-/// nothing. The calibration data is disjoint from what evaluates.
+/// Statistics of every tensor's inputs as encoders take them, in the order of the model's tensors; `None` for those that are
+/// not a layer's weight. The calibration data is disjoint from what evaluates.
 ///
 /// # Errors
 /// [`ModelError::Unsupported`] for models without calibration data, and whatever [`load`] returns.

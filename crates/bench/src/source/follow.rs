@@ -14,8 +14,8 @@ impl Source {
         self.model().map_or(Ok(false), |model| model.can_be_calibrated().map_err(|error| error.to_string()))
     }
 
-    /// Statistics of what a tensor multiplies where `before` stand in place of the first tensors; `None` for a tensor that multiplies
-    /// nothing and where the model cannot [be followed](Self::can_be_followed).
+    /// Statistics of what a tensor multiplies where `before` stand in place of the first tensors; `None` for a tensor that is
+    /// not a layer's weight and where the model cannot [be followed](Self::can_be_followed).
     ///
     /// One walk serves a row: asked for tensor after tensor, in order, each block is run a few times, whatever is before it.
     ///

@@ -38,13 +38,13 @@
 //! | [`writer`] | a container written one tensor at a time, and taken up again where a killed process left it |
 //! | [`shards`] | a container in several files and an index that names them |
 
+mod contents;
 pub mod entry;
 pub mod file;
 pub mod growing;
 pub mod index;
 pub mod memory;
 mod order;
-mod part;
 mod set;
 pub mod shards;
 mod spool;

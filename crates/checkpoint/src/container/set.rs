@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
 
+use super::contents::{Contents, refused};
 use super::entry::{CHECKSUM, IndexEntry};
 use super::file::ContainerFile;
 use super::order::Order;
-use super::part::{Part, refused};
 use super::shards::{self, SetIndex, ShardLine, Shards};
 use super::spool::{Piece, Spool};
 use crate::error::CheckpointError;
@@ -65,13 +65,13 @@ impl Set<'_> {
             let mut metadata = if number == 0 { self.metadata.clone() } else { BTreeMap::new() };
             metadata.insert(shards::KEY.to_owned(), shards::mark(number + 1, count, &set));
             let mut output = Output::create(&self.output.with_file_name(name), Overwrite::Allow, &inputs)?;
-            let part = Part {
+            let contents = Contents {
                 pieces: places.iter().map(|&place| &self.pieces[place]).collect(),
                 entries: shards::localised(&entries, places),
                 metadata: &metadata,
                 order: self.order,
             };
-            part.write(self.spool, &mut output, go_on)?;
+            contents.write(self.spool, &mut output, go_on)?;
             let shard = output.shelve()?;
             lines.push(ShardLine { file: name.clone(), bytes: shard.len() });
             shelved.push(shard);

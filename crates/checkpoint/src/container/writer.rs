@@ -6,10 +6,10 @@ use std::path::Path;
 
 use seedpress_codec::{DecodeError, Decoded, Limits, Registry};
 
+use super::contents::{Contents, refused};
 use super::entry::{Entry, IndexEntry, Stored};
 use super::memory::decode;
 use super::order::Order;
-use super::part::{Part, refused};
 use super::set::Set;
 use super::shards::{self, Shards};
 use super::spool::{Piece, Spool};
@@ -159,13 +159,13 @@ impl ContainerWriter {
     pub fn finish(mut self, go_on: &dyn Fn() -> bool) -> Result<u64, CheckpointError> {
         let len = match self.shards.take() {
             None => {
-                let part = Part {
+                let contents = Contents {
                     pieces: self.pieces.iter().collect(),
                     entries: self.pieces.iter().map(|piece| piece.entry.clone()).collect(),
                     metadata: &self.metadata,
                     order: self.order,
                 };
-                part.write(&mut self.spool, &mut self.output, go_on)?;
+                contents.write(&mut self.spool, &mut self.output, go_on)?;
                 self.output.finish()?
             }
             Some(shards) => {

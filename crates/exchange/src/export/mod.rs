@@ -7,6 +7,7 @@
 pub mod gguf;
 pub mod model;
 pub mod packed;
+mod packed_config;
 mod shards;
 pub mod size;
 pub mod supply;

@@ -195,7 +195,7 @@ impl Walk {
         order
     }
 
-    /// Statistics of what a tensor multiplies; `None` where it multiplies nothing. In sequential mode tensors that were not handed to
+    /// Statistics of what a tensor multiplies; `None` where it is not a layer's weight. In sequential mode tensors that were not handed to
     /// [`compressed`](Self::compressed) count as the original's.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use crate::floats::{self, Kind};
 use crate::frame;
 use crate::frequencies::{self, Frequencies, least_bits};
 use crate::layout::Layout;
-use crate::plane::{Plan, Promise};
+use crate::plane::{FrameEstimate, Plan};
 
 /// The part by which a layout may look larger than another and still be coded. No bound on what estimates miss: they were a hundredth
 /// off, alike for two layouts, on MiniLM's position embeddings, but a sixth on a tensor of repeats farther apart than samples are long.
@@ -40,7 +40,7 @@ pub(super) fn search_floats(
     let least = of_fields.min(of_planes).min(of_rotated).min(1 + bytes.len());
     // Of few floats everything is coded: headers, which sizes leave out, weigh more than the time.
     let few = count <= FEW;
-    let frame = Promise::of(bytes, if few { usize::MAX } else { doubtful(least) })?;
+    let frame = FrameEstimate::of(bytes, if few { usize::MAX } else { doubtful(least) })?;
     let enough = if few { usize::MAX } else { doubtful(frame.map_or(least, |frame| frame.size.min(least))) };
     let mut best = Vec::new();
     let mut keep = |candidate: Vec<u8>| {
@@ -70,7 +70,7 @@ pub(super) fn search_floats(
     if let Some(frame) = frame.filter(|frame| frame.size <= enough) {
         let mut whole = vec![FRAME];
         whole.put_varint(bytes.len() as u64);
-        whole.extend(frame.keep(bytes)?);
+        whole.extend(frame.write(bytes)?);
         keep(whole);
     }
     Ok(or_stored(best, bytes))

@@ -18,7 +18,7 @@ pub(super) fn refused(path: &Path) -> CheckpointError {
 }
 
 /// What goes into one file: all pieces, or those of a shard.
-pub(super) struct Part<'a> {
+pub(super) struct Contents<'a> {
     pub(super) pieces: Vec<&'a Piece>,
     /// Of each piece, references by places in this list.
     pub(super) entries: Vec<IndexEntry>,
@@ -26,7 +26,7 @@ pub(super) struct Part<'a> {
     pub(super) order: Order,
 }
 
-impl Part<'_> {
+impl Contents<'_> {
     /// Writes it as a container.
     pub(super) fn write(
         &self,
