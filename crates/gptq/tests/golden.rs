@@ -9,7 +9,7 @@ use seedpress_codec::{
     DType, EncodeContext, Encoded, EncodedView, InputStatistics, LayerView, Limits, Registry, Role, SegmentView,
     TensorView,
 };
-use seedpress_testing::golden::{hash, hex, unhex};
+use seedpress_testing::golden::{Fields, hash, hex, unhex};
 
 const ROWS: usize = 40;
 const COLUMNS: usize = 96;
@@ -80,17 +80,14 @@ fn roles(name: &str, count: usize) -> Vec<Role> {
 #[test]
 fn frozen_streams_decode() {
     for (name, ..) in CASES {
-        let text = std::fs::read_to_string(path(&format!("{name}.txt"))).unwrap();
-        let lines: Vec<(&str, &str)> = text.lines().map(|line| line.split_once(' ').unwrap()).collect();
-        let field = |key: &str| lines.iter().find(|line| line.0 == key).unwrap().1;
-        let params = unhex(field("params"));
-        let segments: Vec<Vec<u8>> =
-            lines.iter().filter(|line| line.0 == "segment").map(|line| unhex(line.1)).collect();
-        let segments =
-            segments.iter().zip(roles(name, segments.len())).map(|(bytes, role)| SegmentView { role, bytes }).collect();
+        let fields = Fields::read(&path(&format!("{name}.txt")));
+        let params = unhex(fields.get("params"));
+        let segments = fields.bytes(&[("segment", ())]);
+        let roles = roles(name, segments.len());
+        let segments = segments.iter().zip(roles).map(|((_, bytes), role)| SegmentView { role, bytes }).collect();
         let shape = [ROWS, COLUMNS];
         let out = decode(&EncodedView::new(1, &shape, &params, vec![LayerView { segments }]));
-        assert_eq!(hash(&out), field("fnv1a"), "{name}");
+        assert_eq!(hash(&out), fields.get("fnv1a"), "{name}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use seedpress_codec::{DType, EncodeContext, EncodedView, LayerView, Limits, Registry, Role, SegmentView, TensorView};
 use seedpress_testing::Noise;
-use seedpress_testing::golden::{hash, hex, unhex};
+use seedpress_testing::golden::{Fields, hash, hex, relative_square_error, unhex};
 
 /// Name, codec, shape, factor of the weights.
 const CASES: [(&str, &str, [usize; 2], f32); 3] = [
@@ -36,23 +36,14 @@ fn decode(view: &EncodedView<'_>) -> Vec<f32> {
 #[test]
 fn frozen_streams_decode() {
     for (name, _, shape, factor) in CASES {
-        let text = std::fs::read_to_string(path(name)).unwrap();
-        let lines: Vec<(&str, &str)> = text.lines().map(|line| line.split_once(' ').unwrap()).collect();
-        let field = |key: &str| lines.iter().find(|line| line.0 == key).unwrap().1;
-        let params = unhex(field("params"));
-        let segments: Vec<(Role, Vec<u8>)> = lines
-            .iter()
-            .filter_map(|(key, hex)| ROLES.iter().find(|role| role.0 == *key).map(|role| (role.1, unhex(hex))))
-            .collect();
+        let fields = Fields::read(&path(name));
+        let params = unhex(fields.get("params"));
+        let segments = fields.bytes(&ROLES);
         let segments = segments.iter().map(|(role, bytes)| SegmentView { role: *role, bytes }).collect();
         let out = decode(&EncodedView::new(1, &shape, &params, vec![LayerView { segments }]));
-        assert_eq!(hash(&out), field("fnv1a"), "{name}");
-        let (mut error, mut power) = (0.0, 0.0);
-        for (a, b) in input(out.len(), factor).iter().zip(&out) {
-            error += (f64::from(*a) - f64::from(*b)).powi(2);
-            power += f64::from(*a) * f64::from(*a);
-        }
-        assert!(error <= 0.4 * power, "{name}: {}", error / power);
+        assert_eq!(hash(&out), fields.get("fnv1a"), "{name}");
+        let error = relative_square_error(&input(out.len(), factor), &out);
+        assert!(error <= 0.4, "{name}: {error}");
     }
 }
 

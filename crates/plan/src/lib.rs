@@ -19,7 +19,8 @@
 //! | `sensitivity` | what each choice costs, measured once and kept |
 //! | `profile` | what it costs where nothing can be measured |
 //! | `allocate` | the best choice for a budget |
-//! | `curve` | between the measured rates |
+//! | `rate`, `curve` | families of codecs that differ in their rate, and choices between the measured rates |
+//! | `allocation` | a choice for every tensor, with the file and the answers that it really makes |
 //! | `search`, `fit`, `refine` | the plan for a size: exact files, joint divergence, refinement |
 //! | [`options`] | a plan as a row of an experiment |
 //! | [`waterfill`], [`gradient`] | the same where costs are known as quadratic forms: no encoding at all |

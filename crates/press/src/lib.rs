@@ -5,7 +5,7 @@
 //! memory allow; what comes out depends on neither. [`compress_file`] does so into an `.sdp` file, which is there whole or not at all
 //! and which was decoded before it is there. [`decompress`](fn@decompress) is the way back.
 //!
-//! What `seedpress compress model.safetensors --codec rtn -o model.sdp` and its opposite do:
+//! What `seedpress compress model.safetensors --codec rtn -o model.sdp` does, and `seedpress decompress`:
 //!
 //! ```
 //! use seedpress_checkpoint::{Checkpoint, ContainerFile, Order, Output, Overwrite};

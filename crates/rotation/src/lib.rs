@@ -1,5 +1,5 @@
-//! Transforms of rows. [`Cosine`] and a [`Basis`] of `principal` directions take out what neighbours or all columns have in common; the rest
-//! does the opposite and hides what weights have of their own.
+//! Orthogonal transforms of rows. [`Cosine`] and a [`Basis`] of `principal` directions concentrate the energy of correlated columns in few
+//! coefficients; [`Rotation`] does the opposite: it spreads the energy of any weight over its block.
 //!
 //! # Rotation
 //!

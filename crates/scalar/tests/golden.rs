@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use seedpress_codec::{DType, EncodeContext, EncodedView, LayerView, Limits, Registry, Role, SegmentView, TensorView};
 use seedpress_testing::Noise;
-use seedpress_testing::golden::{hash, hex, unhex};
+use seedpress_testing::golden::{Fields, hash, hex, relative_square_error, unhex};
 
 /// Name, codec, weights.
 const CASES: [(&str, &str, usize); 4] = [
@@ -41,23 +41,17 @@ fn decode(codec: &str, view: &EncodedView<'_>) -> Vec<f32> {
 #[test]
 fn frozen_streams_decode() {
     for (name, codec, count) in CASES {
-        let text = std::fs::read_to_string(path(name)).unwrap();
-        let lines: Vec<(&str, &str)> = text.lines().map(|line| line.split_once(' ').unwrap()).collect();
-        let field = |key: &str| lines.iter().find(|line| line.0 == key).unwrap().1;
-        let params = unhex(field("params"));
-        let parts = ROLES.map(|(key, role)| (role, unhex(field(key))));
+        let fields = Fields::read(&path(name));
+        let params = unhex(fields.get("params"));
+        let parts = ROLES.map(|(key, role)| (role, unhex(fields.get(key))));
         let segments = parts.iter().map(|(role, bytes)| SegmentView { role: *role, bytes }).collect();
         let shape = [count];
         let view = EncodedView::new(1, &shape, &params, vec![LayerView { segments }]);
         let out = decode(codec, &view);
-        assert_eq!(hash(&out), field("fnv1a"), "{name}");
-        let (mut error, mut power) = (0.0, 0.0);
-        for (a, b) in input(count).iter().zip(&out) {
-            error += f64::from(a - b) * f64::from(a - b);
-            power += f64::from(*a) * f64::from(*a);
-        }
+        assert_eq!(hash(&out), fields.get("fnv1a"), "{name}");
+        let error = relative_square_error(&input(count), &out);
         let expected = [0.7, 0.1, 0.1, 1e-4][CASES.iter().position(|case| case.0 == name).unwrap()];
-        assert!(error / power < expected, "{name}: {}", error / power);
+        assert!(error < expected, "{name}: {error}");
     }
 }
 

@@ -1,4 +1,40 @@
-//! Golden files as bytes, floats and bit patterns.
+//! Golden files: their fields, as bytes, floats and bit patterns.
+
+use std::path::Path;
+
+/// A golden file of lines `key value`, in their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    /// Reads a file.
+    ///
+    /// # Panics
+    /// A file that is not there, or a line without a space.
+    pub fn read(path: &Path) -> Self {
+        let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let field = |line: &str| match line.split_once(' ') {
+            Some((key, value)) => (key.to_owned(), value.to_owned()),
+            None => panic!("{}: no value in `{line}`", path.display()),
+        };
+        Self(text.lines().map(field).collect())
+    }
+
+    /// The value of the first line with this key.
+    ///
+    /// # Panics
+    /// A key that no line has.
+    pub fn get(&self, key: &str) -> &str {
+        let found = self.0.iter().find(|(other, _)| other == key);
+        found.map_or_else(|| panic!("no field `{key}`"), |(_, value)| value)
+    }
+
+    /// The bytes of every line with one of these keys, each with what its key stands for.
+    pub fn bytes<T: Copy>(&self, keys: &[(&str, T)]) -> Vec<(T, Vec<u8>)> {
+        let known = |key: &str| keys.iter().find(|(other, _)| *other == key).map(|(_, meaning)| *meaning);
+        self.0.iter().filter_map(|(key, value)| Some((known(key)?, unhex(value)))).collect()
+    }
+}
 
 /// Bytes as text.
 pub fn hex(bytes: &[u8]) -> String {
@@ -35,6 +71,13 @@ pub fn hash(values: &[f32]) -> String {
     format!("{:016x}", fnv1a(values.iter().flat_map(|value| value.to_le_bytes())))
 }
 
+/// The squared error of decoded values in parts of the energy of the original ones; 0 where there is no error.
+pub fn relative_square_error(original: &[f32], decoded: &[f32]) -> f64 {
+    let square = |value: f64| value * value;
+    let error: f64 = original.iter().zip(decoded).map(|(a, b)| square(f64::from(*a) - f64::from(*b))).sum();
+    if error == 0.0 { 0.0 } else { error / original.iter().map(|a| square(f64::from(*a))).sum::<f64>() }
+}
+
 /// Patterns to compare floats by: NaN equals itself, and zeros have signs.
 pub fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
@@ -49,6 +92,24 @@ mod tests {
     fn hashes_are_those_published() {
         assert_eq!(fnv1a([]), 0xcbf2_9ce4_8422_2325);
         assert_eq!(fnv1a(*b"foobar"), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn fields_are_found_by_their_keys() {
+        let fields = Fields(
+            [("params", "0a"), ("segment", "ff00"), ("segment", ""), ("hash", "x y")]
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                .to_vec(),
+        );
+        assert_eq!((fields.get("params"), fields.get("hash")), ("0a", "x y"));
+        assert_eq!(fields.bytes(&[("segment", 7)]), [(7, vec![255, 0]), (7, vec![])]);
+    }
+
+    #[test]
+    fn errors_are_in_parts_of_the_energy() {
+        assert_eq!(relative_square_error(&[3.0, 4.0], &[3.0, 5.0]), 0.04);
+        assert_eq!(relative_square_error(&[0.0], &[-0.0]), 0.0);
+        assert_eq!(relative_square_error(&[0.0], &[1.0]), f64::INFINITY);
     }
 
     #[test]

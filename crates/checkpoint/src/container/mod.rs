@@ -36,6 +36,10 @@
 //! | [`file`](mod@file) | a container on disk, one tensor at a time |
 //! | [`growing`] | a container that is still arriving |
 //! | [`writer`] | a container written one tensor at a time, and taken up again where a killed process left it |
+//! | `contents`, `set` | one file of it, and a set of shards |
+//! | `spool` | tensors on disk until the index is known |
+//! | `order` | the order of layers in the payload |
+//! | `text` | counts, texts and shapes of an index as bytes |
 //! | [`shards`] | a container in several files and an index that names them |
 
 mod contents;

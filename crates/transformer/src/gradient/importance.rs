@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::backward;
+use super::backward::backward;
 use super::seen::{Seen, Targets};
 use crate::description::Description;
 use crate::error::TransformerError;

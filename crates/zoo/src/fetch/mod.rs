@@ -8,7 +8,7 @@ mod archive;
 mod convert;
 mod gguf;
 mod package;
-mod tensors;
+pub(crate) mod tensors;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,7 +20,6 @@ use crate::error::ZooError;
 pub use convert::Conversion;
 pub use gguf::Part;
 pub use package::{Member, Package, Source, package, packages};
-pub(crate) use tensors::Tensors;
 
 /// What [`fetch`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use super::layout::{CLASSES, GATES, NAMES, WIDTH};
 use crate::error::ZooError;
-use crate::fetch;
+use crate::fetch::tensors::Tensors;
 
 /// Shape and values of the data set at a path.
 pub(crate) type Read<'a> = dyn Fn(&str) -> Result<(Vec<usize>, Vec<f32>), ZooError> + 'a;
@@ -10,8 +10,8 @@ pub(crate) type Read<'a> = dyn Fn(&str) -> Result<(Vec<usize>, Vec<f32>), ZooErr
 /// The tensors of the package's Keras file, outputs first. The LSTMs were stored in the layout of cuDNN: of each gate's block of
 /// `kernel`, the numbers in order of storage are the transposed matrix row by row; of `recurrent_kernel` the block is that matrix; two
 /// biases add up.
-pub(crate) fn from_keras(read: &Read<'_>) -> Result<fetch::Tensors, ZooError> {
-    let mut tensors = fetch::Tensors::new();
+pub(crate) fn from_keras(read: &Read<'_>) -> Result<Tensors, ZooError> {
+    let mut tensors = Tensors::new();
     let mut values = Vec::new();
     for (name, shape, _) in NAMES {
         let layer = name.split('.').next().unwrap_or(name);
