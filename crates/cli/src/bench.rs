@@ -10,7 +10,7 @@ use seedpress_bench::matrix::Matrix;
 use seedpress_bench::runner::{self, Options};
 use serde_json::json;
 
-use crate::common::Told;
+use crate::common::Reporting;
 use crate::failure::{Failure, Outcome};
 use crate::print::{line, text};
 use crate::report;
@@ -44,12 +44,12 @@ pub(crate) struct Arguments {
     #[arg(long, visible_alias = "jobs", value_name = "N")]
     threads: Option<u16>,
     #[command(flatten)]
-    told: Told,
+    reporting: Reporting,
 }
 
 /// Runs it.
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    arguments.told.begin();
+    arguments.reporting.begin();
     let registry = seedpress::registry();
     let zoo: Vec<&str> = seedpress_zoo::models().iter().map(|model| model.name).collect();
     let mut config = Config::load(&arguments.config, &registry, &zoo).map_err(Failure::usage)?;
@@ -63,7 +63,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let filter = Filter(arguments.only.clone());
     if arguments.dry_run {
         let listing = matrix.listing(&filter);
-        match arguments.told.json {
+        match arguments.reporting.json {
             true => line!("{}", json!({ "cells": listing.lines().collect::<Vec<_>>() })),
             false => text!("{listing}"),
         }
@@ -86,10 +86,10 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     }
     report::draw(&out)?;
     let (measured, resumed, failed) = (outcome.measured, outcome.resumed, outcome.failed);
-    if arguments.told.json {
+    if arguments.reporting.json {
         let report = out.display().to_string();
         line!("{}", json!({ "report": report, "measured": measured, "resumed": resumed, "failed": failed }));
-    } else if !arguments.told.quiet {
+    } else if !arguments.reporting.quiet {
         text!("{}", report::table(&out)?);
         line!("{measured} cells measured, {resumed} resumed; report in {}", out.display());
     }

@@ -87,11 +87,11 @@ impl Calibration {
 /// Says every few seconds how far a search is, and stops it on Ctrl-C.
 fn watch(quiet: bool) -> Result<impl FnMut(Step<'_>) -> bool, Failure> {
     let stop = stop_flag("the step at work")?;
-    let (start, mut told) = (Instant::now(), Instant::now());
+    let (start, mut shown) = (Instant::now(), Instant::now());
     Ok(move |step: Step<'_>| {
         let last = matches!(step, Step::Weighed(done, count) if done == count);
-        if !quiet && (told.elapsed() >= EVERY || last) {
-            told = Instant::now();
+        if !quiet && (shown.elapsed() >= EVERY || last) {
+            shown = Instant::now();
             match step {
                 Step::Weighed(done, count) => {
                     let left = start.elapsed().as_secs_f64() / done as f64 * (count - done) as f64;

@@ -7,7 +7,7 @@ use seedpress_zoo::fetch::{self, Fetched};
 use seedpress_zoo::{ModelInfo, ZooError};
 use serde_json::{Value, json};
 
-use crate::common::Told;
+use crate::common::Reporting;
 use crate::failure::{Failure, Outcome};
 use crate::print::{line, note};
 
@@ -19,13 +19,13 @@ pub(crate) struct CodecsArguments {
     /// Show the options of this codec: type, range, default, help
     id: Option<String>,
     #[command(flatten)]
-    told: Told,
+    reporting: Reporting,
 }
 
 /// Lists codecs, or the options of one.
 pub(crate) fn codecs(arguments: &CodecsArguments) -> Outcome {
     let registry = seedpress::registry();
-    if arguments.told.json {
+    if arguments.reporting.json {
         line!("{}", codecs_as_json(arguments, &registry)?);
         return Ok(());
     }
@@ -113,7 +113,7 @@ pub(crate) struct ModelsArguments {
     #[command(subcommand)]
     verb: Verb,
     #[command(flatten)]
-    told: Told,
+    reporting: Reporting,
 }
 
 #[derive(Subcommand)]
@@ -138,11 +138,11 @@ enum Verb {
 
 /// Lists, fetches or trains.
 pub(crate) fn models(arguments: &ModelsArguments) -> Outcome {
-    arguments.told.begin();
-    let told = &arguments.told;
+    arguments.reporting.begin();
+    let reporting = &arguments.reporting;
     match &arguments.verb {
         Verb::List => {
-            if told.json {
+            if reporting.json {
                 list_json()
             } else {
                 list()
@@ -151,16 +151,16 @@ pub(crate) fn models(arguments: &ModelsArguments) -> Outcome {
         }
         Verb::Fetch { names, all } => {
             let all = all.then(|| fetch::packages().iter().map(|package| package.model));
-            fetch_models(all.into_iter().flatten().chain(names.iter().map(String::as_str)), told)
+            fetch_models(all.into_iter().flatten().chain(names.iter().map(String::as_str)), reporting)
         }
         Verb::Train { name } => {
             let report = train(name, &TrainOptions::default(), &mut |line| note!("{line}")).map_err(Failure::data)?;
-            if told.json {
+            if reporting.json {
                 let metric = |metric: &seedpress_model::Metric| json!({ "name": metric.name, "value": metric.value, "interval": metric.interval, "samples": metric.samples });
                 let metrics: Vec<_> = report.metrics.iter().map(metric).collect();
                 let path = report.path.display().to_string();
                 line!("{}", json!({ "output": path, "seconds": report.seconds, "metrics": metrics }));
-            } else if !told.quiet {
+            } else if !reporting.quiet {
                 for metric in &report.metrics {
                     let [low, high] = metric.interval;
                     line!("{}: {:.4} [{low:.4}, {high:.4}], {} samples", metric.name, metric.value, metric.samples);
@@ -202,7 +202,7 @@ fn list() {
 }
 
 /// Fetches what is not here; one that fails does not keep the others from coming.
-fn fetch_models<'a>(names: impl Iterator<Item = &'a str>, told: &Told) -> Outcome {
+fn fetch_models<'a>(names: impl Iterator<Item = &'a str>, reporting: &Reporting) -> Outcome {
     let (mut failures, mut found) = (Vec::new(), Vec::new());
     for name in names {
         let (state, text) = match fetch::fetch(name, &mut |line| note!("{line}")) {
@@ -214,12 +214,12 @@ fn fetch_models<'a>(names: impl Iterator<Item = &'a str>, told: &Told) -> Outcom
                 ("failed", String::new())
             }
         };
-        if !told.json && !told.quiet && !text.is_empty() {
+        if !reporting.json && !reporting.quiet && !text.is_empty() {
             line!("{name}: {text}");
         }
         found.push(json!({ "name": name, "state": state }));
     }
-    if told.json {
+    if reporting.json {
         line!("{}", json!(found));
     }
     if failures.is_empty() { Ok(()) } else { Err(Failure::data(failures.join("\n"))) }

@@ -15,21 +15,21 @@ use crate::print::{hush, note, parse_bytes};
 use crate::progress::Meter;
 use crate::stop::stop_flag;
 
-/// How the work is done and told, of commands that go through a file tensor by tensor.
+/// How the work is done and reported, for commands that go through a file tensor by tensor.
 #[derive(Args)]
 pub(crate) struct Common {
     #[command(flatten)]
     pub threads: Threads,
     #[command(flatten)]
-    pub told: Told,
+    pub reporting: Reporting,
     /// Print a line for every tensor
     #[arg(long, short, conflicts_with = "quiet")]
     pub verbose: bool,
 }
 
-/// How much is told. The same for every command.
+/// What is printed, and how. The same for every command.
 #[derive(Args)]
-pub(crate) struct Told {
+pub(crate) struct Reporting {
     /// Print the result as JSON
     #[arg(long, global = true)]
     pub json: bool,
@@ -38,7 +38,7 @@ pub(crate) struct Told {
     pub quiet: bool,
 }
 
-impl Told {
+impl Reporting {
     /// Silences what is not wanted; for the beginning of a command.
     pub(crate) fn begin(&self) {
         if self.quiet {
@@ -61,7 +61,7 @@ impl Threads {
         usize::from(self.threads)
     }
 
-    /// Has all further work in parallel done by so many; for the beginning of a command.
+    /// Makes all further parallel work use so many; for the beginning of a command.
     pub(crate) fn begin(&self) -> Result<(), Failure> {
         match self.count() {
             0 => Ok(()),
@@ -70,9 +70,9 @@ impl Threads {
     }
 }
 
-/// Memory that work in parallel may take.
+/// How much memory work in parallel may take.
 #[derive(Args)]
-pub(crate) struct InWork {
+pub(crate) struct MemoryLimit {
     /// Memory that tensors in work at the same time may take together; a larger one is worked on alone [default: 384MiB]
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     pub max_memory: Option<u64>,
@@ -87,14 +87,15 @@ impl Common {
         after: &'static str,
         work: impl FnOnce(Control<'_>) -> Result<T, PressError>,
     ) -> Result<T, Failure> {
-        let meter = if self.told.quiet { Meter::hidden() } else { Meter::new(total) };
-        let done = self.untold(max_memory, after, |control| work(Control { progress: &meter, ..control }))?;
+        let meter = if self.reporting.quiet { Meter::hidden() } else { Meter::new(total) };
+        let done =
+            self.run_without_meter(max_memory, after, |control| work(Control { progress: &meter, ..control }))?;
         meter.finish();
         done.map_err(Failure::from)
     }
 
     /// Runs work that can be stopped and says itself how far it is.
-    pub(crate) fn untold<T>(
+    pub(crate) fn run_without_meter<T>(
         &self,
         max_memory: Option<u64>,
         after: &'static str,
@@ -106,7 +107,7 @@ impl Common {
     }
 }
 
-/// Opens an `.sdp` file or the index of its shards. A shard that is opened alone is told, as it holds a part of the tensors.
+/// Opens an `.sdp` file or the index of its shards. For a shard that is opened alone there is a note, as it holds a part of the tensors.
 pub(crate) fn container(path: &Path, max_bytes: Option<u64>) -> Result<ContainerFile, Failure> {
     let file = ContainerFile::open(path, max_bytes).map_err(Failure::data)?;
     if let Some((number, count)) = file.shard() {

@@ -14,7 +14,7 @@ use seedpress_transformer::guide::{self, CalibrationGuide};
 
 use crate::calibration::{Calibration, Text};
 use crate::choice::Choice;
-use crate::common::{Common, InWork, checkpoint, named_for, output};
+use crate::common::{Common, MemoryLimit, checkpoint, named_for, output};
 use crate::failure::{Failure, Outcome};
 use crate::foreign::Foreign;
 use crate::inputs;
@@ -103,7 +103,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
-    work: InWork,
+    work: MemoryLimit,
     #[command(flatten)]
     common: Common,
 }
@@ -113,7 +113,7 @@ const OTHERS: [&str; 6] = ["safetensors", "gguf", "pt", "pth", "npz", "npy"];
 
 /// Compresses a checkpoint, one tensor at a time.
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    arguments.common.told.begin();
+    arguments.common.reporting.begin();
     let registry = seedpress::registry();
     let then = arguments.then.as_deref();
     let codec = match (&arguments.plan, &arguments.codec, arguments.max_error) {
@@ -123,7 +123,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         (None, None, _) => return Err(Failure::usage("name a codec with --codec or a plan with --plan")),
     };
     let choice = codec.keep_below(arguments.keep_below).only(&arguments.include, &arguments.exclude);
-    if !arguments.common.told.quiet {
+    if !arguments.common.reporting.quiet {
         choice.assumptions().iter().for_each(|line| note!("{line}"));
     }
     if let Some(text) = &arguments.text.calibration {
@@ -149,7 +149,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
 
 /// Compresses the folder of a language model with calibration text.
 fn calibrated(arguments: &Arguments, text: &Path, registry: &Registry, choice: &Choice) -> Outcome {
-    let quiet = arguments.common.told.quiet;
+    let quiet = arguments.common.reporting.quiet;
     let calibration = Calibration::open(&arguments.input, &arguments.text, text, quiet)?;
     let checkpoint = checkpoint(calibration.folder())?;
     let source = guide::InOrder::new(&checkpoint, calibration.text.network());
@@ -227,7 +227,7 @@ fn press(
         compress_file(source, choice, guide, registry, &control, output, layout)
     };
     let summary = arguments.common.run(total, arguments.work.max_memory, "cleaning up", work)?;
-    if summary.tensors.iter().any(|tensor| tensor.unguided) && !arguments.common.told.quiet {
+    if summary.tensors.iter().any(|tensor| tensor.unguided) && !arguments.common.reporting.quiet {
         note!(
             "note: a file has no calibration data: codecs that use it went without; --calibration takes text for the folder of a language model"
         );

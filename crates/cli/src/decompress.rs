@@ -13,7 +13,7 @@ use seedpress_press::inspect::Cost;
 use seedpress_press::{Memory, Patterns, Restore, Step, decompress, follow};
 use serde_json::json;
 
-use crate::common::{Common, InWork, container, named_for, output};
+use crate::common::{Common, MemoryLimit, container, named_for, output};
 use crate::failure::{Failure, Outcome};
 use crate::print::{err, line, note, parse_bytes};
 
@@ -61,7 +61,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     trust: Trust,
     #[command(flatten)]
-    work: InWork,
+    work: MemoryLimit,
     #[command(flatten)]
     common: Common,
 }
@@ -87,7 +87,7 @@ const OTHERS: [&str; 7] = ["sdp", "gguf", "pt", "pth", "bin", "npz", "npy"];
 
 /// Restores a checkpoint.
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    arguments.common.told.begin();
+    arguments.common.reporting.begin();
     let registry = seedpress::registry();
     let restore = Restore {
         layers: arguments.layers.and_then(|count| usize::try_from(count).ok()),
@@ -108,14 +108,14 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         decompress(&file, &registry, &restore, &control, output)
     })?;
     let files = target.write_files(metadata)?;
-    if arguments.common.verbose && !arguments.common.told.json {
+    if arguments.common.verbose && !arguments.common.reporting.json {
         tell_of_tensors(arguments, &file, &restore);
     }
-    if !arguments.common.told.quiet {
+    if !arguments.common.reporting.quiet {
         target.tell_of_files(metadata);
     }
     let path = arguments.output.display();
-    let text = match arguments.common.told.json {
+    let text = match arguments.common.reporting.json {
         true => json!({
             "output": path.to_string(), "tensors": restored.tensors, "layers": restored.layers,
             "layers_total": restored.layers_total, "file_bytes": restored.file_bytes, "files": files,
@@ -158,7 +158,7 @@ fn follow_file(arguments: &Arguments, target: &Target<'_>, registry: &Registry, 
             None => target.open(arguments.force || again),
         }
     };
-    let outcome = arguments.common.untold(arguments.work.max_memory, "cleaning up", |control| {
+    let outcome = arguments.common.run_without_meter(arguments.work.max_memory, "cleaning up", |control| {
         follow(&growing, registry, restore, &control, &mut output, &mut |step| {
             last = Some(step);
             show(arguments, &step_text(arguments, &step));
@@ -239,7 +239,7 @@ fn tell_of_tensors(arguments: &Arguments, file: &ContainerFile, restore: &Restor
 /// One line, to standard error where the checkpoint itself goes to standard output.
 fn show(arguments: &Arguments, text: &str) {
     match arguments.output == Path::new("-") {
-        _ if arguments.common.told.quiet && !arguments.common.told.json => {}
+        _ if arguments.common.reporting.quiet && !arguments.common.reporting.json => {}
         true => err(format_args!("{text}")),
         false => line!("{text}"),
     }
@@ -249,7 +249,7 @@ fn step_text(arguments: &Arguments, step: &Step) -> String {
     let Step { restored, bytes, whole } = step;
     let path = arguments.output.display();
     let (tensors, used, all) = (restored.tensors, restored.layers, restored.layers_total);
-    match arguments.common.told.json {
+    match arguments.common.reporting.json {
         true => json!({
             "output": path.to_string(), "bytes": bytes, "whole_bytes": whole, "complete": bytes == whole, "tensors": tensors,
             "layers": used, "layers_total": all, "file_bytes": restored.file_bytes,

@@ -9,7 +9,7 @@ use seedpress_transformer::evaluate::{Comparison, Estimate, Evaluation, Subject,
 use seedpress_transformer::text::windows;
 use serde_json::json;
 
-use crate::common::{Threads, Told};
+use crate::common::{Reporting, Threads};
 use crate::failure::{Failure, Outcome};
 use crate::language::{self, Language};
 use crate::print::{line, note};
@@ -48,7 +48,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     threads: Threads,
     #[command(flatten)]
-    told: Told,
+    reporting: Reporting,
 }
 
 /// Seconds between two lines about how far the work is.
@@ -56,7 +56,7 @@ const EVERY: Duration = Duration::from_secs(5);
 
 /// Evaluates a model.
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    arguments.told.begin();
+    arguments.reporting.begin();
     arguments.threads.begin()?;
     let stop = stop_flag("the stretch of text at work")?;
     let reference = arguments.against.as_deref().map(|path| Language::open(path, None)).transpose()?;
@@ -75,10 +75,10 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     }
     let tokens = language::tokens(model.model.folder(), &arguments.text)?;
     let windows = windows(&tokens, context, stride);
-    let (start, mut told) = (Instant::now(), Instant::now());
+    let (start, mut shown) = (Instant::now(), Instant::now());
     let mut progress = |done: usize| {
-        if !arguments.told.quiet && told.elapsed() >= EVERY {
-            told = Instant::now();
+        if !arguments.reporting.quiet && shown.elapsed() >= EVERY {
+            shown = Instant::now();
             let left = start.elapsed().as_secs_f64() / done as f64 * (windows.len() - done) as f64;
             note!("{done} of {} windows, {left:.0} s left", windows.len());
         }
@@ -94,7 +94,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
 }
 
 fn print(arguments: &Arguments, found: &Evaluation, context: usize, stride: usize) {
-    if arguments.told.json {
+    if arguments.reporting.json {
         let settings = json!({
             "model": arguments.model.display().to_string(),
             "against": arguments.against.as_ref().map(|path| path.display().to_string()),

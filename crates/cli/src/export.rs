@@ -111,7 +111,7 @@ const NEAR: u64 = 1000;
 
 /// Exports a model.
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    arguments.common.told.begin();
+    arguments.common.reporting.begin();
     arguments.common.threads.begin()?;
     let registry = seedpress::registry();
     leave_nothing_when_stopped()?;
@@ -126,7 +126,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         Format::Gguf => gguf(arguments, supply.as_ref(), &files.map_err(Failure::data)?, &registry)?,
         _ => packed(arguments, supply.as_ref(), files.ok().as_ref(), &registry)?,
     };
-    if arguments.common.told.json {
+    if arguments.common.reporting.json {
         let tensors: Vec<_> = exported.tensors.iter().map(|(name, kind)| json!({"name": name, "type": kind})).collect();
         let found = json!({
             "output": arguments.output.display().to_string(), "bytes": exported.bytes, "weights": exported.weights,
@@ -135,7 +135,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         line!("{found}");
         return Ok(());
     }
-    if !arguments.common.told.quiet {
+    if !arguments.common.reporting.quiet {
         for text in &exported.notes {
             note!("note: {}", printable(text));
         }

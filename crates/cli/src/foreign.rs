@@ -24,7 +24,7 @@ impl Foreign {
         }
         let source = match open(path) {
             Ok(source) => source,
-            // Faults of safetensors are told by its own reader.
+            // What is wrong with safetensors its own reader says.
             Err(ExchangeError::Checkpoint(_)) => return Ok(None),
             Err(error) => return Err(Failure::data(error)),
         };

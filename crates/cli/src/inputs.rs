@@ -36,7 +36,7 @@ fn file(path: PathBuf, files: &mut Vec<PathBuf>) {
     files.push(path);
 }
 
-/// What an index names; nothing where it is none, which is told when it is opened.
+/// What an index names; nothing where it is none: opening it says so.
 fn shards(index: &Path) -> Vec<PathBuf> {
     let read = || -> Option<Vec<PathBuf>> {
         let index_json: serde_json::Value = serde_json::from_slice(&std::fs::read(index).ok()?).ok()?;

@@ -7,7 +7,7 @@ use seedpress::codec::text::printable;
 use seedpress_checkpoint::{Order, Stored};
 use seedpress_press::inspect::Cost;
 
-use crate::common::{Told, container};
+use crate::common::{Reporting, container};
 use crate::failure::Outcome;
 use crate::listing;
 use crate::print::line;
@@ -23,17 +23,17 @@ pub(crate) struct Arguments {
     /// An .sdp file, or - for one from standard input; or any file or folder of weights that compress reads
     input: PathBuf,
     #[command(flatten)]
-    told: Told,
+    reporting: Reporting,
 }
 
 /// Lists what a file holds, without decoding.
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    arguments.told.begin();
+    arguments.reporting.begin();
     if let Some(source) = listing::open(&arguments.input)? {
-        return listing::print(source.as_ref(), &arguments.input, arguments.told.json);
+        return listing::print(source.as_ref(), &arguments.input, arguments.reporting.json);
     }
     let file = container(&arguments.input, None)?;
-    if arguments.told.json {
+    if arguments.reporting.json {
         let mut found = seedpress_press::inspect(file.index(), file.at_hand());
         if file.files().len() > 1 {
             found["shards"] = file.files().map(|path| path.display().to_string()).collect();

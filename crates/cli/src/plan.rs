@@ -17,7 +17,7 @@ use seedpress_plan::{Context, Ladder, Plan, PlanError, Profile, Target};
 
 use crate::bench::repository_root;
 use crate::calibration::Text;
-use crate::common::{Threads, Told, output};
+use crate::common::{Reporting, Threads, output};
 use crate::compress::files;
 use crate::failure::{Failure, Outcome};
 use crate::language_plan::{self, Wanted};
@@ -77,12 +77,12 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     threads: Threads,
     #[command(flatten)]
-    told: Told,
+    reporting: Reporting,
 }
 
 /// Makes a plan.
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    arguments.told.begin();
+    arguments.reporting.begin();
     arguments.threads.begin()?;
     let registry = seedpress::registry();
     let read = [Some(Path::new(&arguments.model)), arguments.text.calibration.as_deref()];
@@ -111,7 +111,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     })?;
     let subject = Planned::new(&source, |info| keeps(&info.shape, info.weights)).map_err(Failure::data)?;
 
-    let bar = progress_bar(arguments.told.quiet);
+    let bar = progress_bar(arguments.reporting.quiet);
     let progress = |done: usize, total: usize, what: &str| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
@@ -189,11 +189,11 @@ fn finish(arguments: &Arguments, mut file: Output, plan: &Plan, otherwise: &AnyC
     let text = seedpress_plan::file::to_toml(plan, &command.join(" "), arguments.keep_below, otherwise);
     file.write_all(text.as_bytes()).map_err(Failure::data)?;
     file.finish().map_err(Failure::data)?;
-    if arguments.told.json {
+    if arguments.reporting.json {
         line!("{}", as_json(arguments, plan));
         return Ok(());
     }
-    if arguments.told.quiet {
+    if arguments.reporting.quiet {
         return Ok(());
     }
     text!("{}", table(plan));

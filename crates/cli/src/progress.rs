@@ -20,7 +20,7 @@ pub(crate) struct Meter {
     total: u64,
     done: AtomicU64,
     start: Instant,
-    told: Mutex<Instant>,
+    shown: Mutex<Instant>,
     name: Mutex<String>,
     hidden: bool,
 }
@@ -48,7 +48,7 @@ impl Meter {
             total: 0,
             done: AtomicU64::new(0),
             start: now,
-            told: Mutex::new(now),
+            shown: Mutex::new(now),
             name: Mutex::new(String::new()),
             hidden: true,
         }
@@ -63,11 +63,11 @@ impl Meter {
 
     fn tell(&self, done: u64) {
         // Whoever finds another thread at it leaves the line to that.
-        let Ok(mut told) = self.told.try_lock() else { return };
-        if told.elapsed() < EVERY {
+        let Ok(mut shown) = self.shown.try_lock() else { return };
+        if shown.elapsed() < EVERY {
             return;
         }
-        *told = Instant::now();
+        *shown = Instant::now();
         let name = self.name.lock().map(|name| name.clone()).unwrap_or_default();
         note!("{}", report(done, self.total, self.start.elapsed(), &name));
     }

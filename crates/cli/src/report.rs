@@ -7,7 +7,7 @@ use seedpress_bench::compare::{Comparison, Verdict};
 use seedpress_results::Row;
 use serde_json::json;
 
-use crate::common::Told;
+use crate::common::Reporting;
 use crate::failure::{Failure, Outcome};
 use crate::print::{line, note, text};
 
@@ -22,21 +22,21 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with = "json")]
     table: bool,
     #[command(flatten)]
-    told: Told,
+    reporting: Reporting,
 }
 
 /// Redraws a report.
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    arguments.told.begin();
+    arguments.reporting.begin();
     if arguments.table {
         text!("{}", seedpress_report::results_table(&arguments.folder).map_err(Failure::data)?);
         return Ok(());
     }
     draw(&arguments.folder)?;
     let folder = arguments.folder.display().to_string();
-    if arguments.told.json {
+    if arguments.reporting.json {
         line!("{}", json!({ "report": folder }));
-    } else if !arguments.told.quiet {
+    } else if !arguments.reporting.quiet {
         line!("{folder}");
     }
     Ok(())
@@ -71,12 +71,12 @@ pub(crate) struct CompareArguments {
     #[arg(long, default_value_t = 0.05)]
     threshold: f64,
     #[command(flatten)]
-    told: Told,
+    reporting: Reporting,
 }
 
 /// Compares two runs.
 pub(crate) fn compare(arguments: &CompareArguments) -> Outcome {
-    arguments.told.begin();
+    arguments.reporting.begin();
     if !(arguments.threshold >= 0.0 && arguments.threshold.is_finite()) {
         return Err(Failure::usage("--threshold must be a number of 0 or more"));
     }
@@ -93,7 +93,7 @@ pub(crate) fn compare(arguments: &CompareArguments) -> Outcome {
     if comparison.shared == 0 {
         return Err(Failure::data(format!("{before} and {after} have no cell in common: there is nothing to compare")));
     }
-    match arguments.told.json {
+    match arguments.reporting.json {
         true => line!("{}", to_json(&comparison)),
         false => text!("{comparison}"),
     }

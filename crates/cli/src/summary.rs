@@ -14,15 +14,15 @@ const NOTEWORTHY: f64 = 0.01;
 
 /// Prints it: to standard error where the file itself goes to standard output.
 pub(crate) fn print(path: &Path, summary: &Summary, made_with: &str, common: &Common) {
-    let text = match common.told.json {
+    let text = match common.reporting.json {
         true => to_json(path, summary, made_with).to_string(),
         false => to_text(path, summary, made_with, common.verbose),
     };
     warn(summary);
-    if !common.told.quiet {
+    if !common.reporting.quiet {
         tell_scarce(summary);
     }
-    if common.told.quiet && !common.told.json {
+    if common.reporting.quiet && !common.reporting.json {
         return;
     }
     match path == Path::new("-") {

@@ -7,7 +7,7 @@ use seedpress::codec::text::printable;
 use seedpress_press::{Bounds, Finding, verify};
 use serde_json::json;
 
-use crate::common::{Common, InWork, checkpoint, container};
+use crate::common::{Common, MemoryLimit, checkpoint, container};
 use crate::decompress::Trust;
 use crate::failure::{Failure, Outcome};
 use crate::print::line;
@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     trust: Trust,
     #[command(flatten)]
-    work: InWork,
+    work: MemoryLimit,
     #[command(flatten)]
     common: Common,
 }
@@ -53,7 +53,7 @@ pub(crate) fn error(text: &str) -> Result<f64, String> {
 
 /// Decodes everything.
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    arguments.common.told.begin();
+    arguments.common.reporting.begin();
     let file = container(&arguments.input, None)?;
     let name = arguments.input.display();
     if !file.is_complete() {
@@ -65,10 +65,10 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let bounds = Bounds { error: arguments.max_error, row_error: arguments.max_row_error.unwrap_or(f64::INFINITY) };
     let common = &arguments.common;
     let mut found = Vec::new();
-    let mut tell = |finding: &Finding| match common.told.json {
+    let mut tell = |finding: &Finding| match common.reporting.json {
         true => found.push(finding.clone()),
         false => {
-            if !common.told.quiet || finding.problem.is_some() {
+            if !common.reporting.quiet || finding.problem.is_some() {
                 show(finding, common.verbose);
             }
         }
@@ -76,7 +76,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     let verdict = common.run(file.at_hand(), arguments.work.max_memory, "this tensor", |control| {
         verify(&file, &registry, original.as_ref(), bounds, arguments.trust.memory(), &control, &mut tell)
     })?;
-    if common.told.json {
+    if common.reporting.json {
         let tensors: Vec<_> = found.iter().map(to_json).collect();
         line!("{}", json!({ "passed": verdict.problems == 0, "problems": verdict.problems, "tensors": tensors }));
     }
@@ -85,7 +85,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         let what = if count == 1 { "1 tensor is" } else { &format!("{count} tensors are") };
         return Err(Failure::data(format!("{name}: {what} not as the original has it")));
     }
-    if !common.told.json && !common.told.quiet {
+    if !common.reporting.json && !common.reporting.quiet {
         line!("{name}: {} tensors decode, every checksum fits", verdict.tensors);
     }
     Ok(())

@@ -20,7 +20,7 @@ use clap::Args;
 use seedpress_transformer::evaluate::{Subject, evaluate};
 use seedpress_transformer::text::windows;
 
-use crate::common::{Threads, Told, output};
+use crate::common::{Reporting, Threads, output};
 use crate::failure::{Failure, Outcome};
 use crate::language::{self, Language, folder};
 use crate::print::{line, note};
@@ -65,12 +65,12 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     threads: Threads,
     #[command(flatten)]
-    told: Told,
+    reporting: Reporting,
 }
 
 /// Audits a file.
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
-    arguments.told.begin();
+    arguments.reporting.begin();
     arguments.threads.begin()?;
     let stop = stop_flag("the stretch of text at work")?;
     let reference_folder = folder(&arguments.reference)?;
@@ -90,7 +90,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         paths => Some(overlap::Overlap::of(&tokens, &language::tokens(&reference_folder, paths)?)),
     };
     let say = |text: &str| {
-        if !arguments.told.quiet {
+        if !arguments.reporting.quiet {
             note!("{text}");
         }
     };
@@ -117,7 +117,7 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
         html.write_all(page::page(&findings).as_bytes()).map_err(Failure::data)?;
         html.finish().map_err(Failure::data)?;
     }
-    match arguments.told.json {
+    match arguments.reporting.json {
         true => line!("{}", findings.to_json()),
         false => line!("{}", findings.to_text().trim_end()),
     }
