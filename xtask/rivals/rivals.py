@@ -283,7 +283,7 @@ RIVALS = [
 # Packages that were looked at and have no quantiser that runs here.
 NOT_RUN = {
     "vptq": "the package on the index holds the decoder alone; its quantiser is a branch of its repository and needs CUDA",
-    "gptqmodel": "no wheel: its build needs a CUDA toolchain; the same algorithm runs as AutoGPTQ's class",
+    "gptqmodel": "it quantises whole transformers models, not layers; the same algorithm runs as the class of AutoGPTQ",
     "autoawq": "its search is written against whole transformers models on CUDA, not against layers",
 }
 

@@ -18,7 +18,7 @@ struct Types {
     rules: &'static [(&'static str, &'static str, &'static str)],
 }
 
-/// The types where rows fit, and those that `llama-quantize` falls back to where rows of 576 are no whole blocks of 256.
+/// K-quants where rows fit, and types of smaller blocks where rows of 576 are no whole blocks of 256.
 const TYPES: [Types; 4] = [
     Types { name: "Q3_K down projections", rules: &[("*ffn_down*", "*down_proj.weight", "q3_k")] },
     Types { name: "Q4_K down projections", rules: &[("*ffn_down*", "*down_proj.weight", "q4_k")] },

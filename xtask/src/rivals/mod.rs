@@ -29,6 +29,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<u8, String> {
     let _ = std::fs::remove_dir_all(&models);
     checked(foreign().arg("export").arg(&config).arg(&models))?;
     checked(Command::new(&python).arg(root.join("xtask/rivals/rivals.py")).arg(&models))?;
+    std::fs::create_dir_all(&out).map_err(|error| error.to_string())?;
     checked(foreign().arg("rows").arg(&config).arg(&models).arg(&out))?;
     std::fs::copy(models.join("missing.json"), out.join("missing.json")).map_err(|error| error.to_string())?;
     // Ours last: it draws the report.
