@@ -1,6 +1,6 @@
 //! `seedpress export`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -9,15 +9,17 @@ use seedpress::codec::{AnyCodec, DType, Registry};
 use seedpress_checkpoint::container::is_container;
 use seedpress_exchange::export::gguf::types::Wanted;
 use seedpress_exchange::export::{
-    Exported, GgufOptions, PackedOptions, Target, fit_gguf, fit_packed, write_gguf, write_packed,
+    Exported, GgufOptions, PackedOptions, Target, alike, fit_gguf, fit_packed, write_gguf, write_packed,
 };
 use seedpress_exchange::gguf::{TypeInfo, by_name};
 use seedpress_exchange::packed::gptq::Version;
 use seedpress_exchange::{ExchangeError, FileSupply, ModelFiles, SdpSupply, Supply};
 use seedpress_plan::PlanFile;
+use seedpress_plan::waterfill::Spectrum;
 use serde_json::json;
 use wildmatch::WildMatch;
 
+use crate::calibration::{Calibration, Text};
 use crate::common::{Common, container, output};
 use crate::failure::{Failure, Outcome};
 use crate::listing::file_bytes;
@@ -33,6 +35,7 @@ use crate::stop::leave_nothing_when_stopped;
   seedpress export model.sdp --config model-folder --to gptq -o out-folder
   seedpress export model-folder --to gguf --plan plan.toml -o model.gguf
   seedpress export model-folder --to gguf --size 60MB -o model.gguf
+  seedpress export model-folder --to gguf --size 60MB --calibration text.jsonl -o model.gguf
   seedpress export model.gguf --to safetensors --dtype bf16 -o out-folder
 Which engine loads which format, and what is lost: docs/formats.")]
 pub(crate) struct Arguments {
@@ -57,6 +60,8 @@ pub(crate) struct Arguments {
     /// The same as a share: so many times smaller than the input's files of weights
     #[arg(long, value_name = "N", conflicts_with_all = ["size", "kind", "bits", "group", "plan", "asymmetric"])]
     ratio: Option<f64>,
+    #[command(flatten)]
+    text: Text,
     /// Bits of a code [default: 4]
     #[arg(long)]
     bits: Option<u8>,
@@ -115,6 +120,12 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome {
     arguments.common.threads.begin()?;
     let registry = seedpress::registry();
     leave_nothing_when_stopped()?;
+    if arguments.text.calibration.is_some() && arguments.size.is_none() && arguments.ratio.is_none() {
+        return Err(Failure::usage("--calibration chooses types or bits for a file of a size: give --size or --ratio"));
+    }
+    if arguments.text.unweighted {
+        return Err(Failure::usage("--unweighted: types are chosen by how much the answers depend on them"));
+    }
     let supply: Box<dyn Supply + '_> = if is_container(&arguments.input) {
         let file = container(&arguments.input, None)?;
         Box::new(SdpSupply::new(file, &registry))
@@ -202,13 +213,44 @@ fn gguf(
     let read: Vec<&Path> = read.into_iter().flatten().collect();
     let output = output(&arguments.output, arguments.force, &read)?;
     let fitted = match wanted_size(arguments)? {
-        Some(size) => fit_gguf(supply, files, &options, size, &|name| say(arguments, name)).map_err(failure)?,
+        Some(size) => {
+            let worth = worth(arguments, supply)?;
+            fit_gguf(supply, files, &options, size, &worth, &|name| say(arguments, name)).map_err(failure)?
+        }
         None => BTreeMap::new(),
     };
     let fitted_type = |name: &str| fitted.get(name).copied().or_else(|| type_of(name));
     options.planned = &fitted_type;
     let exported = write_gguf(supply, files, &options, output, &|name| say(arguments, name)).map_err(failure)?;
     Ok(exported)
+}
+
+/// What a weight of each matrix is worth: the nats a token that leaving it out costs, by gradients of the model's own answers to the
+/// calibration text; without one, all alike.
+fn worth(arguments: &Arguments, supply: &dyn Supply) -> Result<impl Fn(&str) -> f64, Failure> {
+    let priced = arguments.text.calibration.as_deref().map(|text| priced(arguments, supply, text)).transpose()?;
+    Ok(move |name: &str| match &priced {
+        None => alike(name),
+        // What the network does not use may be used by an engine: it counts as the others do on average.
+        Some((worth, average)) => worth.get(name).copied().unwrap_or(*average),
+    })
+}
+
+/// By the calibration text, and on average.
+fn priced(
+    arguments: &Arguments,
+    supply: &dyn Supply,
+    calibration: &Path,
+) -> Result<(BTreeMap<String, f64>, f64), Failure> {
+    let language = Calibration::open(&arguments.input, &arguments.text, calibration, arguments.common.reporting.quiet)?;
+    let list = supply.list();
+    let matrices = list.iter().filter(|(_, shape)| shape.len() > 1).map(|(name, _)| name.as_str());
+    let matrices: HashSet<&str> = matrices.collect();
+    let spectra = language.spectra(&|name| matrices.contains(name))?;
+    let mean = |spectrum: &Spectrum| spectrum.costs.iter().sum::<f64>() / spectrum.costs.len().max(1) as f64;
+    let worth: BTreeMap<String, f64> = spectra.iter().map(|(name, spectrum)| (name.clone(), mean(spectrum))).collect();
+    let average = worth.values().sum::<f64>() / worth.len().max(1) as f64;
+    Ok((worth, average))
 }
 
 /// The type of GGUF's that a codec writes, options apart.
@@ -247,7 +289,10 @@ fn packed(
     let keep = |name: &str| excluded.iter().any(|pattern| pattern.matches(name));
     let say = |name: &str| say(arguments, name);
     let fitted = match wanted_size(arguments)? {
-        Some(size) => fit_packed(supply, target(arguments), &keep, registry, size, &say).map_err(failure)?,
+        Some(size) => {
+            let worth = worth(arguments, supply)?;
+            fit_packed(supply, target(arguments), &keep, registry, size, &worth, &say).map_err(failure)?
+        }
         None => BTreeMap::new(),
     };
     let options = PackedOptions {

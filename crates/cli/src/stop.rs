@@ -6,10 +6,11 @@ use std::sync::{Arc, OnceLock};
 use crate::failure::{Failure, Outcome};
 use crate::print::note;
 
+/// One handler a process: a command that works in steps asks for it at each. Not set by a handler that ends the process.
+static STOP: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
 /// A flag that Ctrl-C sets; the second press ends the process.
 pub(crate) fn stop_flag(after: &'static str) -> Result<Arc<AtomicBool>, Failure> {
-    /// One handler a process: a command that works in steps asks for it at each.
-    static STOP: OnceLock<Arc<AtomicBool>> = OnceLock::new();
     if let Some(stop) = STOP.get() {
         return Ok(Arc::clone(stop));
     }
@@ -26,11 +27,14 @@ pub(crate) fn stop_flag(after: &'static str) -> Result<Arc<AtomicBool>, Failure>
     Ok(Arc::clone(STOP.get_or_init(|| stop)))
 }
 
-/// Lets Ctrl-C end the process at once, with nothing half-written left: for work that keeps nothing anyway.
+/// Lets Ctrl-C end the process at once, with nothing half-written left: for work that keeps nothing anyway. What asks for a flag after that
+/// gets one that stays as it is.
 pub(crate) fn leave_nothing_when_stopped() -> Outcome {
     ctrlc::set_handler(|| {
         seedpress_checkpoint::remove_temporaries();
         std::process::exit(130);
     })
-    .map_err(Failure::data)
+    .map_err(Failure::data)?;
+    STOP.get_or_init(Arc::default);
+    Ok(())
 }

@@ -94,6 +94,30 @@ fn calibration_text_pays_and_mistakes_are_told() {
 }
 
 #[test]
+fn an_export_of_a_size_goes_by_the_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    model(here);
+    let text = "--calibration calibration.txt --context 32 --samples 64";
+    let to = "export model --to mlx --exclude *down_proj* --quiet";
+    succeeds(here, &format!("{to} --bits 4 --group 32 -o even"));
+    let size = |name: &str| std::fs::metadata(here.join(name).join("model.safetensors")).unwrap().len();
+    let asked = size("even");
+    succeeds(here, &format!("{to} --size {asked} -o alike"));
+    succeeds(here, &format!("{to} --size {asked} {text} -o weighed"));
+    assert!(size("alike") <= asked && size("weighed") <= asked, "{} {}", size("alike"), size("weighed"));
+    let bits = |name: &str| -> serde_json::Value {
+        let config = std::fs::read(here.join(name).join("config.json")).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&config).unwrap()["quantization"].clone()
+    };
+    assert_ne!(bits("alike"), bits("weighed"), "the text says nothing");
+    assert!(divergence(here, "weighed") < divergence(here, "alike"));
+
+    fails(here, &format!("{to} --bits 4 {text} -o more"), 2, "give --size or --ratio");
+    fails(here, &format!("{to} --size {asked} {text} --unweighted -o more"), 2, "--unweighted");
+}
+
+#[test]
 fn files_beside_the_weights_travel_in_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();

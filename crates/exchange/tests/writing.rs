@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use seedpress_checkpoint::{Checkpoint, Content, SavedTensor, save_safetensors};
 use seedpress_codec::{DType, Tensor};
-use seedpress_exchange::export::{FileSupply, ModelFiles, PackedOptions, Target, write_packed};
+use seedpress_exchange::export::{
+    FileSupply, ModelFiles, PackedOptions, Target, Worth, alike, fit_packed, write_packed,
+};
 use seedpress_exchange::packed::gptq::{Version, write};
 use seedpress_exchange::packed::{Grid, Zeros, awq, compressed_tensors, mlx};
 use seedpress_exchange::{PackedCheckpoint, TensorSource};
@@ -232,4 +234,29 @@ fn experts_are_one_tensor_in_mlx_and_come_back_one_by_one() {
     assert!(error.contains("differ in shape or bits") && error.contains("switch_mlp.up_proj"), "{error}");
     let error = write(&|_| 4, &|name| name.contains("experts.3."), folder.path()).unwrap_err();
     assert!(error.contains("10 of its 11 experts are quantised"), "{error}");
+}
+
+#[test]
+fn what_is_worth_more_gets_more_bits() {
+    let source = tempfile::tempdir().unwrap();
+    let names: Vec<String> = (0..8).map(|layer| format!("model.layers.{layer}.mlp.up_proj.weight")).collect();
+    let tensors: Vec<(String, SavedTensor)> = names
+        .iter()
+        .zip(0..)
+        .map(|(name, seed)| {
+            let values = (0..64 * 64).map(|i| ((i + 77 * seed) as f32 * 0.61).sin()).collect();
+            let bytes = Tensor::new(vec![64, 64], values, DType::F32).unwrap().to_le_bytes();
+            (name.clone(), SavedTensor { dtype: "F32".into(), shape: vec![64, 64], bytes })
+        })
+        .collect();
+    save_safetensors(&source.path().join("model.safetensors"), &tensors, &BTreeMap::new()).unwrap();
+    let registry = seedpress_baselines::register(seedpress_codec::Registry::default());
+    let supply = FileSupply::open(source.path()).unwrap();
+    let fit = |worth: Worth<'_>| {
+        let fitted = fit_packed(&supply, Target::Mlx, &|_| false, &registry, 24_000, worth, &|_| {}).unwrap();
+        let bits = |name: &String| fitted[name].options()["bits"].as_u64().unwrap();
+        names.iter().map(bits).collect::<Vec<u64>>()
+    };
+    let (even, uneven) = (fit(&alike), fit(&|name| if name.contains("layers.3.") { 1e4 } else { 1.0 }));
+    assert!(uneven[3] > even[3] && uneven.iter().sum::<u64>() <= even.iter().sum::<u64>() + 1, "{even:?} {uneven:?}");
 }

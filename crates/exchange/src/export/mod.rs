@@ -17,6 +17,7 @@ pub use model::ModelFiles;
 pub use packed::{PackedOptions, Target, write_packed};
 pub use size::gguf::fit_gguf;
 pub use size::packed::fit_packed;
+pub use size::{Worth, alike};
 pub use supply::{FileSupply, Form, SdpSupply, Supply, Weights};
 
 /// What was written.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use seedpress_codec::tensor::element_count;
 
 use super::allot::{Choice, allot, total};
-use super::{loss, sample};
+use super::{Worth, loss, sample};
 use crate::error::ExchangeError;
 use crate::export::gguf::types::is_kept;
 use crate::export::gguf::write::{Planned, floats, prepare};
@@ -29,9 +29,10 @@ pub fn fit_gguf(
     files: &ModelFiles,
     options: &GgufOptions<'_>,
     size: u64,
+    worth: Worth<'_>,
     progress: &dyn Fn(&str),
 ) -> Result<BTreeMap<String, &'static TypeInfo>, ExchangeError> {
-    let prepared = prepare(supply, files, options)?;
+    let (prepared, names) = (prepare(supply, files, options)?, supply.list());
     let mut fixed = prepared.header.len() as u64;
     let mut tensors: Vec<(&Planned, Vec<&'static TypeInfo>)> = Vec::new();
     let mut choices = Vec::new();
@@ -42,7 +43,11 @@ pub fn fit_gguf(
             continue;
         }
         progress(&tensor.target.name);
-        let (types, own) = tried(supply, tensor, options)?;
+        let (types, mut own) = tried(supply, tensor, options)?;
+        // One type for all experts of a layer.
+        let places = tensor.places.iter().flatten();
+        let sum: f64 = places.clone().map(|&place| worth(&names[place].0)).sum();
+        own.iter_mut().for_each(|choice| choice.loss *= sum / places.clone().count().max(1) as f64);
         tensors.push((tensor, types));
         choices.push(own);
     }
@@ -55,7 +60,6 @@ pub fn fit_gguf(
         )));
     };
     debug_assert!(total(&choices, &chosen) <= budget);
-    let names = supply.list();
     let mut found = BTreeMap::new();
     for ((tensor, types), at) in tensors.into_iter().zip(chosen) {
         for &place in tensor.places.iter().flatten() {

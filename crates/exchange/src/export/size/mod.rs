@@ -1,8 +1,8 @@
 //! A type for every tensor, so that the whole file has a given size.
 //!
 //! Every matrix is tried in every type its rows fit, on some of its rows; what that costs is the relative squared error times the
-//! number of weights: all weights count alike, whatever the scale of their matrix. Types are then chosen by one price of a byte for
-//! the whole model, and what is left of the budget goes to where it helps most.
+//! number of weights times what a weight of the matrix is [`Worth`]: the same for all, or what calibration text tells. Types are then
+//! chosen by one price of a byte for the whole model, and what is left of the budget goes to where it helps most.
 //!
 //! | module | idea |
 //! | --- | --- |
@@ -17,6 +17,15 @@ pub mod packed;
 use seedpress_codec::{AnyCodec, EncodeContext, Registry, Tensor};
 
 use crate::error::ExchangeError;
+
+/// What it costs to leave a weight of a matrix out, on average over its weights, by the matrix's name at Hugging Face's; in any unit that is
+/// the same for all. An error costs its share of the matrix's energy.
+pub type Worth<'a> = &'a dyn Fn(&str) -> f64;
+
+/// All weights count alike, whatever the scale of their matrix.
+pub fn alike(_: &str) -> f64 {
+    1.0
+}
 
 /// Rows of a matrix that are tried, spread over it.
 const TRIED: usize = 64;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use seedpress_codec::{AnyCodec, DType, Registry};
 
 use super::allot::{Choice, allot};
-use super::{loss, sample};
+use super::{Worth, loss, sample};
 use crate::error::ExchangeError;
 use crate::export::packed::is_linear;
 use crate::export::{Form, Supply, Target, Weights};
@@ -26,6 +26,7 @@ pub fn fit_packed(
     keep: &dyn Fn(&str) -> bool,
     registry: &Registry,
     size: u64,
+    worth: Worth<'_>,
     progress: &dyn Fn(&str),
 ) -> Result<BTreeMap<String, AnyCodec>, ExchangeError> {
     let (widths, symmetric) = widths(target)?;
@@ -55,7 +56,7 @@ pub fn fit_packed(
         for (bits, group) in settings(widths, shape[1]) {
             let text = format!("rtn:bits={bits},group={group},symmetric={symmetric}");
             let codec = registry.parse(&text).map_err(|error| ExchangeError::Model(error.to_string()))?;
-            let loss = tensor.values().len() as f64 * loss(&rows, &codec, registry, &name)?;
+            let loss = worth(&name) * tensor.values().len() as f64 * loss(&rows, &codec, registry, &name)?;
             own.push(Choice { bytes: parts(stem, &shape, bits, group, target, digits), loss });
             own_codecs.push(codec);
         }
