@@ -69,3 +69,16 @@ fn reports_are_what_their_rows_say() {
     let stale = seedpress_report::refresh(&root, true).unwrap();
     assert!(stale.is_empty(), "`cargo xtask docs` writes {stale:?}");
 }
+
+/// What a page may weigh, so that it loads in a second.
+const PAGE_BYTES: u64 = 1_500_000;
+
+#[test]
+fn pages_load_in_a_second() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for report in std::fs::read_dir(root.join("reports")).unwrap() {
+        let page = report.unwrap().path().join("index.html");
+        let bytes = std::fs::metadata(&page).map_or(0, |page| page.len());
+        assert!(bytes < PAGE_BYTES, "{}: {bytes} bytes", page.display());
+    }
+}

@@ -88,7 +88,9 @@ fn data(html: &mut String, cell: &Cell, column: &Column, first: bool) {
         Tone::Claim => "claim",
     };
     let class = class(column, false, tone);
-    let sort = cell.sort.map_or_else(String::new, |value| format!(" data-v=\"{}\"", rounded(value, 9)));
+    // A number sorts by what is printed; anything else says what it sorts by.
+    let sort = cell.sort.filter(|_| !cell.text.parse().is_ok_and(f64::is_finite));
+    let sort = sort.map_or_else(String::new, |value| format!(" data-v=\"{}\"", rounded(value, 6)));
     let text = if column.numeric { escape(&cell.text) } else { breakable(&cell.text) };
     let _ = if first {
         write!(html, "<th scope=\"row\"{class}{sort}>{text}</th>")

@@ -12,7 +12,10 @@ function sortBy(head) {
   const key = (line) => {
     const cell = line.children[place];
     if (cell?.dataset.v) return Number(cell.dataset.v);
-    return cell?.classList.contains("n") ? null : cell?.textContent ?? "";
+    const text = cell?.textContent ?? "";
+    if (!cell?.classList.contains("n")) return text;
+    const printed = text === "" ? NaN : Number(text);
+    return Number.isNaN(printed) ? null : printed;
   };
   const compare = (a, b) => {
     const [x, y] = [key(a), key(b)];
