@@ -89,6 +89,9 @@ pub fn write_packed(
             files.copy_companions(folder)?;
             let config = config(files.config(), options.target, &common)?;
             put_json(&folder.join("config.json"), &config)?;
+            if files.kind() == "mixtral" && matches!(options.target, Target::Gptq(_)) {
+                exported.notes.push(NO_MIXTRAL.to_owned());
+            }
         }
         None if packs => exported
             .notes
@@ -97,6 +100,10 @@ pub fn write_packed(
     }
     Ok(exported)
 }
+
+/// Found by running exports in these engines: docs/interop.md.
+const NO_MIXTRAL: &str = "transformers 5.24 and GPTQModel 7.7 do not find the experts of Mixtral in this layout: compressed-tensors is \
+                          loaded by the former, gguf by llama.cpp";
 
 /// A folder in the making.
 struct Packer<'a> {
