@@ -192,9 +192,8 @@ pub(super) fn read(
         problems.add(&at_key("name"), "`name` in [[model]] needs a table that is one model");
         return;
     }
-    let first = models.len();
-    add_models(table, origins, fields.name.as_deref(), [fields.include, fields.exclude], problems, models);
-    models[first..].iter_mut().for_each(|model| model.draws = fields.draws.map(|draws| draws.get() as u64));
+    let draws = fields.draws.map(|draws| draws.get() as u64);
+    add_models(table, origins, fields.name.as_deref(), [fields.include, fields.exclude], draws, problems, models);
 }
 
 /// Where a key stands, or the whole table.
@@ -318,6 +317,7 @@ fn add_models(
     origins: Vec<(String, Origin)>,
     given_name: Option<&str>,
     [include, exclude]: [Vec<String>; 2],
+    draws: Option<u64>,
     problems: &mut Collector<'_>,
     models: &mut Vec<ModelSpec>,
 ) {
@@ -343,7 +343,7 @@ fn add_models(
             origin,
             include: include.clone(),
             exclude: exclude.clone(),
-            draws: None,
+            draws,
             at: problems.locate(table.span().start),
         });
     }

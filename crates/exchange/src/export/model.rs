@@ -8,7 +8,7 @@ use super::shards::put;
 use crate::error::ExchangeError;
 use seedpress_checkpoint::companions;
 
-use crate::packed::config::json;
+use crate::packed::config::{folder_of, json};
 
 /// A model's configuration and vocabulary.
 #[derive(Debug, Clone)]
@@ -23,7 +23,7 @@ impl ModelFiles {
     /// # Errors
     /// There is none, or it is no JSON.
     pub fn beside(path: &Path) -> Result<Self, ExchangeError> {
-        let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
+        let folder = folder_of(path);
         let config = json(&folder.join("config.json"))?.ok_or_else(|| {
             let place = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
             ExchangeError::Model(format!(
@@ -39,8 +39,7 @@ impl ModelFiles {
     /// # Errors
     /// [`ExchangeError::Model`] where neither says what model it is, and as [`beside`](Self::beside).
     pub fn of(weights: &Path, config: Option<&Path>) -> Result<Self, ExchangeError> {
-        let own = if weights.is_dir() { Some(weights) } else { weights.parent() };
-        let own = own.filter(|folder| folder.join("config.json").is_file());
+        let own = Some(folder_of(weights)).filter(|folder| folder.join("config.json").is_file());
         let folder = config.or(own).ok_or_else(|| {
             ExchangeError::Model(format!(
                 "{}: there is no config.json beside it, which says what model it is: name a folder that holds config.json, \

@@ -34,18 +34,23 @@ const EXPERTS: &[&str] = &["num_experts", "num_local_experts"];
 
 /// Whether a tensor is the matrix of a linear layer that engines expect quantised: not an embedding, a head, a norm or a router.
 pub fn is_linear(name: &str, shape: &[usize]) -> bool {
-    let Some(stem) = name.strip_suffix(".weight") else { return false };
-    let last = stem.rsplit('.').next().unwrap_or(stem);
-    let other = ["embed", "lm_head", "norm", "wte", "wpe", "embd", "router", "shared_expert_gate"];
-    shape.len() == 2 && last != "gate" && !other.iter().any(|part| last.contains(part))
+    let other = ["embed", "lm_head", "norm", "wte", "wpe", "embd"];
+    matrix(name, shape).is_some_and(|last| !routes(last) && !other.iter().any(|part| last.contains(part)))
 }
 
 /// Whether a tensor chooses experts or weighs a shared one. To engines it is a linear layer as the others are: they have to be told that it
 /// is not quantised.
 fn is_router(name: &str, shape: &[usize]) -> bool {
-    let last = name.strip_suffix(".weight").and_then(|stem| stem.rsplit('.').next());
-    shape.len() == 2
-        && last.is_some_and(|last| last == "gate" || last.contains("router") || last == "shared_expert_gate")
+    matrix(name, shape).is_some_and(routes)
+}
+
+/// The last part of a matrix's name, without `.weight`; `None` for what is no weight or no matrix.
+fn matrix<'a>(name: &'a str, shape: &[usize]) -> Option<&'a str> {
+    name.strip_suffix(".weight").filter(|_| shape.len() == 2).and_then(|stem| stem.rsplit('.').next())
+}
+
+fn routes(last: &str) -> bool {
+    last == "gate" || last.contains("router") || last.contains("shared_expert_gate")
 }
 
 /// Writes a folder.

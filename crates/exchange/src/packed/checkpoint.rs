@@ -6,7 +6,7 @@ use std::path::Path;
 use seedpress_checkpoint::{Checkpoint, Content};
 use seedpress_codec::{DType, Tensor};
 
-use super::config::Layout;
+use super::config::{Layout, folder_of};
 use super::grid::Grid;
 use super::parts::Parts;
 use super::{awq, compressed_tensors, experts, gptq, mlx};
@@ -58,8 +58,7 @@ impl PackedCheckpoint {
     /// # Errors
     /// Files that cannot be read, a layout that is not read.
     pub fn open(path: &Path) -> Result<Self, ExchangeError> {
-        let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
-        let layout = Layout::of_folder(folder)?;
+        let layout = Layout::of_folder(folder_of(path))?;
         Ok(Self::new(Checkpoint::open(path)?, layout))
     }
 

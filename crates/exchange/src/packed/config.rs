@@ -7,6 +7,11 @@ use serde_json::Value;
 use super::gptq::Version;
 use crate::error::ExchangeError;
 
+/// The folder whose `config.json` speaks of a path: itself, or the one that a file is in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) }
+}
+
 /// A layout, and what reading it takes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Layout {
