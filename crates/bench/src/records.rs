@@ -1,8 +1,8 @@
 //! What a row stores for each tensor: chosen by the row or by its plan, encoded once and kept in the cache.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::ThreadPool;
@@ -22,10 +22,10 @@ pub(crate) const NOT_FOLLOWED: &str =
     "`sequential` does not apply: the inputs of this model's layers cannot be followed";
 
 /// What an encoder is told.
-pub(crate) struct Prepared<'m> {
+pub(crate) struct Prepared {
     /// What the tensor should be behind the compressed ones before it.
     pub(crate) corrected: Option<Tensor>,
-    pub(crate) calibration: Option<Cow<'m, InputStatistics>>,
+    pub(crate) calibration: Option<Arc<InputStatistics>>,
     /// Rows that reached the tensor itself, where others stood in for them.
     pub(crate) scarce: Option<u64>,
 }
@@ -136,20 +136,20 @@ impl<'a> Records<'a> {
     }
 
     /// What an encoder gets besides, or in place of, the tensor.
-    pub(crate) fn prepared<'m>(
+    pub(crate) fn prepared(
         &mut self,
-        model: &'m Source,
+        model: &Source,
         row: &CodecRow,
         stored: &AnyCodec,
         info: &TensorInfo,
-    ) -> Result<Prepared<'m>, String> {
+    ) -> Result<Prepared, String> {
         let told = stored.capabilities().uses_calibration;
         if told || row.sequential {
             self.weigh(model)?;
         }
         let once = || {
             let statistics = if told { model.statistics(info)? } else { None };
-            let calibration = statistics.map(|statistics| Cow::Borrowed(statistics.inputs()));
+            let calibration = statistics.map(|statistics| statistics.inputs().clone());
             let scarce = statistics.and_then(seedpress_model::Statistics::scarce);
             Ok(Prepared { corrected: None, calibration, scarce })
         };
@@ -163,7 +163,7 @@ impl<'a> Records<'a> {
         let Some(behind) = self.pool.install(|| model.behind(info, &self.decoded.1))? else { return once() };
         let corrected = behind.corrected(&model.load(info)?).map_err(|error| error.to_string())?;
         let scarce = behind.scarce();
-        Ok(Prepared { corrected, calibration: Some(Cow::Owned(behind.inputs().clone())), scarce })
+        Ok(Prepared { corrected, calibration: Some(behind.inputs().clone()), scarce })
     }
 
     /// Finds out how much each token of a language model's calibration text counts, or reads what is known of it: once a model.

@@ -5,6 +5,8 @@
 //! makes each layer repair what those before it did wrong, as in Y. Li et al., "GPTAQ: Efficient finetuning-free quantization for
 //! asymmetric calibration", ICML 2025, arXiv 2504.02692 (section 3, with the correction as a solution instead of a step).
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use crate::accumulator::Accumulator;
@@ -15,8 +17,10 @@ use crate::statistics::{InputStatistics, StatisticsError};
 use crate::tiles::Tiles;
 use seedpress_matrix::{View, add_product, transpose};
 
-/// Rows of weights solved for together.
-const ROWS: usize = 64;
+/// Rows of weights solved for together: the moments are read once for each such strip.
+const ROWS: usize = 256;
+/// Columns of the moments that are widened together, by each thread.
+const WIDENED: usize = 128;
 
 /// Sums over pairs of inputs, from which come [`AsymmetricStatistics`].
 #[derive(Debug, Clone)]
@@ -97,9 +101,12 @@ impl AsymmetricAccumulator {
     /// As [`Accumulator::finish`].
     pub fn finish(mut self) -> Result<AsymmetricStatistics, StatisticsError> {
         self.flush();
-        let weight = self.moments.weight();
-        let cross = self.cross.full(|sum| (sum / weight) as f32);
-        let (inputs, columns) = (self.moments.finish()?, self.cross.columns());
+        let Self { moments, cross: sums, .. } = self;
+        let (weight, columns) = (moments.weight(), moments.columns());
+        let cross = sums.full(|sum| (sum / weight) as f32);
+        // They take twice what is made of them: gone before the other moment is made.
+        drop(sums);
+        let inputs = Arc::new(moments.finish()?);
         match cross.iter().position(|value| !value.is_finite()) {
             Some(at) => Err(StatisticsError::NotFinite { what: "the cross moment", column: at % columns }),
             None => Ok(AsymmetricStatistics { inputs, cross }),
@@ -110,14 +117,14 @@ impl AsymmetricAccumulator {
 /// Statistics of what a layer multiplies behind compressed ones.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AsymmetricStatistics {
-    inputs: InputStatistics,
+    inputs: Arc<InputStatistics>,
     cross: Vec<f32>,
 }
 
 impl AsymmetricStatistics {
     /// Of the inputs `y` that the layer really gets: what its compression is to be calibrated with.
     #[must_use]
-    pub fn inputs(&self) -> &InputStatistics {
+    pub fn inputs(&self) -> &Arc<InputStatistics> {
         &self.inputs
     }
 
@@ -133,7 +140,7 @@ impl AsymmetricStatistics {
     /// As there.
     #[must_use]
     pub fn reordered(&self, order: &[usize]) -> Self {
-        let inputs = self.inputs.reordered(order);
+        let inputs = Arc::new(self.inputs.reordered(order));
         let row = |&row: &usize| order.iter().map(move |&column| self.cross[row * order.len() + column]);
         Self { inputs, cross: order.iter().flat_map(row).collect() }
     }
@@ -155,9 +162,6 @@ impl AsymmetricStatistics {
         if silent || weights.iter().any(|weight| !weight.is_finite()) {
             return Ok(weights.to_vec());
         }
-        // In terms of what changes, W' - W = W (E[x y^T] - E[y y^T]) (E[y y^T] + r)^-1, nothing is lost where little does.
-        let change: Vec<f64> = self.cross.iter().zip(moment).map(|(&c, &h)| f64::from(c) - f64::from(h)).collect();
-        let change = transpose(&change, columns, columns);
         let matrix = moment.iter().map(|&entry| f64::from(entry)).collect();
         let factor = Ldl::new(matrix, columns, damping(self.inputs.mean_square(), fraction));
         let strips = weights.par_chunks(ROWS * columns).flat_map_iter(|strip| {
@@ -165,12 +169,27 @@ impl AsymmetricStatistics {
             let wide: Vec<f64> = strip.iter().map(|&weight| f64::from(weight)).collect();
             let across = transpose(&wide, height, columns);
             let mut moved = vec![0f64; across.len()];
-            add_product(&mut moved, height, View::new(&change, columns), View::new(&across, height));
+            self.add_change(&mut moved, moment, View::new(&across, height));
             solve(&factor.lower, &factor.diagonal, &mut moved, height);
             let moved = transpose(&moved, columns, height);
             wide.into_iter().zip(moved).map(|(weight, moved)| (weight + moved) as f32)
         });
         Ok(strips.collect())
+    }
+
+    /// Adds `W (E[x y^T] - E[y y^T])`, both matrices of weights column-major: in terms of what changes,
+    /// `W' - W = W (E[x y^T] - E[y y^T]) (E[y y^T] + r)^-1`, nothing is lost where little does. The difference is never held as a whole.
+    fn add_change(&self, moved: &mut [f64], moment: &[f32], weights: View<'_, f64>) {
+        let (columns, height) = (weights.height(), weights.width());
+        for (block, moved) in moved.chunks_mut(WIDENED * height).enumerate() {
+            let (first, width) = (block * WIDENED, moved.len() / height);
+            let mut change = Vec::with_capacity(columns * width);
+            for (cross, moment) in self.cross.chunks_exact(columns).zip(moment.chunks_exact(columns)) {
+                let pairs = cross[first..first + width].iter().zip(&moment[first..first + width]);
+                change.extend(pairs.map(|(&c, &h)| f64::from(c) - f64::from(h)));
+            }
+            add_product(moved, height, View::new(&change, width).t(), weights);
+        }
     }
 }
 

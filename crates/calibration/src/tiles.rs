@@ -52,11 +52,6 @@ impl Tiles {
         Self { columns, lower, tiles: starts().flat_map(of_row).map(|(row, column)| tile(row, column)).collect() }
     }
 
-    /// Columns of either matrix.
-    pub(crate) fn columns(&self) -> usize {
-        self.columns
-    }
-
     /// Adds the product of a batch.
     pub(crate) fn add(&mut self, x: &[f32], y: &[f32]) {
         let (columns, depth) = (self.columns, x.len() / self.columns);

@@ -173,7 +173,7 @@ fn compare(storage: &Storage) {
             pairs.add(&x, &y);
         }
         let (once, pairs) = (once.finish().unwrap(), pairs.finish().unwrap());
-        assert_eq!(*plain.unwrap().inputs(), once, "tensor {tensor}");
+        assert_eq!(**plain.unwrap().inputs(), once, "tensor {tensor}");
         match behind.unwrap() {
             Statistics::Asymmetric(found) => assert_eq!(*found, pairs, "tensor {tensor}"),
             // The tied table is compressed before its inputs are known.

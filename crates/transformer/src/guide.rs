@@ -134,13 +134,13 @@ fn fault(error: seedpress_model::ModelError) -> PressError {
 impl Guide for CalibrationGuide<'_> {
     fn guide(&mut self, tensor: usize) -> Result<Guidance, PressError> {
         let Some(place) = self.places[tensor] else { return Ok(Guidance::default()) };
-        let Some(statistics) = self.walk.statistics(place).map_err(fault)? else { return Ok(Guidance::default()) };
+        let Some(statistics) = self.walk.take(place).map_err(fault)? else { return Ok(Guidance::default()) };
         let corrected = match self.source.load(tensor)? {
             Content::Float(original) => statistics.corrected(&original).map_err(fault)?,
             Content::Opaque(_) => None,
         };
         let scarce = statistics.scarce();
-        Ok(Guidance { statistics: Some(Arc::new(statistics.inputs().clone())), corrected, scarce })
+        Ok(Guidance { statistics: Some(statistics.inputs().clone()), corrected, scarce })
     }
 
     fn follows(&self) -> bool {

@@ -38,13 +38,13 @@ pub fn spectra(
     let mut found = Spectra::new();
     for place in Walk::order(network) {
         let info = &network.tensors()[place];
-        let statistics = walk.statistics(place).map_err(said)?;
+        let statistics = walk.take(place).map_err(said)?;
         if !wanted(&info.name) {
             continue;
         }
         let tensor = weights.load(place).map_err(said)?;
         let columns = info.columns();
-        let inputs = statistics.as_ref().map(|statistics| statistics.inputs());
+        let inputs = statistics.as_ref().map(|statistics| statistics.inputs().as_ref());
         let embeds = info.name == network.description().embedding.tokens;
         let rows = (tensor.values().len() / columns.max(1)) as f64;
         // Each token reads one row: an error of the table costs a row's share.

@@ -1,20 +1,21 @@
-//! The search, the whole encoder and the decoder, beside a copy of the weights as the roof.
+//! The search, the whole encoder, plain and under the quadratic form of correlated inputs, and the decoder, beside a copy of the weights as
+//! the roof.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use seedpress_codec::{DType, EncodeContext, Registry, Tensor};
+use seedpress_codec::{DType, EncodeContext, InputStatistics, Registry, Tensor};
 use seedpress_testing::Noise;
 use seedpress_trellis::code::Code;
 use seedpress_trellis::viterbi::{Scratch, Start, Tables, search};
 
 const COUNT: usize = 1 << 16;
 
-fn noise() -> Vec<f32> {
+fn noise(count: usize) -> Vec<f32> {
     let mut noise = Noise::new(7);
-    (0..COUNT).map(|_| noise.bell(4) * 1.732).collect()
+    (0..count).map(|_| noise.bell(4) * 1.732).collect()
 }
 
 fn kernels(criterion: &mut Criterion) {
-    let values = noise();
+    let values = noise(COUNT);
     let mut group = criterion.benchmark_group("trellis");
     group.throughput(Throughput::Elements(COUNT as u64)).sample_size(20);
     group.bench_function("copy", |bencher| bencher.iter(|| values.clone()));
@@ -44,5 +45,28 @@ fn kernels(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, kernels);
+/// Inputs of which each has much in common with its neighbours.
+fn correlated(columns: usize) -> InputStatistics {
+    let entry = |i: usize, j: usize| 0.9f32.powi(i.abs_diff(j) as i32);
+    let moment = (0..columns * columns).map(|at| entry(at / columns, at % columns)).collect();
+    InputStatistics::from_second_moment(1 << 16, columns, moment).expect("a correlation")
+}
+
+fn calibrated(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("trellis-calibrated");
+    group.throughput(Throughput::Elements(COUNT as u64 * 4)).sample_size(10);
+    let tensor = Tensor::new(vec![512, 512], noise(4 * COUNT), DType::F32).expect("a matrix");
+    let statistics = correlated(512);
+    let context = EncodeContext { calibration: Some(&statistics), ..EncodeContext::default() };
+    let registry = seedpress_trellis::register(Registry::default());
+    for bits in ["2", "3"] {
+        let codec = registry.parse(&format!("trellis:bits={bits},hessian=full")).expect("legal options");
+        group.bench_function(BenchmarkId::new("encode", bits), |bencher| {
+            bencher.iter(|| codec.encode(&tensor.view("t"), &context).expect("finite"));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, kernels, calibrated);
 criterion_main!(benches);

@@ -111,7 +111,7 @@ fn language_model(path: &Path) -> Result<Box<dyn Network>, ZooError> {
 /// [`ModelError::Unsupported`] for models without calibration data, and whatever [`load`] returns.
 pub fn calibration(name: &str) -> Result<Vec<Option<InputStatistics>>, ZooError> {
     let found = load(name)?.statistics()?;
-    Ok(found.into_iter().map(|statistics| statistics.map(|found| found.inputs().clone())).collect())
+    Ok(found.into_iter().map(|statistics| statistics.map(|found| found.inputs().as_ref().clone())).collect())
 }
 
 /// Tensors that nothing runs.

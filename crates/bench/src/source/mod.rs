@@ -154,7 +154,7 @@ impl Source {
     /// # Errors
     /// Calibration data that cannot be read.
     pub fn calibration(&self, info: &TensorInfo) -> Result<Option<&InputStatistics>, String> {
-        Ok(self.statistics(info)?.map(Statistics::inputs))
+        Ok(self.statistics(info)?.map(|statistics| statistics.inputs().as_ref()))
     }
 
     /// The same with how they came about.

@@ -77,19 +77,30 @@ impl Walk {
 
     /// Statistics of a group of the block at work behind compressed ones.
     pub(super) fn asymmetric(&self, group: &[usize]) -> Result<HashMap<usize, Statistics>, ModelError> {
+        let Some(sums) = self.paired(group)? else { return self.unpaired(group) };
+        let mut found = HashMap::new();
+        for (&tensor, sums) in self.apart(group).iter().zip(sums) {
+            let both = self.sound(tensor, sums.finish())?;
+            found.extend(both.map(|both| (tensor, Statistics::Asymmetric(Arc::new(both)))));
+        }
+        Ok(self.shared(group, found))
+    }
+
+    /// Sums over inputs of both models for each tensor of a group that is told apart; `None` where they do not pair, or are too wide.
+    fn paired(&self, group: &[usize]) -> Result<Option<Vec<AsymmetricAccumulator>>, ModelError> {
+        let (leader, columns) = (group[0], self.columns(group[0]));
+        if columns > LARGEST_SECOND_MOMENT {
+            return Ok(None);
+        }
         let weights = BlockWeights::load(self.network.as_ref(), self.block, self.weights.as_ref())?;
         let given = self.given(&weights);
         let differs = given.is_some() || self.compressed.is_some();
         let given = given.as_ref().unwrap_or(&weights);
         let behind = self.compressed.as_ref().unwrap_or(&self.original);
-        let (leader, columns) = (group[0], self.columns(group[0]));
         let inputs = |weights: &BlockWeights<'_>, state: &Hidden| -> Result<Vec<f32>, ModelError> {
             let found = gather(self.network.as_ref(), self.block, weights, state, &[leader])?;
             Ok(found.into_iter().next().map(|(_, rows)| rows).unwrap_or_default())
         };
-        if columns > LARGEST_SECOND_MOMENT {
-            return self.unpaired(group, given, behind);
-        }
         let apart = self.apart(group);
         let mut sums: Vec<_> = apart.iter().map(|_| AsymmetricAccumulator::new(columns)).collect();
         let both = |batch| {
@@ -111,26 +122,17 @@ impl Walk {
             }
             true
         })?;
-        if !paired {
-            return self.unpaired(group, given, behind);
-        }
-        let mut found = HashMap::new();
-        for (&tensor, sums) in apart.iter().zip(sums) {
-            let both = self.sound(tensor, sums.finish())?;
-            found.extend(both.map(|both| (tensor, Statistics::Asymmetric(Arc::new(both)))));
-        }
-        Ok(self.shared(group, found))
+        Ok(paired.then_some(sums))
     }
 
     /// Statistics of the compressed model alone, where its inputs do not pair with the original's.
-    fn unpaired(
-        &self,
-        group: &[usize],
-        weights: &BlockWeights<'_>,
-        states: &States,
-    ) -> Result<HashMap<usize, Statistics>, ModelError> {
+    fn unpaired(&self, group: &[usize]) -> Result<HashMap<usize, Statistics>, ModelError> {
+        let weights = BlockWeights::load(self.network.as_ref(), self.block, self.weights.as_ref())?;
+        let given = self.given(&weights);
+        let given = given.as_ref().unwrap_or(&weights);
+        let states = self.compressed.as_ref().unwrap_or(&self.original);
         let mut sums = HashMap::new();
-        let gather = |batch| gather(self.network.as_ref(), self.block, weights, &*states.at(batch)?, &group[..1]);
+        let gather = |batch| gather(self.network.as_ref(), self.block, given, &*states.at(batch)?, &group[..1]);
         in_order(states.len(), gather, |batch, found: Vec<(usize, Vec<f32>)>| {
             found.iter().for_each(|(_, rows)| self.add(&mut sums, group, batch, rows));
             true

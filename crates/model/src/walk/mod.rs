@@ -62,7 +62,7 @@ const SCARCE: f64 = 0.25;
 
 impl Statistics {
     /// What a codec is calibrated with.
-    pub fn inputs(&self) -> &InputStatistics {
+    pub fn inputs(&self) -> &Arc<InputStatistics> {
         match self {
             Self::Plain(inputs) | Self::Pooled { inputs, .. } => inputs,
             Self::Asymmetric(both) => both.inputs(),
@@ -94,6 +94,14 @@ pub trait RowWeights: Send + Sync {
     fn of(&self, tensor: usize, batch: usize) -> Option<&[f32]>;
 }
 
+/// What a walk has of a tensor of the block at work.
+enum Known {
+    /// Statistics; `None` where the tensor is not a layer's weight.
+    Held(Option<Statistics>),
+    /// They were [handed over](Walk::take).
+    Taken,
+}
+
 /// A walk through a network, see the [module](self).
 pub struct Walk {
     network: Arc<dyn Network>,
@@ -109,7 +117,7 @@ pub struct Walk {
     /// Decoded tensors that differ from the original and are still to be read.
     decoded: HashMap<usize, Tensor>,
     /// Of tensors of the block at work.
-    known: HashMap<usize, Option<Statistics>>,
+    known: HashMap<usize, Known>,
     /// Of rows that stand in for those of others in the block at work, by the tensors they are the inputs of.
     pooled: HashMap<Vec<usize>, Option<Arc<InputStatistics>>>,
     /// Of tensors that several blocks read.
@@ -214,8 +222,10 @@ impl Walk {
             }
             return Ok(self.tied.as_ref().and_then(|tied| tied.get(&tensor).cloned()));
         }
-        if let Some(known) = self.known.get(&tensor) {
-            return Ok(known.clone());
+        match self.known.get(&tensor) {
+            Some(Known::Held(known)) => return Ok(known.clone()),
+            Some(Known::Taken) => return Err(ModelError::Passed(self.network.tensors()[tensor].name.clone())),
+            None => {}
         }
         let groups = self.network.groups(self.block);
         let Some(group) = groups.iter().find(|group| group.contains(&tensor)) else { return Ok(None) };
@@ -224,8 +234,22 @@ impl Walk {
             Mode::Sequential => (group.clone(), self.asymmetric(group)?),
         };
         self.stand_in(&gathered, &mut found)?;
-        self.known.extend(gathered.into_iter().map(|tensor| (tensor, found.get(&tensor).cloned())));
-        Ok(self.known.get(&tensor).cloned().flatten())
+        let asked = found.get(&tensor).cloned();
+        self.known.extend(gathered.into_iter().map(|tensor| (tensor, Known::Held(found.remove(&tensor)))));
+        Ok(asked)
+    }
+
+    /// As [`statistics`](Self::statistics), and keeps none of them: those of wide layers are the largest part of what a walk holds.
+    /// Asking again is an error.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn take(&mut self, tensor: usize) -> Result<Option<Statistics>, ModelError> {
+        let found = self.statistics(tensor)?;
+        if let Some(known) = self.known.get_mut(&tensor) {
+            *known = Known::Taken;
+        }
+        Ok(found)
     }
 
     /// Whether statistics of a tensor were gathered, with those of another of its group: no tensor that is compressed meanwhile changes

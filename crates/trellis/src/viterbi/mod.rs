@@ -1,6 +1,6 @@
 //! The search: the path through the trellis of least `distortion + lambda x bits` (Viterbi).
 //!
-//! All costs are `f32` sums in a fixed order without fused multiply-add, so the AVX2 kernels and the portable loops take the same
+//! All costs are `f32` sums in a fixed order without fused multiply-add, so the vector kernels and the portable loops take the same
 //! decisions. A cost depends on the sample, its class and the quantiser, never on the path: four branch costs a sample serve any
 //! number of states.
 //!
@@ -58,14 +58,17 @@ pub fn search(
     let states = code.states();
     let weight = start.weight;
     branches::fill(tables, u, classes, weight, &mut scratch.branches);
-    scratch.decisions.clear();
-    scratch.decisions.resize(u.len() * states.div_ceil(8), 0);
+    let width = u.len() * states.div_ceil(8);
+    if scratch.decisions.len() < width {
+        scratch.decisions.resize(width, 0);
+    }
+    let decisions = &mut scratch.decisions[..width];
     let mut costs = [UNREACHED; MOST_STATES];
     let costs = &mut costs[..states.max(8)];
     costs[start.state] = 0.0;
-    forward::run(code, &scratch.branches, costs, &mut scratch.decisions);
+    forward::run(code, &scratch.branches, costs, decisions);
     let last = (1..states).fold(0, |best, state| if costs[state] < costs[best] { state } else { best });
-    trace_back(code, &scratch.decisions, last, indices);
+    trace_back(code, decisions, last, indices);
     // Apart from the walk back, whose steps wait for each other, the choices are independent.
     for ((index, &u), &class) in indices.iter_mut().zip(u).zip(classes) {
         let branch = *index as usize;
@@ -87,9 +90,10 @@ fn trace_back(code: Code, decisions: &[u8], last: usize, branches: &mut [u32]) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    #[cfg(target_arch = "x86_64")]
+    use seedpress_simd::Level;
 
-    type Forward = fn(Code, &[[f32; 4]], &mut [f32], &mut [u8]);
+    use super::*;
 
     fn tables() -> Tables {
         let reach = 12;
@@ -146,20 +150,22 @@ mod tests {
         }
     }
 
+    #[cfg(target_arch = "x86_64")]
     #[test]
-    fn the_vector_kernel_takes_the_portable_decisions() {
+    fn vector_kernels_take_the_portable_decisions() {
         let (tables, u) = (tables(), magnitudes(1000));
         let branches: Vec<[f32; 4]> = u.iter().map(|&u| tables.branches(u, 1.0, 1)).collect();
-        for memory in 3..=8 {
+        for memory in 2..=8 {
             let code = Code::new(memory).unwrap();
-            let run = |f: Forward| {
-                let mut costs = vec![1e30; code.states()];
+            let run = |level| {
+                let mut costs = vec![UNREACHED; code.states()];
                 costs[0] = 0.0;
-                let mut decisions = vec![0; u.len() * code.states() / 8];
-                f(code, &branches, &mut costs, &mut decisions);
+                let mut decisions = vec![0xA5; u.len() * code.states().div_ceil(8)];
+                forward::at(level, code, &branches, &mut costs, &mut decisions);
                 (costs, decisions)
             };
-            assert_eq!(run(forward::run), run(forward::portable::run), "memory {memory}");
+            let portable = run(Level::Portable);
+            Level::supported().for_each(|level| assert_eq!(run(level), portable, "memory {memory}, {level:?}"));
         }
     }
 }

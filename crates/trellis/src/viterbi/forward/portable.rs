@@ -13,6 +13,7 @@ pub(in crate::viterbi) fn run(code: Code, branches: &[[f32; 4]], costs: &mut [f3
         (0..states).map(|t| [code.previous(t, 0), code.previous(t, 1), code.incoming_quantizer(t)]).collect();
     let mut after = vec![0f32; states];
     for (index, (branch, bits)) in branches.iter().zip(decisions.chunks_exact_mut(width)).enumerate() {
+        bits.fill(0);
         for (t, &[even, odd, quantizer]) in previous.iter().enumerate() {
             let (a, b) = (costs[even] + branch[2 * quantizer], costs[odd] + branch[2 * quantizer + 1]);
             after[t] = if b < a { b } else { a };
