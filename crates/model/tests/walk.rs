@@ -186,6 +186,23 @@ fn compare(storage: &Storage) {
 }
 
 #[test]
+fn what_is_taken_is_handed_over_once() {
+    let toy = Arc::new(Toy::new(2));
+    let (weights, samples) = (toy.weights(), toy.samples());
+    for mode in [Mode::Plain, Mode::Sequential] {
+        let walk = || Walk::new(toy.clone(), Arc::new(weights.clone()), &samples, mode).unwrap();
+        let (mut kept, mut taken) = (walk(), walk());
+        for tensor in Walk::order(toy.as_ref()) {
+            let (own, handed) = (kept.statistics(tensor).unwrap(), taken.take(tensor).unwrap());
+            assert_eq!(own.as_ref().map(|own| own.inputs().clone()), handed.map(|handed| handed.inputs().clone()));
+            if taken.knows(tensor) {
+                assert!(matches!(taken.take(tensor), Err(ModelError::Passed(_))), "tensor {tensor}");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_cost_grows_with_the_depth_alone() {
     let steps = |layers: usize| {
         let toy = Arc::new(Toy::new(layers));

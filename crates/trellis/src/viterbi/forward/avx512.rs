@@ -29,8 +29,7 @@ pub(super) fn run(code: Code, branches: &[[f32; 4]], costs: &mut [f32], decision
 /// What moves the predecessors of states `16 block` to `16 block + 15` into place, counted from state `first`.
 #[target_feature(enable = "avx512f")]
 fn places(code: Code, block: usize, parity: usize, first: usize) -> __m512i {
-    let place: [i32; LANES] =
-        std::array::from_fn(|lane| (code.previous(LANES * block + lane, parity) - first) as i32);
+    let place: [i32; LANES] = std::array::from_fn(|lane| (code.previous(LANES * block + lane, parity) - first) as i32);
     // SAFETY: a load of sixteen elements from an array of sixteen.
     unsafe { _mm512_loadu_si512(place.as_ptr().cast()) }
 }
