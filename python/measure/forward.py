@@ -9,7 +9,6 @@ as is fastest of 1, 2 and 4. Both compute the scores of all positions. The ratio
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import subprocess
@@ -39,7 +38,7 @@ def seconds(*command: str, threads: str) -> float:
     """What a process prints last."""
     environment = os.environ | {"RAYON_NUM_THREADS": threads}
     run = subprocess.run(list(command), check=True, capture_output=True, text=True, env=environment)
-    return float(json.loads(run.stdout.split()[-1]))
+    return float(run.stdout.split()[-1])
 
 
 def main() -> None:

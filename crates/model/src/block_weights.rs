@@ -21,6 +21,12 @@ impl<'a> BlockWeights<'a> {
         }
     }
 
+    /// The same tensors without a copy of any, some to be replaced.
+    pub(crate) fn borrowed(&self) -> BlockWeights<'_> {
+        let tensors = self.tensors.iter().map(|(tensor, values)| (*tensor, Cow::Borrowed(values.as_ref())));
+        BlockWeights { tensors: tensors.collect() }
+    }
+
     /// A tensor that the block reads.
     ///
     /// # Panics

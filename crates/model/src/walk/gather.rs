@@ -125,14 +125,18 @@ impl Walk {
         Ok(paired.then_some(sums))
     }
 
+    /// Weights of the block at work in the compressed model, with the states before it.
+    fn behind(&self) -> Result<(BlockWeights<'_>, &States), ModelError> {
+        let mut weights = BlockWeights::load(self.network.as_ref(), self.block, self.weights.as_ref())?;
+        self.decoded.iter().for_each(|(&tensor, values)| weights.replace(tensor, values));
+        Ok((weights, self.compressed.as_ref().unwrap_or(&self.original)))
+    }
+
     /// Statistics of the compressed model alone, where its inputs do not pair with the original's.
     fn unpaired(&self, group: &[usize]) -> Result<HashMap<usize, Statistics>, ModelError> {
-        let weights = BlockWeights::load(self.network.as_ref(), self.block, self.weights.as_ref())?;
-        let given = self.given(&weights);
-        let given = given.as_ref().unwrap_or(&weights);
-        let states = self.compressed.as_ref().unwrap_or(&self.original);
+        let (weights, states) = self.behind()?;
         let mut sums = HashMap::new();
-        let gather = |batch| gather(self.network.as_ref(), self.block, given, &*states.at(batch)?, &group[..1]);
+        let gather = |batch| gather(self.network.as_ref(), self.block, &weights, &*states.at(batch)?, &group[..1]);
         in_order(states.len(), gather, |batch, found: Vec<(usize, Vec<f32>)>| {
             found.iter().for_each(|(_, rows)| self.add(&mut sums, group, batch, rows));
             true
@@ -169,12 +173,9 @@ impl Walk {
     /// Statistics of the inputs of some tensors of the block at work together, in the compressed model so far. All rows count alike:
     /// weights are those of other tensors.
     fn pool(&self, tensors: &[usize]) -> Result<Option<Arc<InputStatistics>>, ModelError> {
-        let weights = BlockWeights::load(self.network.as_ref(), self.block, self.weights.as_ref())?;
-        let given = self.given(&weights);
-        let given = given.as_ref().unwrap_or(&weights);
-        let states = self.compressed.as_ref().unwrap_or(&self.original);
+        let (weights, states) = self.behind()?;
         let mut sums = self.accumulator(tensors[0]);
-        let gather = |batch| gather(self.network.as_ref(), self.block, given, &*states.at(batch)?, tensors);
+        let gather = |batch| gather(self.network.as_ref(), self.block, &weights, &*states.at(batch)?, tensors);
         in_order(states.len(), gather, |_, found: Vec<(usize, Vec<f32>)>| {
             found.iter().for_each(|(_, rows)| sums.add(rows));
             true

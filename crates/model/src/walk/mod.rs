@@ -304,11 +304,11 @@ impl Walk {
     }
 
     /// The weights of the block at work with the decoded ones in place; `None` where none differs.
-    fn given<'w>(&'w self, weights: &BlockWeights<'w>) -> Option<BlockWeights<'w>> {
+    fn given<'w>(&'w self, weights: &'w BlockWeights<'_>) -> Option<BlockWeights<'w>> {
         let tensors = self.network.block_tensors(self.block);
         let mut changed = tensors.iter().filter_map(|tensor| Some((*tensor, self.decoded.get(tensor)?))).peekable();
         changed.peek()?;
-        let mut given = weights.clone();
+        let mut given = weights.borrowed();
         changed.for_each(|(tensor, values)| given.replace(tensor, values));
         Some(given)
     }

@@ -1,4 +1,4 @@
-//! Sixteen states a register; up to 32 states the costs never leave two of them.
+//! Sixteen states a register; with sixteen states the costs never leave it.
 //!
 //! The predecessors of sixteen states in a row are every other of 32 states in a row, permuted: one permutation of two registers.
 #![allow(unsafe_code)]

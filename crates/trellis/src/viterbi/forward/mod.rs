@@ -27,8 +27,9 @@ pub(super) fn at(level: Level, code: Code, branches: &[[f32; 4]], costs: &mut [f
         Level::Avx512Base | Level::Avx512 if code.states() >= 16 && level.is_supported() => {
             avx512::run(code, branches, costs, decisions);
         }
-        Level::Portable => portable::run(code, branches, costs, decisions),
-        _ if code.states() >= 8 && level.is_supported() => avx2::run(code, branches, costs, decisions),
+        Level::Avx2 | Level::Avx512Base | Level::Avx512 if code.states() >= 8 && level.is_supported() => {
+            avx2::run(code, branches, costs, decisions);
+        }
         _ => portable::run(code, branches, costs, decisions),
     }
 }
