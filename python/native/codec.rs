@@ -96,8 +96,13 @@ pub(crate) fn compress<'py>(
         use seedpress_press::Progress;
         hands.meter.begin(name);
         let advance = |weights| hands.meter.advance(weights);
-        let context =
-            EncodeContext { calibration: statistics, non_finite, progress: Some(&advance), cancel: Some(hands.stop) };
+        let context = EncodeContext {
+            calibration: statistics,
+            non_finite,
+            progress: Some(&advance),
+            cancel: Some(hands.stop),
+            ..EncodeContext::default()
+        };
         in_pool(threads, || {
             let record = codec.encode(&view, &context)?;
             container(name, record)

@@ -15,6 +15,9 @@ use crate::source::{OpenError, Source, TensorInfo};
 /// Raised when what is measured of a whole model changes: model rows are then measured anew, from the records that stay.
 const METRICS: u32 = 1;
 
+/// Raised when it changes how a text tells what outputs count: rows whose codecs use it are then measured anew.
+const OUTPUTS: u32 = 1;
+
 /// A checked config with its models opened.
 #[derive(Debug)]
 pub struct Matrix {
@@ -32,6 +35,8 @@ pub struct Matrix {
     unfollowed: HashSet<String>,
     /// The code that makes the bytes of each row, apart from the small-tensor policy's, by name.
     codes: HashMap<String, Code>,
+    /// Names of the rows with a codec that uses how much outputs count.
+    one_step: HashSet<String>,
     /// What stores the tensors that the small-tensor policy keeps; absent where no such codec is registered.
     raw: Option<AnyCodec>,
 }
@@ -82,9 +87,11 @@ impl Matrix {
         }
         let raw = registry.default_codec("raw").ok();
         let codes = config.codecs.iter().map(|row| (row.name(), code(row, registry))).collect();
+        let one_step = config.codecs.iter().filter(|row| is_one_step(row, registry)).map(CodecRow::name).collect();
         let sequential = config.codecs.iter().any(|row| row.sequential);
         let unfollowed = if sequential { unfollowed(&models) } else { HashSet::new() };
-        Ok(Self { run: config.run, text: config.text, codecs: config.codecs, models, absent, unfollowed, codes, raw })
+        let (run, text, codecs) = (config.run, config.text, config.codecs);
+        Ok(Self { run, text, codecs, models, absent, unfollowed, codes, one_step, raw })
     }
 
     /// Whether a row is measured on a model.
@@ -145,8 +152,17 @@ impl Matrix {
         let hashes = |info: &TensorInfo| (info.name.clone(), info.hash.clone());
         let others: Vec<_> = if alone { Vec::new() } else { model.tensors.iter().map(hashes).collect() };
         let policy = if alone { 0 } else { self.run.keep_below.get() };
-        let inputs = (recipe.mode != Mode::Plain).then_some((&model.name, model.calibration_data()));
+        let inputs = (recipe.mode != Mode::Plain).then(|| self.inputs(row, model));
         serde_json::json!([recipe, code, kept_by, info.name, info.hash, others, policy, inputs])
+    }
+
+    /// What tells a calibrated row's codecs of a model's inputs, and of its outputs where they use it.
+    fn inputs(&self, row: &CodecRow, model: &Source) -> serde_json::Value {
+        let (name, data) = (&model.name, model.calibration_data());
+        match self.one_step.contains(&row.name()) && model.weighted_text().is_some() {
+            true => serde_json::json!([name, data, OUTPUTS]),
+            false => serde_json::json!([name, data]),
+        }
     }
 
     /// The key of one tensor's row.
@@ -164,7 +180,7 @@ impl Matrix {
         let recipe = key::recipe(CodecRow { codec: stored.clone(), sequential: false, ..row.clone() }.recipe());
         let mut code = Code::default();
         key::add_code(&mut code, stored);
-        let inputs = (recipe.mode != Mode::Plain).then_some((&model.name, model.calibration_data()));
+        let inputs = (recipe.mode != Mode::Plain).then(|| self.inputs(row, model));
         let version = (env!("CARGO_PKG_VERSION"), seedpress_model::walk::REVISION);
         key::key(&serde_json::json!(["record", version, recipe, code, info.name, info.hash, inputs]))
     }
@@ -267,6 +283,13 @@ fn unfollowed(models: &[Source]) -> HashSet<String> {
     let (followed, unfollowed): (Vec<_>, Vec<_>) =
         models.iter().partition(|model| model.can_be_followed().unwrap_or(true));
     if followed.is_empty() { HashSet::new() } else { unfollowed.iter().map(|model| model.name.clone()).collect() }
+}
+
+/// Whether a row has a codec that uses how much outputs count.
+fn is_one_step(row: &CodecRow, registry: &Registry) -> bool {
+    let ladder = Options::of(&row.codec).and_then(|options| options.ladder(registry).ok());
+    let rungs = ladder.map(|ladder| ladder.rungs).unwrap_or_default();
+    row.codec.capabilities().one_step || rungs.iter().any(|rung| rung.codec.capabilities().one_step)
 }
 
 /// The code that makes the bytes of a row: codec and stage, or a plan's search and all its codecs, and what tells them of inputs.

@@ -13,6 +13,7 @@ use crate::accumulator::Accumulator;
 use crate::batch::{BATCH, scaled};
 use crate::factor::damping;
 use crate::ldl::{Ldl, solve};
+use crate::outputs::OutputWeights;
 use crate::statistics::{InputStatistics, StatisticsError};
 use crate::tiles::Tiles;
 use seedpress_matrix::{View, add_product, transpose};
@@ -126,6 +127,12 @@ impl AsymmetricStatistics {
     #[must_use]
     pub fn inputs(&self) -> &Arc<InputStatistics> {
         &self.inputs
+    }
+
+    /// Adds how much each output counts, as [`InputStatistics::with_outputs`].
+    #[must_use]
+    pub fn with_outputs(self, outputs: Arc<OutputWeights>) -> Self {
+        Self { inputs: Arc::new(Arc::unwrap_or_clone(self.inputs).with_outputs(outputs)), ..self }
     }
 
     /// Mean of `x y^T`, row-major.

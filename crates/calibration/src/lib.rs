@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | collect statistics | [`Accumulator`] -> [`InputStatistics`] |
 //! | collect them behind layers already compressed | [`AsymmetricAccumulator`] -> [`AsymmetricStatistics`] |
+//! | say how much each output counts | [`OutputWeights`] -> [`InputStatistics::with_outputs`] |
 //! | quantise with error feedback (GPTQ, LDLQ) | [`Factor`], then `sweep` with a [`Quantizer`] or a closure |
 //! | go over what was quantised again, block by block | [`Blocks`], [`Gradient`] |
 //! | solve against the second moment | [`Factor::solve`] |
@@ -47,6 +48,7 @@ mod descent;
 mod factor;
 mod ldl;
 mod output;
+mod outputs;
 mod quantizer;
 mod statistics;
 mod sweep;
@@ -57,6 +59,7 @@ pub use asymmetric::{AsymmetricAccumulator, AsymmetricStatistics};
 pub use descent::{Blocks, Gradient};
 pub use factor::{DAMPING, Factor, Order, damping};
 pub use output::{OutputError, output_error};
+pub use outputs::{FLOOR, OutputWeights};
 pub use quantizer::Quantizer;
 pub use statistics::{InputStatistics, StatisticsError};
 pub use sweep::{sweep, sweep_columns, visit_columns};

@@ -1,5 +1,9 @@
 //! Statistics of a layer's inputs, checked when they are made.
 
+use std::sync::Arc;
+
+use crate::outputs::OutputWeights;
+
 /// Why numbers are not statistics.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -67,6 +71,7 @@ pub struct InputStatistics {
     mean_square: Vec<f32>,
     mean_abs: Option<Vec<f32>>,
     second_moment: Option<Vec<f32>>,
+    outputs: Option<Arc<OutputWeights>>,
 }
 
 impl InputStatistics {
@@ -82,7 +87,7 @@ impl InputStatistics {
             return Err(StatisticsError::NoColumns);
         }
         check(&mean_square, "the mean square")?;
-        Ok(Self { samples, mean_square, mean_abs: None, second_moment: None })
+        Ok(Self { samples, mean_square, mean_abs: None, second_moment: None, outputs: None })
     }
 
     /// From the mean of `x x^T`, row-major `columns x columns`. Where rounding left its halves different the lower one counts.
@@ -135,6 +140,12 @@ impl InputStatistics {
         Ok(Self { mean_abs: Some(mean_abs), ..self })
     }
 
+    /// Adds how much each output counts, for coders that give some rows more bits than others.
+    #[must_use]
+    pub fn with_outputs(self, outputs: Arc<OutputWeights>) -> Self {
+        Self { outputs: Some(outputs), ..self }
+    }
+
     /// Columns of the weight, which are inputs of the layer.
     #[must_use]
     pub fn columns(&self) -> usize {
@@ -165,6 +176,12 @@ impl InputStatistics {
         self.second_moment.as_deref()
     }
 
+    /// How much each output counts, where it is known.
+    #[must_use]
+    pub fn outputs(&self) -> Option<&OutputWeights> {
+        self.outputs.as_deref()
+    }
+
     /// The same inputs in another order: column `i` of the result is column `order[i]` of this, for layers whose weights are laid out
     /// otherwise than their inputs.
     ///
@@ -183,6 +200,7 @@ impl InputStatistics {
                 .second_moment
                 .as_deref()
                 .map(|full| order.iter().flat_map(|&row| pick(&full[row * columns..][..columns])).collect()),
+            outputs: self.outputs.clone(),
         }
     }
 }
@@ -192,7 +210,7 @@ pub(crate) fn is_permutation(order: &[usize], length: usize) -> bool {
     order.len() == length && order.iter().all(|&at| at < length && !std::mem::replace(&mut seen[at], true))
 }
 
-fn check(values: &[f32], what: &'static str) -> Result<(), StatisticsError> {
+pub(crate) fn check(values: &[f32], what: &'static str) -> Result<(), StatisticsError> {
     if let Some(column) = values.iter().position(|value| !value.is_finite()) {
         return Err(StatisticsError::NotFinite { what, column });
     }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use seedpress_calibration::InputStatistics;
+
 use crate::capabilities::Capabilities;
 use crate::context::EncodeContext;
 use crate::encoded::{Encoded, Layer, Segment, Symbols};
@@ -120,14 +122,15 @@ impl AnyCodec {
             let why = format!("rank {} is above {MAX_RANK}", tensor.shape().len());
             return Err(EncodeError::UnsupportedInput { tensor: tensor.name().to_owned(), why });
         }
-        let split = exceptions::take_out(tensor, context.non_finite, self.capabilities())?;
+        let outputs = context.calibration.and_then(InputStatistics::outputs);
+        let split = exceptions::take_out(tensor, context.non_finite, self.capabilities(), outputs)?;
         let coded_shape = tensor.matrix_view().coded_shape(tensor.shape());
         let mut encoded = if tensor.is_empty() {
             Encoded::single(Vec::new(), Vec::new())
         } else {
             let finite = TensorView::new(tensor.name(), &coded_shape, &split.values, tensor.dtype())
                 .map_err(|error| EncodeError::Internal(error.to_string()))?;
-            self.inner.encode(&finite, context)?
+            self.inner.encode(&finite, &EncodeContext { noted: split.noted, ..*context })?
         };
         if encoded.layers.is_empty() {
             return Err(EncodeError::Internal(format!("codec `{}` wrote no layer", self.id())));

@@ -17,4 +17,7 @@ pub struct Capabilities {
     /// What is far below the tensor's scale comes back as zeros, or as it was, whatever the tensor's shape. Other codecs have rows of
     /// such weights noted, which come back as zeros.
     pub keeps_zeros: bool,
+    /// Uses calibration, with one step for all weights and as many bits for each as it needs: where statistics say how much each
+    /// [output](seedpress_calibration::OutputWeights) counts, rows that count less are brought down before the codec sees them.
+    pub one_step: bool,
 }

@@ -26,6 +26,9 @@ pub struct EncodeContext<'a> {
     pub calibration: Option<&'a InputStatistics>,
     /// What to do with NaN and infinity.
     pub non_finite: NonFinite,
+    /// Bytes that the record takes to note the rows that were halved for the codec ([`Capabilities::one_step`](crate::Capabilities::one_step)):
+    /// a target of bits includes them. Set by [`AnyCodec::encode`](crate::AnyCodec::encode).
+    pub noted: usize,
     /// Called with the number of weights finished since the last call.
     pub progress: Option<&'a (dyn Fn(u64) + Sync)>,
     /// Set by the caller to stop early.

@@ -202,6 +202,11 @@ fn power(exponent: i64) -> f64 {
     f64::from_bits(((1023 + exponent) as u64) << 52)
 }
 
+/// Whether values are far enough from the subnormal range for their rows to be divided by powers of two.
+pub(crate) fn may_be_halved(values: &[f32]) -> bool {
+    energy(values) >= QUIETEST * values.len() as f64
+}
+
 /// Divides a row by `2^exponent`.
 pub(crate) fn bring_down(row: &mut [f32], exponent: u8) {
     let factor = power(-i64::from(exponent));

@@ -123,7 +123,7 @@ mod tests {
     fn what_costs_more_gets_more_and_the_size_is_kept() {
         let registry = seedpress::registry();
         let (cheap, dear) =
-            (Spectrum { rows: 100, costs: vec![1.0; 40] }, Spectrum { rows: 100, costs: vec![16.0; 40] });
+            (Spectrum { rows: 100.0, costs: vec![1.0; 40] }, Spectrum { rows: 100.0, costs: vec![16.0; 40] });
         let priced = |tensor, spectrum| Priced { tensor, weights: 4000, spectrum };
         let tensors = [priced("cheap", &cheap), priced("dear", &dear)];
         let (plan, bytes) = share(&tensors, "trellis:hessian=full", 500, 3500, &registry).unwrap();

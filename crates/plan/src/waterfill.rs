@@ -11,8 +11,8 @@
 /// A tensor's columns as channels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spectrum {
-    /// Weights of a column.
-    pub rows: u64,
+    /// Weights of each channel: the rows of a column, or of a part of it.
+    pub rows: f64,
     /// What it costs to leave a weight of each column out: `scale / 2 l_i v_i`, in nats, not negative.
     pub costs: Vec<f64>,
 }
@@ -26,7 +26,7 @@ impl Spectrum {
 
     /// The cost of all weights then.
     pub fn cost(&self, level: f64) -> f64 {
-        self.rows as f64 * self.costs.iter().map(|&cost| cost.min(level)).sum::<f64>()
+        self.rows * self.costs.iter().map(|&cost| cost.min(level)).sum::<f64>()
     }
 
     /// The cost of all weights at so many bits a weight.
@@ -40,7 +40,7 @@ impl Spectrum {
 
     /// Number of weights.
     pub fn weights(&self) -> f64 {
-        self.rows as f64 * self.costs.len() as f64
+        self.rows * self.costs.len() as f64
     }
 }
 
@@ -76,8 +76,8 @@ fn level(largest: f64, too_low: impl Fn(f64) -> bool) -> f64 {
 mod tests {
     use super::*;
 
-    fn spectrum(rows: u64, costs: &[f64]) -> Spectrum {
-        Spectrum { rows, costs: costs.to_vec() }
+    fn spectrum(rows: u32, costs: &[f64]) -> Spectrum {
+        Spectrum { rows: f64::from(rows), costs: costs.to_vec() }
     }
 
     #[test]

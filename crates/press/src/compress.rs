@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use seedpress_checkpoint::{Entry, SourceForm};
-use seedpress_codec::{AnyCodec, InputStatistics, MAX_RANK, Registry};
+use seedpress_codec::{AnyCodec, InputStatistics, MAX_RANK, OutputWeights, Registry};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::assign::{Assign, Kept, Treatment};
@@ -164,7 +164,8 @@ impl Both<'_> {
 fn fingerprint(inputs: &InputStatistics) -> u128 {
     let mut hash = Xxh3::new();
     hash.update(&inputs.samples().to_le_bytes());
-    for values in [Some(inputs.mean_square()), inputs.mean_abs(), inputs.second_moment()] {
+    let outputs = inputs.outputs().map(OutputWeights::values);
+    for values in [Some(inputs.mean_square()), inputs.mean_abs(), inputs.second_moment(), outputs] {
         // Absent and empty differ from each other, and from what follows.
         hash.update(&values.map_or(u64::MAX, |values| values.len() as u64).to_le_bytes());
         for block in values.unwrap_or_default().chunks(HASHED) {

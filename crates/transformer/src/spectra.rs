@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use seedpress_calibration::{DAMPING, Factor, InputStatistics, Order};
+use seedpress_calibration::{DAMPING, Factor, InputStatistics, Order, OutputWeights};
 use seedpress_model::{Network as _, Walk};
 use seedpress_plan::waterfill::Spectrum;
 
@@ -18,7 +18,7 @@ use crate::weighing::Importances;
 pub type Spectra = BTreeMap<String, Spectrum>;
 
 /// What is kept of spectra is called so; changes with how they are made.
-pub const KEPT: &str = "spectra-2";
+pub const KEPT: &str = "spectra-3";
 
 /// Walks through a model and prices every tensor whose name `wanted` takes. The walk is a plain one, weighted by `importances`.
 /// `progress` learns how many tensors were looked at, and the last one; it returns whether to go on.
@@ -63,7 +63,7 @@ pub fn spectra(
 /// Spectra as a safetensors file, for the next plan from the same text: of each tensor its rows and the costs of its columns.
 pub fn to_bytes(spectra: &Spectra) -> Vec<u8> {
     let bytes = |spectrum: &Spectrum| -> Vec<u8> {
-        let numbers = std::iter::once(spectrum.rows as f64).chain(spectrum.costs.iter().copied());
+        let numbers = std::iter::once(spectrum.rows).chain(spectrum.costs.iter().copied());
         numbers.flat_map(f64::to_le_bytes).collect()
     };
     let data: Vec<(&str, Vec<u8>)> = spectra.iter().map(|(name, spectrum)| (name.as_str(), bytes(spectrum))).collect();
@@ -79,12 +79,15 @@ pub fn from_bytes<'a>(bytes: &[u8], wanted: impl IntoIterator<Item = &'a str>) -
         let tensor = file.tensor(name).ok().filter(|tensor| tensor.dtype() == Dtype::F64)?;
         let (first, rest) = tensor.data().as_chunks::<8>().0.split_first()?;
         let costs = rest.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect();
-        Some((name.to_owned(), Spectrum { rows: f64::from_le_bytes(*first) as u64, costs }))
+        Some((name.to_owned(), Spectrum { rows: f64::from_le_bytes(*first), costs }))
     };
     wanted.into_iter().map(one).collect()
 }
 
 /// The columns of `scale / 2 tr(D H D^T) + lookup / 2 |D|^2`.
+///
+/// Where outputs count differently, rows are channels too: each column is that of [`PARTS`] equal parts of the rows, ordered by their weighted
+/// energy.
 fn spectrum(
     values: &[f32],
     columns: usize,
@@ -94,12 +97,15 @@ fn spectrum(
 ) -> Result<Spectrum, TransformerError> {
     let rows = values.len() / columns.max(1);
     let mut variances = vec![0f64; columns];
+    let mut energies = Vec::with_capacity(rows);
     for row in values.chunks_exact(columns.max(1)) {
         variances.iter_mut().zip(row).for_each(|(sum, &value)| *sum += f64::from(value) * f64::from(value));
+        energies.push(row.iter().map(|&value| f64::from(value) * f64::from(value)).sum::<f64>());
     }
-    let plain = vec![1.0; columns];
-    let (factors, lookup) = match inputs {
-        None => (plain, lookup),
+    let outputs = inputs.and_then(InputStatistics::outputs).filter(|outputs| outputs.values().len() == rows);
+    let parts = outputs.map_or(vec![1.0], |outputs| parts(&energies, outputs));
+    let (factors, price) = match inputs {
+        None => (vec![1.0; columns], lookup),
         Some(inputs) => {
             let extra = if scale > 0.0 { (lookup / scale) as f32 } else { 0.0 };
             let raised = match inputs.second_moment() {
@@ -119,8 +125,28 @@ fn spectrum(
             (factors, scale)
         }
     };
-    let costs = variances.iter().zip(factors).map(|(sum, factor)| 0.5 * lookup * factor * sum / rows.max(1) as f64);
-    Ok(Spectrum { rows: rows as u64, costs: costs.collect() })
+    let costs = variances.iter().zip(factors).map(|(sum, factor)| 0.5 * price * factor * sum / rows.max(1) as f64);
+    let costs: Vec<f64> = costs.collect();
+    let costs = parts.iter().flat_map(|part| costs.iter().map(move |cost| cost * part)).collect();
+    Ok(Spectrum { rows: rows as f64 / parts.len() as f64, costs })
+}
+
+/// Parts that rows are taken for: enough to follow the distribution of their weights.
+const PARTS: usize = 16;
+
+/// The mean weighted energy of each part of the rows, in that of all.
+fn parts(energies: &[f64], outputs: &OutputWeights) -> Vec<f64> {
+    let mut weighted: Vec<f64> =
+        energies.iter().zip(outputs.values()).map(|(energy, &weight)| energy * f64::from(weight)).collect();
+    weighted.sort_unstable_by(f64::total_cmp);
+    let mean = energies.iter().sum::<f64>() / energies.len() as f64;
+    let count = PARTS.min(weighted.len());
+    let edges = |part: usize| part * weighted.len() / count;
+    let of = |part: usize| {
+        let rows = &weighted[edges(part)..edges(part + 1)];
+        rows.iter().sum::<f64>() / rows.len() as f64
+    };
+    (0..count).map(|part| if mean > 0.0 { of(part) / mean } else { 1.0 }).collect()
 }
 
 /// Tensors of which nothing is known (no token reached them, or their columns are outputs) cost what the others do on average.
@@ -129,8 +155,8 @@ fn average_unknown(found: &mut Spectra) {
     let (mut sum, mut count) = (0.0, 0.0);
     for spectrum in found.values().filter(|spectrum| known(spectrum)) {
         let costs = spectrum.costs.iter().filter(|&&cost| cost > 0.0);
-        sum += spectrum.rows as f64 * costs.clone().map(|cost| cost.ln()).sum::<f64>();
-        count += spectrum.rows as f64 * costs.count() as f64;
+        sum += spectrum.rows * costs.clone().map(|cost| cost.ln()).sum::<f64>();
+        count += spectrum.rows * costs.count() as f64;
     }
     let average = if count > 0.0 { (sum / count).exp() } else { 1.0 };
     for spectrum in found.values_mut().filter(|spectrum| !known(spectrum)) {
@@ -144,7 +170,7 @@ mod tests {
 
     #[test]
     fn kept_spectra_are_read_back() {
-        let spectrum = |first: f64| Spectrum { rows: 4, costs: vec![first, 0.1, 1e-300] };
+        let spectrum = |first: f64| Spectrum { rows: 4.5, costs: vec![first, 0.1, 1e-300] };
         let spectra = Spectra::from([("a".to_owned(), spectrum(1.0)), ("b".to_owned(), spectrum(2.0))]);
         let bytes = to_bytes(&spectra);
         assert_eq!(from_bytes(&bytes, ["a", "b"]).as_ref(), Some(&spectra));

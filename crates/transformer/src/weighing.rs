@@ -1,9 +1,11 @@
 //! How much each token of the calibration text counts for each tensor: one backward pass over the text.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use seedpress_model::{Hidden, RowWeights};
+use seedpress_calibration::OutputWeights;
+use seedpress_model::{Hidden, Network as _, RowWeights};
 
 use crate::error::TransformerError;
 use crate::gradient::importance;
@@ -11,7 +13,7 @@ use crate::network::TransformerNetwork;
 use crate::weights::Weights;
 
 /// What is kept of importances is called so; changes with how they are made.
-pub const KEPT: &str = "importances-2";
+pub const KEPT: &str = "importances-3";
 
 /// By how much the answers depend on what each tensor makes of each token, see [`gradient`](crate::gradient).
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -20,6 +22,8 @@ pub struct Importances {
     rows: HashMap<usize, Vec<Vec<f32>>>,
     /// By place of the tensor: the mean that was divided by, and how many rows a token of the text has (below 1 for experts).
     scales: HashMap<usize, f64>,
+    /// By place of the tensor: how much each of its rows counts.
+    outputs: HashMap<usize, Arc<OutputWeights>>,
     /// Mean square of the gradients by embedded tokens.
     embedding: f64,
 }
@@ -37,6 +41,7 @@ impl Importances {
     ) -> Result<Self, TransformerError> {
         let mut found = Self::default();
         let mut tokens = 0usize;
+        let mut outputs: HashMap<usize, Vec<f64>> = HashMap::new();
         for (at, sample) in samples.iter().enumerate() {
             let ids: Vec<u32> = sample.values.iter().map(|&token| token as u32).collect();
             let own = importance(network.description(), weights, &ids, at as u64)?;
@@ -45,6 +50,12 @@ impl Importances {
                 let all = found.rows.entry(place).or_insert_with(|| vec![Vec::new(); samples.len()]);
                 all[at] = rows;
             }
+            for (tensor, squares) in own.outputs {
+                let Some(place) = network.find(&tensor) else { continue };
+                let sums = outputs.entry(place).or_default();
+                sums.resize(sums.len().max(squares.len()), 0.0);
+                sums.iter_mut().zip(squares).for_each(|(sum, square)| *sum += square);
+            }
             found.embedding += own.embedding.iter().map(|&square| f64::from(square)).sum::<f64>();
             tokens += ids.len();
             if !progress(at + 1) {
@@ -52,6 +63,16 @@ impl Importances {
             }
         }
         found.embedding /= tokens.max(1) as f64;
+        for (place, mut sums) in outputs {
+            let info = &network.tensors()[place];
+            let rows = info.shape.iter().product::<usize>() / info.columns().max(1);
+            // The last experts may have seen no token.
+            sums.resize(rows.max(sums.len()), 0.0);
+            let means: Vec<f32> = sums.iter().map(|sum| (sum / tokens.max(1) as f64) as f32).collect();
+            // Gradients of nothing but zeros say nothing.
+            let weights = OutputWeights::new(&means).ok().filter(|_| means.len() == rows);
+            found.outputs.extend(weights.map(|weights| (place, Arc::new(weights))));
+        }
         for (&place, all) in &mut found.rows {
             let count: usize = all.iter().map(Vec::len).sum();
             let sum: f64 = all.iter().flatten().map(|&weight| f64::from(weight)).sum();
@@ -93,6 +114,12 @@ impl Importances {
             data.push((format!("rows.{place}"), Dtype::F32, rows));
             data.push((format!("scale.{place}"), Dtype::F64, scale));
         }
+        let mut places: Vec<usize> = self.outputs.keys().copied().collect();
+        places.sort_unstable();
+        for place in places {
+            let values = self.outputs[&place].values().iter().flat_map(|value| value.to_le_bytes()).collect();
+            data.push((format!("outputs.{place}"), Dtype::F32, values));
+        }
         data.push(("embedding".to_owned(), Dtype::F64, self.embedding.to_le_bytes().to_vec()));
         let views = data.iter().filter_map(|(name, dtype, bytes)| {
             let count = bytes.len() * 8 / dtype.bitsize();
@@ -108,8 +135,15 @@ impl Importances {
             file.tensor(name).ok().filter(|tensor| tensor.dtype() == dtype).map(|tensor| tensor.data())
         };
         let float = |name: &str| Some(f64::from_le_bytes(read(name, Dtype::F64)?.try_into().ok()?));
+        let floats = |name: &str| {
+            let bytes = read(name, Dtype::F32)?.as_chunks::<4>().0;
+            Some(bytes.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect::<Vec<f32>>())
+        };
         let mut found = Self { embedding: float("embedding")?, ..Self::default() };
         for name in file.names() {
+            if let Some(place) = name.strip_prefix("outputs.") {
+                found.outputs.insert(place.parse().ok()?, Arc::new(OutputWeights::kept(floats(name)?).ok()?));
+            }
             let Some(place) = name.strip_prefix("rows.") else { continue };
             let rows = read(name, Dtype::F32)?;
             let mut rest = rows.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
@@ -132,6 +166,10 @@ impl RowWeights for Importances {
     fn of(&self, tensor: usize, batch: usize) -> Option<&[f32]> {
         self.rows.get(&tensor)?.get(batch).map(Vec::as_slice)
     }
+
+    fn outputs(&self, tensor: usize) -> Option<Arc<OutputWeights>> {
+        self.outputs.get(&tensor).cloned()
+    }
 }
 
 #[cfg(test)]
@@ -142,7 +180,10 @@ mod tests {
     fn what_is_kept_is_read_back() {
         let rows =
             HashMap::from([(3, vec![vec![1.0, 0.5], vec![], vec![2.5]]), (0, vec![vec![1.0], vec![1.0], vec![1.0]])]);
-        let found = Importances { rows, scales: HashMap::from([(3, 0.25), (0, 1e-9)]), embedding: 7e-5 };
+        let weights = OutputWeights::new(&[1.0, 3.0]).unwrap();
+        let outputs = HashMap::from([(3, Arc::new(weights))]);
+        let scales = HashMap::from([(3, 0.25), (0, 1e-9)]);
+        let found = Importances { rows, scales, embedding: 7e-5, outputs };
         let bytes = found.to_bytes();
         assert_eq!(Importances::from_bytes(&bytes).as_ref(), Some(&found));
         assert_eq!(found.of(3, 2), Some([2.5].as_slice()));

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use seedpress_transformer::gradient::{Targets, backward};
+use seedpress_transformer::gradient::{Targets, backward, importance};
 use seedpress_transformer::{Replaced, Transformer, Weights, forward};
 
 /// The sum of `log p` of the targets.
@@ -145,5 +145,38 @@ fn drawn_answers_measure_the_divergence() {
         }
         // The mean of that many squares scatters by the root of 2 / DRAWS, 6 %.
         assert!((measured / expected - 1.0).abs() < 0.25, "{name}: measured {measured}, expected {expected}");
+    }
+}
+
+/// What outputs count is the mean square of gradients over many draws of answers; for scores it is that of all answers at once.
+#[test]
+fn outputs_count_their_squared_gradients() {
+    const DRAWS: u64 = 400;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/families/llama");
+    let model = Transformer::open(&folder).unwrap();
+    let tokens: Vec<u32> = (0..48).map(|at: u32| 2 + (at * at * 7 + at) % 60).collect();
+    let description = model.description();
+    let head = description.head.product.as_ref().unwrap().weight.as_str();
+    for (name, slack) in [(head, 0.05), ("model.layers.0.mlp.up_proj.weight", 1e-9)] {
+        let mut squares: Vec<f64> = Vec::new();
+        let mut counted: Vec<f64> = Vec::new();
+        for seed in 0..DRAWS {
+            backward(description, model.weights(), &tokens, Targets::Drawn(seed), &mut |seen| {
+                if seen.linear.weight == name {
+                    squares.resize(seen.linear.outputs, 0.0);
+                    for row in seen.gradients.chunks_exact(seen.linear.outputs) {
+                        squares.iter_mut().zip(row).for_each(|(sum, &g)| *sum += f64::from(g * g));
+                    }
+                }
+                Ok(())
+            })
+            .unwrap();
+            let own = importance(description, model.weights(), &tokens, seed).unwrap();
+            counted.resize(own.outputs[name].len(), 0.0);
+            counted.iter_mut().zip(&own.outputs[name]).for_each(|(sum, own)| *sum += own);
+        }
+        let off: f64 = squares.iter().zip(&counted).map(|(a, b)| (a - b).powi(2)).sum();
+        let all: f64 = squares.iter().map(|a| a * a).sum();
+        assert!(off <= slack * slack * all, "{name}: {}", (off / all).sqrt());
     }
 }

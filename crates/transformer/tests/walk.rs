@@ -8,6 +8,7 @@ use std::sync::Arc;
 use seedpress_checkpoint::Checkpoint;
 use seedpress_codec::Tensor;
 use seedpress_model::{BlockWeights, CheckpointWeights, Hidden, Mode, Network, NoTap, Walk, Weights};
+use seedpress_transformer::weighing::Importances;
 use seedpress_transformer::{Transformer, TransformerNetwork};
 
 fn folders() -> Vec<PathBuf> {
@@ -76,6 +77,46 @@ fn every_product_gets_statistics_of_its_inputs() {
                     folder.display()
                 );
             }
+        }
+    }
+}
+
+/// How much each output counts comes with the statistics of its inputs: a number a row, experts apart, of mean 1.
+#[test]
+fn every_product_that_has_rows_of_outputs_learns_what_they_count() {
+    for folder in folders() {
+        let (model, network, weights) = open(&folder);
+        if model.description().head.product.is_none() {
+            continue;
+        }
+        let samples: Vec<Hidden> = (0..3u32)
+            .map(|sample| {
+                Hidden::tokens(&[&(0..40).map(|at| 2 + (at * at * 7 + sample * 11) % 62).collect::<Vec<u32>>()])
+            })
+            .collect();
+        let found = Importances::new(&network, model.weights(), &samples, &mut |_| true);
+        // An encoder predicts no text.
+        let Ok(found) = found else { continue };
+        let found = Arc::new(found);
+        let mut walk = Walk::new(network.clone(), weights.clone(), &samples, Mode::Plain).unwrap().weighted(found);
+        for tensor in Walk::order(&*network) {
+            let info = &network.tensors()[tensor];
+            let Some(statistics) = walk.statistics(tensor).unwrap() else { continue };
+            let name = format!("{} of {}", info.name, folder.display());
+            let Some(outputs) = statistics.inputs().outputs() else {
+                // Statistics of the whole block stand in for those of an expert, and nothing for the inputs of rows.
+                let is_transposed = model
+                    .description()
+                    .blocks
+                    .iter()
+                    .any(|b| b.linears().iter().any(|l| l.transposed && l.weight == info.name));
+                assert!(statistics.scarce().is_some() || is_transposed, "{name}");
+                continue;
+            };
+            let rows = info.shape.iter().product::<usize>() / info.columns();
+            assert_eq!(outputs.values().len(), rows, "{name}");
+            let mean = outputs.values().iter().map(|&value| f64::from(value)).sum::<f64>() / rows as f64;
+            assert!((mean - 1.0).abs() < 1e-5, "{name}: {mean}");
         }
     }
 }

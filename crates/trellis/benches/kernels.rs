@@ -64,6 +64,11 @@ fn calibrated(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("encode", bits), |bencher| {
             bencher.iter(|| codec.encode(&tensor.view("t"), &context).expect("finite"));
         });
+        // As `compress` does it, where tensors have the same inputs: a search down the columns of one leaves the other's threads free.
+        group.bench_function(BenchmarkId::new("encode-two-of-two", bits), |bencher| {
+            let encode = || codec.encode(&tensor.view("t"), &context).expect("finite");
+            bencher.iter(|| rayon::join(encode, encode));
+        });
     }
     group.finish();
 }

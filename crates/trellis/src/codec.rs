@@ -44,6 +44,7 @@ impl Codec for Trellis {
         Capabilities {
             targets_bits: self.config.slope.get() == 0.0,
             uses_calibration: self.config.hessian != Hessian::None,
+            one_step: self.config.hessian != Hessian::None,
             ..Capabilities::default()
         }
     }

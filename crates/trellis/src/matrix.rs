@@ -40,7 +40,10 @@ pub(crate) fn encode(
     let search = parameters(config, tensor.len(), preparation);
     let (columns, values) = (tensor.columns(), tensor.values());
     let target = match config.slope.get() {
-        0.0 => Target::Bits(config.bits.get()),
+        // Rows are noted where that is worth more than it takes: there is always something left.
+        0.0 => Target::Bits(
+            config.bits.get() - (8.0 * context.noted as f64 / tensor.len() as f64).min(0.5 * config.bits.get()),
+        ),
         slope => Target::Slope(slope),
     };
     let calibration = context.calibration;

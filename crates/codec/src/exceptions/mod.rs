@@ -14,6 +14,9 @@
 //! 4. *Silent rows*, where the codec's nearest value to nothing is not zero ([`Capabilities::keeps_zeros`] is false): rows whose magnitudes
 //!    are all below 2^-16 of the root mean square of the tensor (outliers apart, loud rows brought down). They come back as zeros, not as
 //!    numbers 1e30 times too large. The codec sees zeros.
+//! 5. *Rows whose outputs count less*, where statistics say so and the codec has one step for all weights ([`Capabilities::one_step`]): the
+//!    codec sees them divided by a power of two, noted as loud rows are, so that their errors are larger and their bits fewer. See
+//!    [`OutputWeights::halvings`].
 //!
 //! Ordinary heavy tails trigger none of these: of the weights of trained models seen so far the furthest is at 232.
 //!
@@ -26,12 +29,17 @@ pub use self::segment::Exceptions;
 pub(crate) use self::segment::{bring_up_rows, put_back};
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use seedpress_calibration::OutputWeights;
 
 use self::segment::Rows;
 use crate::capabilities::Capabilities;
 use crate::context::NonFinite;
 use crate::error::EncodeError;
-use crate::outliers::{bring_down, least_outlier, loud_columns, loud_rows, set_aside, set_columns_aside, silent_rows};
+use crate::outliers::{
+    bring_down, least_outlier, loud_columns, loud_rows, may_be_halved, set_aside, set_columns_aside, silent_rows,
+};
 use crate::tensor::TensorView;
 
 /// What was taken out of a tensor.
@@ -42,6 +50,8 @@ pub(crate) struct Split<'a> {
     pub kind: Exceptions,
     /// The exceptions segment; empty where there is none.
     pub bytes: Vec<u8>,
+    /// How much of it notes rows that were halved because their outputs count less.
+    pub noted: usize,
 }
 
 /// Splits a tensor into the values that a codec of these capabilities is to see and the exceptions.
@@ -49,6 +59,7 @@ pub(crate) fn take_out<'a>(
     tensor: &TensorView<'a>,
     policy: NonFinite,
     capabilities: Capabilities,
+    outputs: Option<&OutputWeights>,
 ) -> Result<Split<'a>, EncodeError> {
     let mut values = Cow::Borrowed(tensor.values());
     let mut taken = take_non_finite(&mut values);
@@ -62,19 +73,52 @@ pub(crate) fn take_out<'a>(
     let local_scales = capabilities.local_scales || capabilities.lossless;
     let keeps_zeros = capabilities.keeps_zeros || capabilities.lossless;
     let needed = !(values.is_empty() || local_scales && keeps_zeros);
-    let rows = if needed { level(tensor, &mut values, &mut taken, local_scales, keeps_zeros) } else { Rows::default() };
+    let mut rows =
+        if needed { level(tensor, &mut values, &mut taken, local_scales, keeps_zeros) } else { Rows::default() };
+    let noted = match outputs.filter(|_| capabilities.one_step) {
+        Some(outputs) => weigh(tensor, &mut values, outputs, &mut rows)?,
+        None => 0,
+    };
     let outliers = taken.len() > non_finite;
     let kind = match (outliers || !rows.silent.is_empty(), taken.is_empty()) {
         _ if !rows.loud.is_empty() => Exceptions::AndLoudRows,
         (true, _) => Exceptions::All,
         (false, false) => Exceptions::NonFinite,
-        (false, true) => return Ok(Split { values, kind: Exceptions::None, bytes: Vec::new() }),
+        (false, true) => return Ok(Split { values, kind: Exceptions::None, bytes: Vec::new(), noted }),
     };
     taken.sort_unstable_by_key(|&(index, _)| index);
     // What stands in for an outlier may be one itself, once its row is brought down.
     taken.dedup_by_key(|&mut (index, _)| index);
     let bytes = segment::to_bytes(&rows, &taken, kind);
-    Ok(Split { values, kind, bytes })
+    Ok(Split { values, kind, bytes, noted })
+}
+
+/// What the note of a row takes where most rows are noted.
+const BYTES_A_NOTE: usize = 2;
+
+/// Brings rows down whose outputs count less than others. Returns how many bytes it takes to note them.
+fn weigh(
+    tensor: &TensorView<'_>,
+    values: &mut Cow<'_, [f32]>,
+    outputs: &OutputWeights,
+    rows: &mut Rows,
+) -> Result<usize, EncodeError> {
+    let (columns, known) = (tensor.columns(), outputs.values().len());
+    if known != tensor.rows() {
+        let why = format!("has {} rows where {known} outputs are known", tensor.rows());
+        return Err(EncodeError::UnsupportedInput { tensor: tensor.name().to_owned(), why });
+    }
+    let Some(halvings) = outputs.halvings(columns).filter(|_| may_be_halved(values)) else { return Ok(0) };
+    let loud: BTreeMap<usize, u8> = rows.loud.iter().copied().collect();
+    rows.loud.clear();
+    for (row, (values, halved)) in values.to_mut().chunks_exact_mut(columns).zip(halvings).enumerate() {
+        bring_down(values, halved);
+        match loud.get(&row).copied().unwrap_or(0).saturating_add(halved) {
+            0 => {}
+            both => rows.loud.push((row, both)),
+        }
+    }
+    Ok(BYTES_A_NOTE * rows.loud.len().saturating_sub(loud.len()))
 }
 
 /// Takes out NaN and infinity, with their places; zeros are left for them.
@@ -139,7 +183,7 @@ mod tests {
 
     fn split(shape: &[usize], values: &[f32], capabilities: Capabilities) -> (Vec<f32>, Exceptions, Vec<u8>) {
         let tensor = TensorView::new("w", shape, values, DType::F32).unwrap();
-        let split = take_out(&tensor, NonFinite::Keep, capabilities).unwrap();
+        let split = take_out(&tensor, NonFinite::Keep, capabilities, None).unwrap();
         (split.values.into_owned(), split.kind, split.bytes)
     }
 
@@ -278,6 +322,39 @@ mod tests {
         assert!(seen.chunks(64).all(|row| (1.0..2000.0).contains(&energy(row))));
         let keeps = Capabilities { keeps_zeros: true, ..local };
         assert_eq!(split(&[64, 64], &values, keeps).1, Exceptions::None);
+    }
+
+    #[test]
+    fn rows_whose_outputs_count_less_are_seen_smaller() {
+        let one_step = Capabilities { one_step: true, ..Capabilities::default() };
+        let outputs: Vec<f32> = (0..64).map(|row| [1.0, 4.0, 64.0, 16.0][row % 4]).collect();
+        let outputs = OutputWeights::new(&outputs).unwrap();
+        let mut values = noise(64 * 64);
+        // A loud row, of those that count most, and one that counts less; a value kept as it is.
+        values[2 * 64..3 * 64].iter_mut().for_each(|value| *value *= 1e6);
+        values[5 * 64..6 * 64].iter_mut().for_each(|value| *value *= 1e6);
+        values[9] = f32::INFINITY;
+        let tensor = TensorView::new("w", &[64, 64], &values, DType::F32).unwrap();
+        let take = |capabilities| take_out(&tensor, NonFinite::Keep, capabilities, Some(&outputs)).unwrap();
+        let split = take(one_step);
+        assert_eq!(split.kind, Exceptions::AndLoudRows);
+        let mut reader = Reader::new(&split.bytes);
+        let mut decoded = split.values.to_vec();
+        bring_up_rows(&mut reader, split.kind, 64, &mut decoded).unwrap();
+        put_back(reader, split.kind, 64, &mut decoded).unwrap();
+        assert_eq!(decoded, values, "nothing but exponents changed");
+        let mean = |row: usize| energy(&split.values[row * 64..(row + 1) * 64]) / 64.0;
+        for (row, halved) in [(8, 3), (9, 2), (10, 0), (11, 1), (2, 0), (5, 2)] {
+            assert!((0.3..3.0).contains(&(mean(row) * 4f64.powi(halved))), "{row}: {}", mean(row));
+        }
+        let plain = take(Capabilities::default());
+        assert!(mean(8) < 0.1 && energy(&plain.values[8 * 64..9 * 64]) > 10.0, "for codecs of one step only");
+        // Of another matrix; and too small to be halved.
+        let other = OutputWeights::new(&[1.0, 100.0]).unwrap();
+        assert!(take_out(&tensor, NonFinite::Keep, one_step, Some(&other)).is_err());
+        let tiny = [1e-40f32; 64 * 64];
+        let tensor = TensorView::new("w", &[64, 64], &tiny, DType::F32).unwrap();
+        assert!(take_out(&tensor, NonFinite::Keep, one_step, Some(&outputs)).unwrap().kind == Exceptions::None);
     }
 
     #[test]

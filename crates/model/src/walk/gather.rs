@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use seedpress_calibration::{Accumulator, AsymmetricAccumulator, InputStatistics, StatisticsError};
+use seedpress_calibration::{Accumulator, AsymmetricAccumulator, InputStatistics, OutputWeights, StatisticsError};
 
 use super::{Mode, SCARCE, Statistics, Walk};
 use crate::block_weights::BlockWeights;
@@ -26,6 +26,11 @@ impl Walk {
     fn row_weights(&self, tensor: usize, batch: usize, rows: &[f32]) -> Option<&[f32]> {
         let weights = self.row_weights.as_ref()?.of(tensor, batch)?;
         (weights.len() * self.columns(tensor) == rows.len()).then_some(weights)
+    }
+
+    /// How much each output of a tensor counts, where it is known.
+    fn outputs(&self, tensor: usize) -> Option<Arc<OutputWeights>> {
+        self.row_weights.as_ref()?.outputs(tensor)
     }
 
     /// Adds rows of a batch to the sums of each tensor of a group that is told apart.
@@ -70,7 +75,12 @@ impl Walk {
 
     fn finished(&self, sums: HashMap<usize, Accumulator>) -> Result<HashMap<usize, Statistics>, ModelError> {
         let finish = |(tensor, sums): (usize, Accumulator)| {
-            Ok(self.sound(tensor, sums.finish())?.map(|inputs| (tensor, Statistics::Plain(Arc::new(inputs)))))
+            let Some(inputs) = self.sound(tensor, sums.finish())? else { return Ok(None) };
+            let inputs = match self.outputs(tensor) {
+                Some(outputs) => inputs.with_outputs(outputs),
+                None => inputs,
+            };
+            Ok(Some((tensor, Statistics::Plain(Arc::new(inputs)))))
         };
         sums.into_iter().filter_map(|entry| finish(entry).transpose()).collect()
     }
@@ -80,8 +90,12 @@ impl Walk {
         let Some(sums) = self.paired(group)? else { return self.unpaired(group) };
         let mut found = HashMap::new();
         for (&tensor, sums) in self.apart(group).iter().zip(sums) {
-            let both = self.sound(tensor, sums.finish())?;
-            found.extend(both.map(|both| (tensor, Statistics::Asymmetric(Arc::new(both)))));
+            let Some(both) = self.sound(tensor, sums.finish())? else { continue };
+            let both = match self.outputs(tensor) {
+                Some(outputs) => both.with_outputs(outputs),
+                None => both,
+            };
+            found.insert(tensor, Statistics::Asymmetric(Arc::new(both)));
         }
         Ok(self.shared(group, found))
     }

@@ -18,7 +18,7 @@ mod gather;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use seedpress_calibration::{AsymmetricStatistics, DAMPING, InputStatistics};
+use seedpress_calibration::{AsymmetricStatistics, DAMPING, InputStatistics, OutputWeights};
 use seedpress_codec::Tensor;
 
 use crate::block_weights::BlockWeights;
@@ -92,6 +92,12 @@ pub trait RowWeights: Send + Sync {
     /// One weight a row of a batch, in the order in which taps see the rows of the original model; their mean over all batches should be
     /// near 1. `None` where all rows count alike.
     fn of(&self, tensor: usize, batch: usize) -> Option<&[f32]>;
+
+    /// How much each row of the tensor's matrix view counts; `None` where all count alike.
+    fn outputs(&self, tensor: usize) -> Option<Arc<OutputWeights>> {
+        let _ = tensor;
+        None
+    }
 }
 
 /// What a walk has of a tensor of the block at work.
