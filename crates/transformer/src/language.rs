@@ -97,7 +97,7 @@ impl LanguageModel {
             windows: windows(&evaluation, context, (context - 1).max(1)),
         };
         let known = |present: bool, text: String| if present { text } else { String::new() };
-        let way = if texts.weighted { format!(", {}", weighing::KEPT) } else { String::new() };
+        let way = if texts.weighted { format!(", {}", weighing::TOKENS) } else { String::new() };
         let calibrated = text.as_ref().map_or_else(String::new, |text| identity(text.samples()) + &way);
         let measured = known(!data.windows.is_empty(), window_identity(&data.windows));
         let network = TransformerNetwork::new(transformer.description().clone(), transformer.shapes());

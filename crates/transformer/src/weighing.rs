@@ -15,6 +15,9 @@ use crate::weights::Weights;
 /// What is kept of importances is called so; changes with how they are made.
 pub const KEPT: &str = "importances-3";
 
+/// Which way of telling how much tokens count: what is calibrated by it is made anew when it changes.
+pub const TOKENS: &str = "importances-2";
+
 /// By how much the answers depend on what each tensor makes of each token, see [`gradient`](crate::gradient).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Importances {
