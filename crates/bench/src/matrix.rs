@@ -287,9 +287,8 @@ fn unfollowed(models: &[Source]) -> HashSet<String> {
 
 /// Whether a row has a codec that uses how much outputs count.
 fn is_one_step(row: &CodecRow, registry: &Registry) -> bool {
-    let ladder = Options::of(&row.codec).and_then(|options| options.ladder(registry).ok());
-    let rungs = ladder.map(|ladder| ladder.rungs).unwrap_or_default();
-    row.codec.capabilities().one_step || rungs.iter().any(|rung| rung.codec.capabilities().one_step)
+    let is = |codec: &AnyCodec| codec.capabilities().one_step;
+    is(&row.codec) || plan_code::codecs(&row.codec, registry).iter().any(is)
 }
 
 /// The code that makes the bytes of a row: codec and stage, or a plan's search and all its codecs, and what tells them of inputs.

@@ -18,9 +18,15 @@ pub(crate) fn check(codec: &AnyCodec, staged: bool, registry: &Registry) -> Resu
 
 /// Adds the code that decides what a row stores, if it is a plan: the search, and every codec that it may choose.
 pub(crate) fn add_code(code: &mut Code, codec: &AnyCodec, registry: &Registry) {
-    let Some(options) = Options::of(codec) else { return };
-    code.0.insert("plan".to_owned(), seedpress_plan::VERSION.to_string());
+    if Options::of(codec).is_some() {
+        code.0.insert("plan".to_owned(), seedpress_plan::VERSION.to_string());
+        codecs(codec, registry).iter().for_each(|codec| key::add_code(code, codec));
+    }
+}
+
+/// The codecs that a plan chooses from and is as large as; none of another codec.
+pub(crate) fn codecs(codec: &AnyCodec, registry: &Registry) -> Vec<AnyCodec> {
+    let Some(options) = Options::of(codec) else { return Vec::new() };
     let rungs = options.ladder(registry).map(|ladder| ladder.rungs).unwrap_or_default();
-    let like = registry.parse(&options.like).ok();
-    rungs.into_iter().map(|rung| rung.codec).chain(like).for_each(|codec| key::add_code(code, &codec));
+    rungs.into_iter().map(|rung| rung.codec).chain(registry.parse(&options.like).ok()).collect()
 }

@@ -131,7 +131,7 @@ impl AsymmetricStatistics {
 
     /// Adds how much each output counts, as [`InputStatistics::with_outputs`].
     #[must_use]
-    pub fn with_outputs(self, outputs: Arc<OutputWeights>) -> Self {
+    pub fn with_outputs(self, outputs: Option<Arc<OutputWeights>>) -> Self {
         Self { inputs: Arc::new(Arc::unwrap_or_clone(self.inputs).with_outputs(outputs)), ..self }
     }
 

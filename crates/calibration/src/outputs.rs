@@ -14,9 +14,6 @@ use crate::statistics::{StatisticsError, check};
 /// lacks would get no bits at all.
 pub const FLOOR: f64 = 1.0 / 64.0;
 
-/// Bits to note the exponent of a row.
-const ROW_BITS: f64 = 16.0;
-
 /// Bits a weight that exponents must save beyond what noting them takes: half a decibel.
 const LEAST_GAIN: f64 = 1.0 / 12.0;
 
@@ -36,14 +33,14 @@ impl OutputWeights {
             return Err(StatisticsError::NoColumns);
         }
         check(mean_squares, "the gradient")?;
-        let mean = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / mean_squares.len() as f64;
-        let first = mean(&mut mean_squares.iter().map(|&square| f64::from(square)));
-        if first <= 0.0 {
+        let count = mean_squares.len() as f64;
+        let mean = mean_squares.iter().map(|&square| f64::from(square)).sum::<f64>() / count;
+        if mean <= 0.0 {
             return Err(StatisticsError::NoSamples);
         }
-        let raised = |&square: &f32| f64::from(square).max(FLOOR * first);
-        let second = mean(&mut mean_squares.iter().map(raised));
-        Ok(Self(mean_squares.iter().map(|square| (raised(square) / second) as f32).collect()))
+        let raised = |&square: &f32| f64::from(square).max(FLOOR * mean);
+        let raised_mean = mean_squares.iter().map(raised).sum::<f64>() / count;
+        Ok(Self(mean_squares.iter().map(|square| (raised(square) / raised_mean) as f32).collect()))
     }
 
     /// From [`values`](Self::values) of an earlier one.
@@ -68,9 +65,9 @@ impl OutputWeights {
     }
 
     /// How often each row of so many columns is to be halved before one step serves all: the row that counts most 0 times. `None` where
-    /// that saves no more than it takes to note.
+    /// that saves no more than it takes to note, `note` bytes a row.
     #[must_use]
-    pub fn halvings(&self, columns: usize) -> Option<Vec<u8>> {
+    pub fn halvings(&self, columns: usize, note: usize) -> Option<Vec<u8>> {
         let most = f64::from(self.0.iter().copied().fold(0.0, f32::max));
         let halvings = |&value: &f32| round(0.5 * log2(most / f64::from(value))) as u8;
         let found: Vec<u8> = self.0.iter().map(halvings).collect();
@@ -79,7 +76,7 @@ impl OutputWeights {
         let after = self.0.iter().zip(&found).map(|(&value, &halved)| f64::from(value) * (1u64 << (2 * halved)) as f64);
         let freed = found.iter().map(|&halved| f64::from(halved)).sum::<f64>() / count;
         let saved = freed - 0.5 * log2(after.sum::<f64>() / count);
-        (saved > LEAST_GAIN + ROW_BITS / columns.max(1) as f64).then_some(found)
+        (saved > LEAST_GAIN + 8.0 * note as f64 / columns.max(1) as f64).then_some(found)
     }
 }
 
@@ -109,9 +106,9 @@ mod tests {
     fn rows_are_halved_where_it_pays() {
         let weights = OutputWeights::new(&[1.0, 16.0, 4.0, 256.0, 250.0]).unwrap();
         // The least is below the floor of 105.4 / 64.
-        assert_eq!(weights.halvings(512), Some(vec![4, 2, 3, 0, 0]));
-        assert_eq!(weights.halvings(4), None, "noting them takes more");
-        assert_eq!(OutputWeights::new(&[1.0, 1.2, 0.9]).unwrap().halvings(512), None);
-        assert_eq!(OutputWeights::new(&[3.0]).unwrap().halvings(512), None);
+        assert_eq!(weights.halvings(512, 2), Some(vec![4, 2, 3, 0, 0]));
+        assert_eq!(weights.halvings(4, 2), None, "noting them takes more");
+        assert_eq!(OutputWeights::new(&[1.0, 1.2, 0.9]).unwrap().halvings(512, 2), None);
+        assert_eq!(OutputWeights::new(&[3.0]).unwrap().halvings(512, 2), None);
     }
 }

@@ -140,10 +140,10 @@ impl InputStatistics {
         Ok(Self { mean_abs: Some(mean_abs), ..self })
     }
 
-    /// Adds how much each output counts, for coders that give some rows more bits than others.
+    /// Adds how much each output counts, where it is known, for coders that give some rows more bits than others.
     #[must_use]
-    pub fn with_outputs(self, outputs: Arc<OutputWeights>) -> Self {
-        Self { outputs: Some(outputs), ..self }
+    pub fn with_outputs(self, outputs: Option<Arc<OutputWeights>>) -> Self {
+        Self { outputs, ..self }
     }
 
     /// Columns of the weight, which are inputs of the layer.

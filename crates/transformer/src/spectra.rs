@@ -99,8 +99,13 @@ fn spectrum(
     let mut variances = vec![0f64; columns];
     let mut energies = Vec::with_capacity(rows);
     for row in values.chunks_exact(columns.max(1)) {
-        variances.iter_mut().zip(row).for_each(|(sum, &value)| *sum += f64::from(value) * f64::from(value));
-        energies.push(row.iter().map(|&value| f64::from(value) * f64::from(value)).sum::<f64>());
+        let mut energy = 0.0;
+        for (sum, &value) in variances.iter_mut().zip(row) {
+            let square = f64::from(value) * f64::from(value);
+            *sum += square;
+            energy += square;
+        }
+        energies.push(energy);
     }
     let outputs = inputs.and_then(InputStatistics::outputs).filter(|outputs| outputs.values().len() == rows);
     let parts = outputs.map_or(vec![1.0], |outputs| parts(&energies, outputs));

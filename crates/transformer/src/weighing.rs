@@ -148,13 +148,13 @@ impl Importances {
                 found.outputs.insert(place.parse().ok()?, Arc::new(OutputWeights::kept(floats(name)?).ok()?));
             }
             let Some(place) = name.strip_prefix("rows.") else { continue };
-            let rows = read(name, Dtype::F32)?;
-            let mut rest = rows.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
+            let rows = floats(name)?;
             let lengths = read(&format!("lengths.{place}"), Dtype::U64)?.as_chunks::<8>().0;
             let total: u64 = lengths.iter().map(|&bytes| u64::from_le_bytes(bytes)).try_fold(0u64, u64::checked_add)?;
-            if total.checked_mul(4) != Some(rows.len() as u64) {
+            if total != rows.len() as u64 {
                 return None;
             }
+            let mut rest = rows.into_iter();
             let all = lengths.iter().map(|&bytes| rest.by_ref().take(u64::from_le_bytes(bytes) as usize).collect());
             let all = all.collect();
             let place: usize = place.parse().ok()?;

@@ -35,6 +35,12 @@ fn answers(network: &TransformerNetwork, weights: &dyn Weights, tokens: &[&[u32]
     hidden.values
 }
 
+/// Sequences that differ, of tokens that repeat.
+fn samples(count: u32) -> Vec<Hidden> {
+    let tokens = |sample: u32| (0..40).map(|at| 2 + (at * at * 7 + sample * 11) % 62).collect::<Vec<u32>>();
+    (0..count).map(|sample| Hidden::tokens(&[&tokens(sample)])).collect()
+}
+
 #[test]
 fn a_network_answers_as_its_model() {
     for folder in folders() {
@@ -51,11 +57,7 @@ fn a_network_answers_as_its_model() {
 fn every_product_gets_statistics_of_its_inputs() {
     for folder in folders() {
         let (model, network, weights) = open(&folder);
-        let samples: Vec<Hidden> = (0..6u32)
-            .map(|sample| {
-                Hidden::tokens(&[&(0..40).map(|at| 2 + (at * at * 7 + sample * 11) % 62).collect::<Vec<u32>>()])
-            })
-            .collect();
+        let samples = samples(6);
         for mode in [Mode::Plain, Mode::Sequential] {
             let mut walk = Walk::new(network.clone(), weights.clone(), &samples, mode).unwrap().capped(16.0);
             let mut found = Vec::new();
@@ -89,11 +91,7 @@ fn every_product_that_has_rows_of_outputs_learns_what_they_count() {
         if model.description().head.product.is_none() {
             continue;
         }
-        let samples: Vec<Hidden> = (0..3u32)
-            .map(|sample| {
-                Hidden::tokens(&[&(0..40).map(|at| 2 + (at * at * 7 + sample * 11) % 62).collect::<Vec<u32>>()])
-            })
-            .collect();
+        let samples = samples(3);
         let found = Importances::new(&network, model.weights(), &samples, &mut |_| true);
         // An encoder predicts no text.
         let Ok(found) = found else { continue };

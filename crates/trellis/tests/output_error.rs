@@ -164,7 +164,7 @@ fn outputs_that_count_more_come_back_better() {
     let counts: Vec<f32> = (0..rows).map(|row| 4f32.powi((row * 7 % 5) as i32)).collect();
     let outputs = Arc::new(OutputWeights::new(&counts).unwrap());
     let plain = correlated(columns);
-    let weighed = plain.clone().with_outputs(outputs);
+    let weighed = plain.clone().with_outputs(Some(outputs));
     let shape = [rows, columns];
     let tensor = TensorView::new("t", &shape, &values, DType::F32).unwrap();
     let registry = registry();

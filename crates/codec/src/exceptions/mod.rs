@@ -29,7 +29,6 @@ pub use self::segment::Exceptions;
 pub(crate) use self::segment::{bring_up_rows, put_back};
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use seedpress_calibration::OutputWeights;
 
@@ -108,17 +107,17 @@ fn weigh(
         let why = format!("has {} rows where {known} outputs are known", tensor.rows());
         return Err(EncodeError::UnsupportedInput { tensor: tensor.name().to_owned(), why });
     }
-    let Some(halvings) = outputs.halvings(columns).filter(|_| may_be_halved(values)) else { return Ok(0) };
-    let loud: BTreeMap<usize, u8> = rows.loud.iter().copied().collect();
-    rows.loud.clear();
-    for (row, (values, halved)) in values.to_mut().chunks_exact_mut(columns).zip(halvings).enumerate() {
+    let halvings = outputs.halvings(columns, BYTES_A_NOTE).filter(|_| may_be_halved(values));
+    let Some(mut exponents) = halvings else { return Ok(0) };
+    for (values, &halved) in values.to_mut().chunks_exact_mut(columns).zip(&exponents) {
         bring_down(values, halved);
-        match loud.get(&row).copied().unwrap_or(0).saturating_add(halved) {
-            0 => {}
-            both => rows.loud.push((row, both)),
-        }
     }
-    Ok(BYTES_A_NOTE * rows.loud.len().saturating_sub(loud.len()))
+    let before = rows.loud.len();
+    for (row, exponent) in rows.loud.drain(..) {
+        exponents[row] = exponents[row].saturating_add(exponent);
+    }
+    rows.loud = exponents.into_iter().enumerate().filter(|&(_, exponent)| exponent > 0).collect();
+    Ok(BYTES_A_NOTE * (rows.loud.len() - before))
 }
 
 /// Takes out NaN and infinity, with their places; zeros are left for them.

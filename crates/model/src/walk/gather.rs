@@ -75,12 +75,10 @@ impl Walk {
 
     fn finished(&self, sums: HashMap<usize, Accumulator>) -> Result<HashMap<usize, Statistics>, ModelError> {
         let finish = |(tensor, sums): (usize, Accumulator)| {
-            let Some(inputs) = self.sound(tensor, sums.finish())? else { return Ok(None) };
-            let inputs = match self.outputs(tensor) {
-                Some(outputs) => inputs.with_outputs(outputs),
-                None => inputs,
-            };
-            Ok(Some((tensor, Statistics::Plain(Arc::new(inputs)))))
+            let inputs = self.sound(tensor, sums.finish())?;
+            let plain =
+                |inputs: InputStatistics| Statistics::Plain(Arc::new(inputs.with_outputs(self.outputs(tensor))));
+            Ok(inputs.map(|inputs| (tensor, plain(inputs))))
         };
         sums.into_iter().filter_map(|entry| finish(entry).transpose()).collect()
     }
@@ -91,10 +89,7 @@ impl Walk {
         let mut found = HashMap::new();
         for (&tensor, sums) in self.apart(group).iter().zip(sums) {
             let Some(both) = self.sound(tensor, sums.finish())? else { continue };
-            let both = match self.outputs(tensor) {
-                Some(outputs) => both.with_outputs(outputs),
-                None => both,
-            };
+            let both = both.with_outputs(self.outputs(tensor));
             found.insert(tensor, Statistics::Asymmetric(Arc::new(both)));
         }
         Ok(self.shared(group, found))
