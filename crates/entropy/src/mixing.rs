@@ -28,7 +28,8 @@
 //! | lengths | for each chunk of 2^20 symbols `varint` |
 //! | chunks | [binary decisions](crate::binary) |
 //!
-//! Chunks start with fresh models and decode in parallel.
+//! Chunks start with fresh models and decode in parallel. Their work is bounded by their bytes: once a chunk is read to its end, decisions
+//! that all are true are symbols of ones, and others end within 64 bytes of zeros or are corrupt.
 //!
 //! # Decoding
 //!
@@ -53,7 +54,7 @@ use rayon::prelude::*;
 use seedpress_codec::wire::{Put, Reader};
 use seedpress_codec::{DecodeError, Limits};
 
-use crate::binary::{Bit, Decoder, Encoder, log2};
+use crate::binary::{Bit, Decoder, Encoder, Rest, log2};
 
 const CHUNK: usize = 1 << 20;
 
@@ -104,6 +105,11 @@ fn tables() -> &'static Tables {
 trait Channel {
     /// Passes a decision whose probability of `true` is `probability / 2^16`; a decoder ignores what it is given.
     fn pass(&mut self, probability: u32, decision: bool) -> bool;
+
+    /// What is left to pass.
+    fn rest(&self) -> Rest {
+        Rest::Coded
+    }
 }
 
 impl Channel for Encoder {
@@ -118,6 +124,11 @@ impl Channel for Decoder<'_> {
     #[inline]
     fn pass(&mut self, probability: u32, _: bool) -> bool {
         self.fixed(probability)
+    }
+
+    #[inline]
+    fn rest(&self) -> Rest {
+        Decoder::rest(self)
     }
 }
 
@@ -163,6 +174,11 @@ impl Setting {
         let mut columns = vec![self.spread as i32; self.row.min(symbols.len())];
         let (mut of_row, mut column) = (self.spread, 0usize);
         for index in 0..symbols.len() {
+            match channel.rest() {
+                Rest::Coded => {}
+                Rest::AllTrue => return symbols[index..].fill(((1u16 << self.width) - 1) as u8),
+                Rest::Nothing => return,
+            }
             let above = if index >= row { symbols[index - row] } else { middle };
             let left = if column > 0 { symbols[index - 1] } else { middle };
             let of_column = columns.get(column).map_or(self.spread, |&activity| i64::from(activity));
@@ -262,6 +278,9 @@ pub fn decode(reader: &mut Reader<'_>, width: u8, count: usize, limits: &mut Lim
     symbols.par_chunks_mut(CHUNK).zip(streams).try_for_each(|(symbols, stream)| {
         let mut decoder = Decoder::new(stream);
         setting.run(symbols, &mut decoder);
+        if decoder.rest() == Rest::Nothing {
+            return Err(DecodeError::corrupt("a coded stream is shorter than its symbols"));
+        }
         decoder.finish()
     })?;
     Ok(symbols)
@@ -294,6 +313,26 @@ mod tests {
             }
         }
         round_trip(&vec![1; CHUNK + 100], 1, 1000);
+    }
+
+    /// Neither takes a decision for each of its symbols.
+    #[test]
+    fn streams_that_end_before_their_symbols() {
+        // All decisions are true: zeros, which are left out.
+        let ones = vec![255u8; 3 * CHUNK / 2];
+        let coded = encode(&ones, 8, 100);
+        assert!(coded.len() < 12, "{}", coded.len());
+        let mut reader = Reader::new(&coded);
+        assert!(decode(&mut reader, 8, ones.len(), &mut Limits::new(1 << 24)).unwrap() == ones);
+        let mut half = ones.clone();
+        half[..1000].fill(7);
+        round_trip(&half[..CHUNK], 8, 100);
+        // Twenty bytes for a million of symbols that are not all alike.
+        for byte in [0x55u8, 0xFF, 1] {
+            let mut bytes = vec![0, 0, 1, 20];
+            bytes.extend([byte; 20]);
+            assert!(decode(&mut Reader::new(&bytes), 4, CHUNK, &mut Limits::new(1 << 24)).is_err(), "{byte}");
+        }
     }
 
     #[test]

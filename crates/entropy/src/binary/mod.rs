@@ -127,6 +127,20 @@ impl Encoder {
     }
 }
 
+/// Bytes of zeros after which a stream that is not over by itself is taken for corrupt: an encoder writes one with a probability of 2^-512.
+const BEYOND: usize = 64;
+
+/// What is left of a stream, see [`Decoder::rest`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// Decisions that have to be decoded.
+    Coded,
+    /// Nothing but `true`, whatever the probabilities.
+    AllTrue,
+    /// Nothing that an encoder wrote.
+    Nothing,
+}
+
 /// Reads decisions. Every byte string decodes to something; it never fails midway, costs constant time a decision and reads zeros
 /// beyond its end.
 #[derive(Debug, Clone)]
@@ -203,6 +217,18 @@ impl<'a> Decoder<'a> {
         if self.range < 1 << 32 {
             self.value = self.value << 32 | u64::from(self.word());
             self.range <<= 32;
+        }
+    }
+
+    /// What is left of the stream. Encoders leave zeros at the end out, so that decisions may go on beyond it, even for ever where all of them
+    /// are `true`; but no other decisions need [`BEYOND`] zeros more than there are.
+    #[inline]
+    pub fn rest(&self) -> Rest {
+        match self.at < self.bytes.len() {
+            true => Rest::Coded,
+            false if self.value == 0 => Rest::AllTrue,
+            false if self.at > self.bytes.len() + BEYOND => Rest::Nothing,
+            false => Rest::Coded,
         }
     }
 
