@@ -16,7 +16,7 @@ use crate::source::{OpenError, Source, TensorInfo};
 const METRICS: u32 = 1;
 
 /// Raised when it changes how a text tells what outputs count: rows whose codecs use it are then measured anew.
-const OUTPUTS: u32 = 1;
+const OUTPUTS: u32 = 2;
 
 /// A checked config with its models opened.
 #[derive(Debug)]

@@ -153,7 +153,8 @@ impl AsymmetricStatistics {
     }
 
     /// What row-major weights should be behind the compressed layers: `W' = W (E[x y^T] + r) (E[y y^T] + r)^-1`, where `r` is
-    /// [`damping`] by `fraction`, so that directions the data does not show stay as they are. Weights that are not finite, or inputs that
+    /// [`damping`] by `fraction`, so that directions the data does not show stay as they are, and the [ridge](OutputWeights::ridge) of weights
+    /// that are to stay near what they are for another use. Weights that are not finite, or inputs that
     /// were always zero, leave all as it was.
     ///
     /// # Errors
@@ -170,7 +171,8 @@ impl AsymmetricStatistics {
             return Ok(weights.to_vec());
         }
         let matrix = moment.iter().map(|&entry| f64::from(entry)).collect();
-        let factor = Ldl::new(matrix, columns, damping(self.inputs.mean_square(), fraction));
+        let ridge = self.inputs.outputs().map_or(0.0, OutputWeights::ridge);
+        let factor = Ldl::new(matrix, columns, damping(self.inputs.mean_square(), fraction) + f64::from(ridge));
         let strips = weights.par_chunks(ROWS * columns).flat_map_iter(|strip| {
             let height = strip.len() / columns;
             let wide: Vec<f64> = strip.iter().map(|&weight| f64::from(weight)).collect();
@@ -250,6 +252,23 @@ mod tests {
         assert_eq!(statistics(columns, &x, &silent).corrected(&broken, 0.01).unwrap(), broken);
         assert!(statistics(columns, &x, &x).corrected(&weights[1..], 0.01).is_err());
         assert!(statistics(columns, &x, &x).corrected(&[], 0.01).unwrap().is_empty());
+    }
+
+    /// What is needed as it is for another use is moved less.
+    #[test]
+    fn a_ridge_holds_weights_where_they_are() {
+        let (columns, weights) = (20, noise(20 * 4, 3));
+        let x = noise(columns * 200, 4);
+        let y: Vec<f32> = x.iter().map(|x| 0.5 * x).collect();
+        let moved = |ridge: f32| {
+            let outputs = OutputWeights::new(&[1.0; 4]).unwrap().with_ridge(ridge);
+            let both = statistics(columns, &x, &y).with_outputs(Some(Arc::new(outputs)));
+            let corrected = both.corrected(&weights, 1e-9).unwrap();
+            corrected.iter().zip(&weights).map(|(a, b)| (a - b).abs()).sum::<f32>()
+        };
+        let all: f32 = weights.iter().map(|weight| weight.abs()).sum();
+        assert!((moved(0.0) / all - 1.0).abs() < 1e-3, "twice the weights make up for half the inputs");
+        assert!(moved(1.0) < 0.8 * all && moved(1e6) < 1e-4 * all, "{} {}", moved(1.0), moved(1e6));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! | collect statistics | [`Accumulator`] -> [`InputStatistics`] |
 //! | collect them behind layers already compressed | [`AsymmetricAccumulator`] -> [`AsymmetricStatistics`] |
 //! | say how much each output counts | [`OutputWeights`] -> [`InputStatistics::with_outputs`] |
+//! | say how much rows count that are also read one by one | [`Lookups`] -> [`Lookups::joined`] |
 //! | quantise with error feedback (GPTQ, LDLQ) | [`Factor`], then `sweep` with a [`Quantizer`] or a closure |
 //! | go over what was quantised again, block by block | [`Blocks`], [`Gradient`] |
 //! | solve against the second moment | [`Factor::solve`] |
@@ -47,6 +48,7 @@ mod batch;
 mod descent;
 mod factor;
 mod ldl;
+mod lookups;
 mod output;
 mod outputs;
 mod quantizer;
@@ -58,6 +60,7 @@ pub use accumulator::Accumulator;
 pub use asymmetric::{AsymmetricAccumulator, AsymmetricStatistics};
 pub use descent::{Blocks, Gradient};
 pub use factor::{DAMPING, Factor, Order, damping};
+pub use lookups::Lookups;
 pub use output::{OutputError, output_error};
 pub use outputs::{FLOOR, OutputWeights};
 pub use quantizer::Quantizer;

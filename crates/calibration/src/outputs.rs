@@ -21,7 +21,10 @@ const LEAST_GAIN: f64 = 1.0 / 12.0;
 ///
 /// Whoever holds one may rely on it: there are rows, every number is finite and positive, and their mean is 1.
 #[derive(Debug, Clone, PartialEq)]
-pub struct OutputWeights(Vec<f32>);
+pub struct OutputWeights {
+    values: Vec<f32>,
+    ridge: f32,
+}
 
 impl OutputWeights {
     /// From the mean squares of gradients by each output, in any unit. Those below [`FLOOR`] of the mean are raised to it.
@@ -40,7 +43,8 @@ impl OutputWeights {
         }
         let raised = |&square: &f32| f64::from(square).max(FLOOR * mean);
         let raised_mean = mean_squares.iter().map(raised).sum::<f64>() / count;
-        Ok(Self(mean_squares.iter().map(|square| (raised(square) / raised_mean) as f32).collect()))
+        let values = mean_squares.iter().map(|square| (raised(square) / raised_mean) as f32).collect();
+        Ok(Self { values, ridge: 0.0 })
     }
 
     /// From [`values`](Self::values) of an earlier one.
@@ -55,25 +59,38 @@ impl OutputWeights {
         if values.contains(&0.0) {
             return Err(StatisticsError::NoSamples);
         }
-        Ok(Self(values))
+        Ok(Self { values, ridge: 0.0 })
+    }
+
+    /// Where an error costs something by itself too, beside what it does to outputs: as much as if the mean square of every input were larger
+    /// by `ridge`, which is finite and not negative.
+    pub(crate) fn with_ridge(self, ridge: f32) -> Self {
+        Self { ridge, ..self }
     }
 
     /// One number a row, of mean 1.
     #[must_use]
     pub fn values(&self) -> &[f32] {
-        &self.0
+        &self.values
+    }
+
+    /// By how much the mean square of every input is too low for what errors cost; 0 but for a weight that is also [looked up](crate::Lookups).
+    #[must_use]
+    pub fn ridge(&self) -> f32 {
+        self.ridge
     }
 
     /// How often each row of so many columns is to be halved before one step serves all: the row that counts most 0 times. `None` where
     /// that saves no more than it takes to note, `note` bytes a row.
     #[must_use]
     pub fn halvings(&self, columns: usize, note: usize) -> Option<Vec<u8>> {
-        let most = f64::from(self.0.iter().copied().fold(0.0, f32::max));
+        let most = f64::from(self.values.iter().copied().fold(0.0, f32::max));
         let halvings = |&value: &f32| round(0.5 * log2(most / f64::from(value))) as u8;
-        let found: Vec<u8> = self.0.iter().map(halvings).collect();
+        let found: Vec<u8> = self.values.iter().map(halvings).collect();
         // What one step for all makes of the rows as they are, and halved: `g_r` and `g_r 4^halvings` have these means.
-        let count = self.0.len() as f64;
-        let after = self.0.iter().zip(&found).map(|(&value, &halved)| f64::from(value) * (1u64 << (2 * halved)) as f64);
+        let count = self.values.len() as f64;
+        let after =
+            self.values.iter().zip(&found).map(|(&value, &halved)| f64::from(value) * (1u64 << (2 * halved)) as f64);
         let freed = found.iter().map(|&halved| f64::from(halved)).sum::<f64>() / count;
         let saved = freed - 0.5 * log2(after.sum::<f64>() / count);
         (saved > LEAST_GAIN + 8.0 * note as f64 / columns.max(1) as f64).then_some(found)

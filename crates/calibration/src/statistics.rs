@@ -146,6 +146,17 @@ impl InputStatistics {
         Self { outputs, ..self }
     }
 
+    /// With the mean square of every input larger by `by`, as if noise of that power were added to them.
+    #[must_use]
+    pub fn raised(&self, by: f32) -> Self {
+        let mut raised = self.clone();
+        raised.mean_square.iter_mut().for_each(|square| *square += by);
+        let columns = self.columns();
+        let moment = raised.second_moment.iter_mut().flatten();
+        moment.step_by(columns + 1).for_each(|square| *square += by);
+        raised
+    }
+
     /// Columns of the weight, which are inputs of the layer.
     #[must_use]
     pub fn columns(&self) -> usize {

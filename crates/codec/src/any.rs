@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use seedpress_calibration::InputStatistics;
+use seedpress_calibration::{InputStatistics, OutputWeights};
 
 use crate::capabilities::Capabilities;
 use crate::context::EncodeContext;
@@ -123,6 +123,9 @@ impl AnyCodec {
             return Err(EncodeError::UnsupportedInput { tensor: tensor.name().to_owned(), why });
         }
         let outputs = context.calibration.and_then(InputStatistics::outputs);
+        let ridge = outputs.map_or(0.0, OutputWeights::ridge);
+        let raised = context.calibration.filter(|_| ridge > 0.0 && self.capabilities().one_step);
+        let raised = raised.map(|calibration| calibration.raised(ridge));
         let split = exceptions::take_out(tensor, context.non_finite, self.capabilities(), outputs)?;
         let coded_shape = tensor.matrix_view().coded_shape(tensor.shape());
         let mut encoded = if tensor.is_empty() {
@@ -130,7 +133,8 @@ impl AnyCodec {
         } else {
             let finite = TensorView::new(tensor.name(), &coded_shape, &split.values, tensor.dtype())
                 .map_err(|error| EncodeError::Internal(error.to_string()))?;
-            self.inner.encode(&finite, &EncodeContext { noted: split.noted, ..*context })?
+            let calibration = raised.as_ref().or(context.calibration);
+            self.inner.encode(&finite, &EncodeContext { noted: split.noted, calibration, ..*context })?
         };
         if encoded.layers.is_empty() {
             return Err(EncodeError::Internal(format!("codec `{}` wrote no layer", self.id())));

@@ -71,7 +71,7 @@ pub use record::{Decoded, MAX_RANK, Record, RecordHeader, RecordView};
 pub use registry::{Entry, Registry};
 pub use role::Role;
 pub use row_errors::{RowErrors, row_errors};
-pub use seedpress_calibration::{InputStatistics, OutputWeights};
+pub use seedpress_calibration::{InputStatistics, Lookups, OutputWeights};
 pub use segments::{LayerView, SegmentView, Segments};
 pub use stage::Stage;
 pub use tensor::{DType, Tensor, TensorView};

@@ -3,7 +3,11 @@
 //! One number for a tensor hides what happens to most of it: a single outlier can carry all of its energy, and then every other row may
 //! come back as zeros with a relative error of a millionth. Rows tell.
 
+use rayon::prelude::*;
 use seedpress_codec::{DType, TensorView};
+
+/// Values that are worth handing to another thread.
+const TASK: usize = 1 << 16;
 
 /// Errors of a tensor and of its rows. An error is `||w - v|| / ||w||`: 0 for a faithful copy, 1 for zeros, 2 for the negative; infinite
 /// where `w` is zero and `v` is not.
@@ -39,9 +43,12 @@ impl RowErrors {
         let view = TensorView::new("", shape, original, DType::F32).map(|view| view.columns());
         let columns = view.unwrap_or_else(|error| panic!("{error}")).max(1);
         let (mut error, mut energy, mut non_finite) = (0.0, 0.0, 0);
-        let mut rows = Vec::with_capacity(original.len().div_ceil(columns));
-        for (row, back) in original.chunks(columns).zip(decoded.chunks(columns)) {
-            let (row_error, row_energy, differing) = sums(row, back);
+        let task = (TASK / columns).max(1);
+        let pairs = original.par_chunks(columns).zip(decoded.par_chunks(columns)).with_min_len(task);
+        // Collected first: the sums over rows have one order on any number of threads.
+        let of_rows: Vec<(f64, f64, usize)> = pairs.map(|(row, back)| sums(row, back)).collect();
+        let mut rows = Vec::with_capacity(of_rows.len());
+        for (row_error, row_energy, differing) in of_rows {
             non_finite += differing;
             error += row_error;
             energy += row_energy;

@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::network::TransformerNetwork;
 use crate::text::Tokens;
-use crate::weighing::Importances;
+use crate::weighing::{Importances, KEPT};
 
 /// A source whose tensors come in the order in which the model uses them; those it does not use come last.
 pub struct InOrder<'a> {
@@ -113,7 +113,7 @@ impl<'a> CalibrationGuide<'a> {
     ) -> Result<Self, PressError> {
         let mode = if sequential { Mode::Sequential } else { Mode::Plain };
         let places = source.tensors().iter().map(|info| network.find(&info.name)).collect();
-        let weighed = if importances.is_some() { "weighed, outputs too" } else { "unweighed" };
+        let weighed = if importances.is_some() { KEPT } else { "unweighed" };
         let identity = format!("{mode:?} {weighed} {}", identity(samples));
         let mut walk = Walk::within(network, weights, samples, mode, storage).map_err(fault)?.capped(CAP);
         if let Some(importances) = importances {

@@ -18,7 +18,7 @@ use crate::weighing::Importances;
 pub type Spectra = BTreeMap<String, Spectrum>;
 
 /// What is kept of spectra is called so; changes with how they are made.
-pub const KEPT: &str = "spectra-3";
+pub const KEPT: &str = "spectra-4";
 
 /// Walks through a model and prices every tensor whose name `wanted` takes. The walk is a plain one, weighted by `importances`.
 /// `progress` learns how many tensors were looked at, and the last one; it returns whether to go on.
@@ -112,20 +112,10 @@ fn spectrum(
     let (factors, price) = match inputs {
         None => (vec![1.0; columns], lookup),
         Some(inputs) => {
-            let extra = if scale > 0.0 { (lookup / scale) as f32 } else { 0.0 };
-            let raised = match inputs.second_moment() {
-                Some(moment) => {
-                    let mut moment = moment.to_vec();
-                    moment.iter_mut().step_by(columns + 1).for_each(|square| *square += extra);
-                    InputStatistics::from_second_moment(inputs.samples(), columns, moment)
-                }
-                None => Ok(inputs.clone()),
-            };
-            let raised = raised.map_err(|error| TransformerError::Input(error.to_string()))?;
-            let of_columns = |square: &f32| f64::from(*square + extra);
+            let raised = inputs.raised(inputs.outputs().map_or(0.0, OutputWeights::ridge));
             let factors = match Factor::new(&raised, DAMPING, Order::Natural) {
                 Some(factor) => factor.diagonal().to_vec(),
-                None => inputs.mean_square().iter().map(of_columns).collect(),
+                None => raised.mean_square().iter().map(|&square| f64::from(square)).collect(),
             };
             (factors, scale)
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use seedpress_calibration::OutputWeights;
+use seedpress_calibration::{Lookups, OutputWeights};
 use seedpress_model::{Hidden, Network as _, RowWeights};
 
 use crate::error::TransformerError;
@@ -13,7 +13,7 @@ use crate::network::TransformerNetwork;
 use crate::weights::Weights;
 
 /// What is kept of importances is called so; changes with how they are made.
-pub const KEPT: &str = "importances-3";
+pub const KEPT: &str = "importances-4";
 
 /// Which way of telling how much tokens count: what is calibrated by it is made anew when it changes.
 pub const TOKENS: &str = "importances-2";
@@ -29,6 +29,8 @@ pub struct Importances {
     outputs: HashMap<usize, Arc<OutputWeights>>,
     /// Mean square of the gradients by embedded tokens.
     embedding: f64,
+    /// The place of a tensor that embeds and is a layer's weight too, and how much its rows count where they are read.
+    lookups: Option<(usize, Lookups)>,
 }
 
 impl Importances {
@@ -45,6 +47,7 @@ impl Importances {
         let mut found = Self::default();
         let mut tokens = 0usize;
         let mut outputs: HashMap<usize, Vec<f64>> = HashMap::new();
+        let mut readings = Readings::default();
         for (at, sample) in samples.iter().enumerate() {
             let ids: Vec<u32> = sample.values.iter().map(|&token| token as u32).collect();
             let own = importance(network.description(), weights, &ids, at as u64)?;
@@ -59,6 +62,7 @@ impl Importances {
                 sums.resize(sums.len().max(squares.len()), 0.0);
                 sums.iter_mut().zip(squares).for_each(|(sum, square)| *sum += square);
             }
+            readings.add(&ids, &own.embedding);
             found.embedding += own.embedding.iter().map(|&square| f64::from(square)).sum::<f64>();
             tokens += ids.len();
             if !progress(at + 1) {
@@ -87,6 +91,13 @@ impl Importances {
                 all.iter_mut().flatten().for_each(|weight| *weight = 1.0);
             }
         }
+        found.lookups = network.find(&network.description().embedding.tokens).and_then(|place| {
+            let info = &network.tensors()[place];
+            let rows = info.shape.iter().product::<usize>() / info.columns().max(1);
+            let scale = found.scale(place).filter(|&scale| scale > 0.0)?;
+            // Each token reads one row: an error of the table costs a row's share.
+            Some((place, readings.lookups(rows, (found.embedding / rows as f64 / scale) as f32)?))
+        });
         Ok(found)
     }
 
@@ -99,6 +110,34 @@ impl Importances {
     /// The same of an error of the embedded tokens, each value by itself.
     pub fn embedding(&self) -> f64 {
         self.embedding
+    }
+}
+
+/// Sums over the tokens of a text by the row of the table that each reads.
+#[derive(Debug, Default)]
+struct Readings {
+    sums: Vec<f32>,
+    times: Vec<u32>,
+}
+
+impl Readings {
+    fn add(&mut self, tokens: &[u32], squares: &[f32]) {
+        for (&token, square) in tokens.iter().zip(squares) {
+            let row = token as usize;
+            if row >= self.sums.len() {
+                self.sums.resize(row + 1, 0.0);
+                self.times.resize(row + 1, 0);
+            }
+            self.sums[row] += square;
+            self.times[row] += 1;
+        }
+    }
+
+    /// For a table of so many rows; `None` where readings say nothing.
+    fn lookups(mut self, rows: usize, ridge: f32) -> Option<Lookups> {
+        self.sums.resize(rows, 0.0);
+        self.times.resize(rows, 0);
+        Lookups::new(&self.sums, &self.times, ridge).ok()
     }
 }
 
@@ -123,6 +162,11 @@ impl Importances {
             let values = self.outputs[&place].values().iter().flat_map(|value| value.to_le_bytes()).collect();
             data.push((format!("outputs.{place}"), Dtype::F32, values));
         }
+        if let Some((place, lookups)) = &self.lookups {
+            let rows = lookups.rows().iter().flat_map(|row| row.to_le_bytes()).collect();
+            data.push((format!("lookups.{place}"), Dtype::F32, rows));
+            data.push((format!("ridge.{place}"), Dtype::F32, lookups.ridge().to_le_bytes().to_vec()));
+        }
         data.push(("embedding".to_owned(), Dtype::F64, self.embedding.to_le_bytes().to_vec()));
         let views = data.iter().filter_map(|(name, dtype, bytes)| {
             let count = bytes.len() * 8 / dtype.bitsize();
@@ -146,6 +190,10 @@ impl Importances {
         for name in file.names() {
             if let Some(place) = name.strip_prefix("outputs.") {
                 found.outputs.insert(place.parse().ok()?, Arc::new(OutputWeights::kept(floats(name)?).ok()?));
+            }
+            if let Some(place) = name.strip_prefix("lookups.") {
+                let [ridge] = floats(&format!("ridge.{place}"))?[..] else { return None };
+                found.lookups = Some((place.parse().ok()?, Lookups::kept(floats(name)?, ridge).ok()?));
             }
             let Some(place) = name.strip_prefix("rows.") else { continue };
             let rows = floats(name)?;
@@ -173,6 +221,10 @@ impl RowWeights for Importances {
     fn outputs(&self, tensor: usize) -> Option<Arc<OutputWeights>> {
         self.outputs.get(&tensor).cloned()
     }
+
+    fn lookups(&self, tensor: usize) -> Option<&Lookups> {
+        self.lookups.as_ref().filter(|(place, _)| *place == tensor).map(|(_, lookups)| lookups)
+    }
 }
 
 #[cfg(test)]
@@ -186,7 +238,8 @@ mod tests {
         let weights = OutputWeights::new(&[1.0, 3.0]).unwrap();
         let outputs = HashMap::from([(3, Arc::new(weights))]);
         let scales = HashMap::from([(3, 0.25), (0, 1e-9)]);
-        let found = Importances { rows, scales, embedding: 7e-5, outputs };
+        let lookups = Lookups::new(&[1.0, 3.0], &[1, 2], 0.5).unwrap();
+        let found = Importances { rows, scales, embedding: 7e-5, outputs, lookups: Some((3, lookups)) };
         let bytes = found.to_bytes();
         assert_eq!(Importances::from_bytes(&bytes).as_ref(), Some(&found));
         assert_eq!(found.of(3, 2), Some([2.5].as_slice()));

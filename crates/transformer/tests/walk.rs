@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use seedpress_checkpoint::Checkpoint;
 use seedpress_codec::Tensor;
-use seedpress_model::{BlockWeights, CheckpointWeights, Hidden, Mode, Network, NoTap, Walk, Weights};
+use seedpress_model::{BlockWeights, CheckpointWeights, Hidden, Mode, Network, NoTap, RowWeights as _, Walk, Weights};
 use seedpress_transformer::weighing::Importances;
 use seedpress_transformer::{Transformer, TransformerNetwork};
 
@@ -95,6 +95,11 @@ fn every_product_that_has_rows_of_outputs_learns_what_they_count() {
         let found = Importances::new(&network, model.weights(), &samples, &mut |_| true);
         // An encoder predicts no text.
         let Ok(found) = found else { continue };
+        let head = &model.description().head.product.as_ref().unwrap().weight;
+        let (embedding, tied) =
+            (network.find(&model.description().embedding.tokens), *head == model.description().embedding.tokens);
+        let read = embedding.and_then(|place| found.lookups(place));
+        assert_eq!(read.is_some(), tied, "{}", folder.display());
         let found = Arc::new(found);
         let mut walk = Walk::new(network.clone(), weights.clone(), &samples, Mode::Plain).unwrap().weighted(found);
         for tensor in Walk::order(&*network) {
@@ -115,6 +120,7 @@ fn every_product_that_has_rows_of_outputs_learns_what_they_count() {
             assert_eq!(outputs.values().len(), rows, "{name}");
             let mean = outputs.values().iter().map(|&value| f64::from(value)).sum::<f64>() / rows as f64;
             assert!((mean - 1.0).abs() < 1e-5, "{name}: {mean}");
+            assert_eq!(outputs.ridge() > 0.0, tied && Some(tensor) == embedding, "{name}");
         }
     }
 }

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use seedpress_codec::{DType, EncodeContext, Encoded, InputStatistics, Limits, OutputWeights, Registry, TensorView};
+use seedpress_codec::{
+    DType, EncodeContext, Encoded, InputStatistics, Limits, Lookups, OutputWeights, Registry, TensorView,
+};
 use seedpress_testing::Noise;
 
 fn registry() -> Registry {
@@ -185,4 +187,41 @@ fn outputs_that_count_more_come_back_better() {
     // What notes the rows is part of the target. The means of 1, 4, .. 256 are 68.2 and 16: 6.3 dB, of which rows cost some bits.
     assert!(after <= before + 64, "{before} {after}");
     assert!(shared < 0.4 * even, "{shared} against {even}");
+}
+
+/// Where rows are also read one by one, other rows and other directions count: both costs together are less at equal bytes.
+#[test]
+fn rows_that_are_also_read_come_back_better() {
+    let (rows, columns) = (192, 128);
+    let values = noise(rows * columns, 3);
+    let counts: Vec<f32> = (0..rows).map(|row| 4f32.powi((row * 7 % 5) as i32)).collect();
+    // What is seldom answered is read the most.
+    let readings: Vec<f32> = counts.iter().map(|count| 1.0 / count).collect();
+    let plain = correlated(columns);
+    let mean = plain.mean_square().iter().sum::<f32>() / columns as f32;
+    let mean_count = counts.iter().sum::<f32>() / rows as f32;
+    let outputs = OutputWeights::new(&counts).unwrap();
+    let lookups = Lookups::new(&readings, &vec![2; rows], 0.1 * mean).unwrap();
+    let joined = lookups.joined(&outputs, &plain);
+    let shape = [rows, columns];
+    let tensor = TensorView::new("t", &shape, &values, DType::F32).unwrap();
+    let registry = registry();
+    let codec = registry.parse("trellis:bits=3,hessian=full").unwrap();
+    let run = |outputs: &OutputWeights| {
+        let calibration = plain.clone().with_outputs(Some(Arc::new(outputs.clone())));
+        let context = EncodeContext { calibration: Some(&calibration), ..EncodeContext::default() };
+        let bytes = codec.encode(&tensor, &context).unwrap().to_bytes();
+        let back = registry.decode_bytes(&bytes).unwrap();
+        let mut total = 0.0;
+        for (row, (values, back)) in values.chunks(columns).zip(back.tensor.values().chunks(columns)).enumerate() {
+            let alone: f64 = values.iter().zip(back).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+            let at_output = seedpress_calibration::output_error(values, back, &plain).unwrap().error;
+            total += f64::from(counts[row] / mean_count) * at_output;
+            total += f64::from(lookups.ridge() * lookups.rows()[row]) * alone;
+        }
+        (bytes.len(), total)
+    };
+    let ((before, apart), (after, together)) = (run(&outputs), run(&joined));
+    assert!(after <= before + 64, "{before} {after}");
+    assert!(together < 0.6 * apart, "{together} against {apart}");
 }

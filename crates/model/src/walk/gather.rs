@@ -28,9 +28,14 @@ impl Walk {
         (weights.len() * self.columns(tensor) == rows.len()).then_some(weights)
     }
 
-    /// How much each output of a tensor counts, where it is known.
-    fn outputs(&self, tensor: usize) -> Option<Arc<OutputWeights>> {
-        self.row_weights.as_ref()?.outputs(tensor)
+    /// How much each output of a tensor of these inputs counts, where it is known.
+    fn outputs(&self, tensor: usize, inputs: &InputStatistics) -> Option<Arc<OutputWeights>> {
+        let weights = self.row_weights.as_ref()?;
+        let outputs = weights.outputs(tensor)?;
+        Some(match weights.lookups(tensor) {
+            Some(lookups) => Arc::new(lookups.joined(&outputs, inputs)),
+            None => outputs,
+        })
     }
 
     /// Adds rows of a batch to the sums of each tensor of a group that is told apart.
@@ -76,8 +81,10 @@ impl Walk {
     fn finished(&self, sums: HashMap<usize, Accumulator>) -> Result<HashMap<usize, Statistics>, ModelError> {
         let finish = |(tensor, sums): (usize, Accumulator)| {
             let inputs = self.sound(tensor, sums.finish())?;
-            let plain =
-                |inputs: InputStatistics| Statistics::Plain(Arc::new(inputs.with_outputs(self.outputs(tensor))));
+            let plain = |inputs: InputStatistics| {
+                let outputs = self.outputs(tensor, &inputs);
+                Statistics::Plain(Arc::new(inputs.with_outputs(outputs)))
+            };
             Ok(inputs.map(|inputs| (tensor, plain(inputs))))
         };
         sums.into_iter().filter_map(|entry| finish(entry).transpose()).collect()
@@ -89,7 +96,8 @@ impl Walk {
         let mut found = HashMap::new();
         for (&tensor, sums) in self.apart(group).iter().zip(sums) {
             let Some(both) = self.sound(tensor, sums.finish())? else { continue };
-            let both = both.with_outputs(self.outputs(tensor));
+            let outputs = self.outputs(tensor, both.inputs());
+            let both = both.with_outputs(outputs);
             found.insert(tensor, Statistics::Asymmetric(Arc::new(both)));
         }
         Ok(self.shared(group, found))

@@ -18,7 +18,7 @@ mod gather;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use seedpress_calibration::{AsymmetricStatistics, DAMPING, InputStatistics, OutputWeights};
+use seedpress_calibration::{AsymmetricStatistics, DAMPING, InputStatistics, Lookups, OutputWeights};
 use seedpress_codec::Tensor;
 
 use crate::block_weights::BlockWeights;
@@ -95,6 +95,12 @@ pub trait RowWeights: Send + Sync {
 
     /// How much each row of the tensor's matrix view counts; `None` where all count alike.
     fn outputs(&self, tensor: usize) -> Option<Arc<OutputWeights>> {
+        let _ = tensor;
+        None
+    }
+
+    /// How much each row counts that is also read by itself, in a tensor that embeds too.
+    fn lookups(&self, tensor: usize) -> Option<&Lookups> {
         let _ = tensor;
         None
     }
