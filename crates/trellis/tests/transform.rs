@@ -12,8 +12,8 @@ fn registry() -> Registry {
 }
 
 /// Rows of a stationary first-order process of variance 1.
-fn autoregressive(rows: usize, columns: usize, correlation: f32) -> Vec<f32> {
-    let mut values = normal(rows * columns, 5);
+fn autoregressive(rows: usize, columns: usize, correlation: f32, seed: u64) -> Vec<f32> {
+    let mut values = normal(rows * columns, seed);
     let fresh = (1.0 - correlation * correlation).sqrt();
     for row in values.chunks_exact_mut(columns) {
         for at in 1..columns {
@@ -48,8 +48,8 @@ fn relative(values: &[f32], back: &[f32]) -> f64 {
 }
 
 /// The rate-distortion function of rows of `n` where all components are coded: `(1 - c^2)^((n-1)/n) 4^-rate`.
-fn gap(correlation: f32, rows: usize, columns: usize, target: f64, transform: &str) -> f64 {
-    let values = autoregressive(rows, columns, correlation);
+fn gap(correlation: f32, rows: usize, columns: usize, target: f64, transform: &str, seed: u64) -> f64 {
+    let values = autoregressive(rows, columns, correlation, seed);
     let encoded = encode(&format!("trellis:bits={target:?},transform={transform}"), &[rows, columns], &values, None);
     let back = decode(&encoded, &[rows, columns]).unwrap();
     let rate = bits(&encoded, values.len());
@@ -60,15 +60,23 @@ fn gap(correlation: f32, rows: usize, columns: usize, target: f64, transform: &s
     10.0 * (error / values.len() as f64 / innovation * 4f64.powf(rate)).log10()
 }
 
+/// A thousand correlated rows are few: their power scatters by some percent.
+const SEEDS: [u64; 3] = [5, 1001, 77];
+
 #[test]
 fn correlated_rows_are_near_their_rate_distortion_function() {
     for (rows, columns) in [(1024, 40), (512, 784)] {
         for correlation in [0.5, 0.77, 0.95] {
             for target in [2.0, 3.0] {
                 // The smallest water level is above: 0.0975 / 3.8 against 0.0975 / 16.
-                let gap = gap(correlation, rows, columns, target, "auto");
-                println!("{correlation} {rows} x {columns} at {target}: {gap:.2} dB");
-                assert!(gap < 0.9, "{correlation} {rows} x {columns} at {target}: {gap} dB");
+                // Of the twelve only the strongest correlation at 2 bits in 40 columns is above 0.8 at the default effort: 0.81.
+                for (effort, most) in [("default", 0.85), ("high", 0.65)] {
+                    let options = format!("auto,effort={effort}");
+                    let gaps = SEEDS.map(|seed| gap(correlation, rows, columns, target, &options, seed));
+                    let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
+                    println!("{correlation} {rows} x {columns} at {target}, {effort}: {gaps:.2?} dB");
+                    assert!(mean < most, "{correlation} {rows} x {columns} at {target}, {effort}: {mean} dB");
+                }
             }
         }
     }
@@ -78,7 +86,7 @@ fn correlated_rows_are_near_their_rate_distortion_function() {
 #[test]
 fn directions_are_learned_and_counted() {
     let (rows, columns) = (2048, 24);
-    let ordered = autoregressive(rows, columns, 0.95);
+    let ordered = autoregressive(rows, columns, 0.95, 5);
     let values: Vec<f32> =
         (0..rows * columns).map(|at| ordered[at / columns * columns + at % columns * 7 % columns]).collect();
     let error = |transform: &str| {
@@ -106,7 +114,7 @@ fn what_has_nothing_in_common_stays_as_it_is() {
 #[test]
 fn transforms_work_under_the_quadratic_form() {
     let (rows, columns) = (512, 48);
-    let values = autoregressive(rows, columns, 0.9);
+    let values = autoregressive(rows, columns, 0.9, 5);
     let loud = |i: usize| (1 + i % 5) as f32;
     let entry = |i: usize, j: usize| loud(i) * loud(j) / (1 + i.abs_diff(j)) as f32;
     let moment = (0..columns * columns).map(|at| entry(at / columns, at % columns)).collect();
@@ -148,7 +156,7 @@ fn any_shape_and_content_comes_back() {
 
 #[test]
 fn threads_change_no_byte() {
-    let values = autoregressive(300, 40, 0.9);
+    let values = autoregressive(300, 40, 0.9, 5);
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
@@ -167,7 +175,7 @@ proptest! {
     fn damaged_streams_never_panic(which in 0usize..2, part in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
         static WHOLE: std::sync::OnceLock<[Encoded; 2]> = std::sync::OnceLock::new();
         let whole = WHOLE.get_or_init(|| {
-            let values = autoregressive(200, 30, 0.9);
+            let values = autoregressive(200, 30, 0.9, 5);
             ["klt", "dct"].map(|transform| encode(&format!("trellis:effort=fast,transform={transform}"), &[200, 30], &values, None))
         });
         let mut damaged = whole[which].clone();
