@@ -1,7 +1,8 @@
 //! Where a transform pays: the error of every matrix of the embedded models with each, at equal bytes.
 //!
-//! `cargo run --release -p seedpress-trellis --example transform -- [rates] [options] [models]`, for instance `-- 2,3 hessian=full,`. With
-//! calibration it is the error of the layer's output. One line a tensor and rate: the change in dB against no transform (negative: better).
+//! `cargo run --release -p seedpress-trellis --example transform -- [rates] [options] [models] [part of a name]`, for instance
+//! `-- 2,3 hessian=full,`. With calibration it is the error of the layer's output. One line a tensor and rate: the change in dB against no
+//! transform (negative: better).
 
 use seedpress_calibration::output_error;
 use seedpress_codec::{EncodeContext, InputStatistics, Registry};
@@ -12,6 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = arguments.next().unwrap_or_default();
     let models =
         arguments.next().unwrap_or_else(|| "fashion-mlp,fashion-cnn,sotu-transformer,sotu-lstm,silero-vad".into());
+    let part = arguments.next().unwrap_or_default();
     let registry = seedpress_trellis::register(Registry::default());
     println!("| model | tensor | shape | bits | dct | klt | auto |\n| --- | --- | --- | --- | --- | --- | --- |");
     for name in models.split(',') {
@@ -20,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for bits in rates.split(',') {
             for (place, info) in model.tensors().iter().enumerate() {
                 let own = model.load(place)?;
-                if own.shape().len() < 2 || own.values().len() < 1 << 12 {
+                if !info.name.contains(&part) || own.shape().len() < 2 || own.values().len() < 1 << 12 {
                     continue;
                 }
                 let calibration = calibrations.get(place).and_then(Option::as_ref);
