@@ -1,9 +1,10 @@
 //! A checkpoint larger than memory through the command: peak memory, speed against the codec in memory, and what becomes of killed runs.
 //!
 //! ```console
-//! $ cargo build --release -p seedpress-cli && cargo run --release -p seedpress-cli --example large -- folder 10GB
+//! $ cargo build --release -p seedpress-cli && cargo run --release -p seedpress-cli --example large -- folder 10GB --max-memory 512MiB
 //! ```
 //!
+//! What stands behind the size goes to the command that compresses.
 //! Writes shards of bf16 noise into the folder (nothing else should be there; it is as large again as what was asked for), compresses,
 //! decompresses and verifies them, then compresses once more with a kill at twenty random moments, each run going on where the one before
 //! stopped. Fails where the bytes differ or anything but the results is left. Memory is the peak that Linux reports of the process.
@@ -165,6 +166,8 @@ struct Trial<'a> {
     /// The checkpoint's index.
     index: String,
     bytes: u64,
+    /// Further options of compressing.
+    options: &'a [String],
 }
 
 impl Trial<'_> {
@@ -177,10 +180,18 @@ impl Trial<'_> {
         println!("{what}: {:.1} s, {rate:.0} MB/s, peak {:.0} MB", time.as_secs_f64(), memory as f64 / 1e6);
     }
 
+    /// The command up to its output.
+    fn compress(&self) -> Vec<&str> {
+        let mut line = vec!["compress", &self.index, "--codec", CODEC];
+        line.extend(self.options.iter().map(String::as_str));
+        line.push("-o");
+        line
+    }
+
     /// Every command once, to its end; returns the time of compressing.
     fn undisturbed(&self) -> Fallible<Duration> {
         let (first, second, back) = (self.path("a.sdp"), self.path("b.sdp"), self.path("back.safetensors"));
-        let compress = ["compress", &self.index, "--codec", CODEC, "-o"];
+        let compress = self.compress();
         let once = whole(&[&compress[..], &[&first]].concat())?;
         self.tell("compress", once);
         let unverified = whole(&[&compress[..], &[&second, "--no-verify"]].concat())?;
@@ -195,7 +206,7 @@ impl Trial<'_> {
     /// Compresses with kills at random moments, about as many as fit into `time`, and compares with what came of it undisturbed.
     fn with_kills(&self, time: Duration) -> Fallible<()> {
         let (first, second) = (self.path("a.sdp"), self.path("b.sdp"));
-        let line = ["compress", &self.index, "--codec", CODEC, "-o", &second];
+        let line = [&self.compress()[..], &[&second]].concat();
         let before = listing(self.folder)?;
         let mut noise = Noise::new(7);
         for kills in 0..KILLS {
@@ -220,14 +231,16 @@ impl Trial<'_> {
 
 fn main() -> Fallible<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [folder, size] = &arguments[..] else { return Err("give a folder and a size, as 10GB".into()) };
+    let [folder, size, options @ ..] = &arguments[..] else {
+        return Err("give a folder and a size, as 10GB".into());
+    };
     let bytes: u64 = size.trim_end_matches("GB").parse::<u64>()? * 1_000_000_000;
     let folder = Path::new(folder);
     std::fs::create_dir_all(folder)?;
     let index = generate(folder, bytes)?.display().to_string();
     let (encode, decode) = in_memory()?;
     println!("in memory: {:.0} MB/s to encode, {:.0} MB/s to decode", encode / 1e6, decode / 1e6);
-    let trial = Trial { folder, index, bytes };
+    let trial = Trial { folder, index, bytes, options };
     let time = trial.undisturbed()?;
     trial.with_kills(time)
 }
