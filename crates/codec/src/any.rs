@@ -123,6 +123,7 @@ impl AnyCodec {
             return Err(EncodeError::UnsupportedInput { tensor: tensor.name().to_owned(), why });
         }
         let outputs = context.calibration.and_then(InputStatistics::outputs);
+        // Rows and columns go together: a codec that is given the rows' weights is given the ridge they were found with.
         let ridge = outputs.map_or(0.0, OutputWeights::ridge);
         let raised = context.calibration.filter(|_| ridge > 0.0 && self.capabilities().one_step);
         let raised = raised.map(|calibration| calibration.raised(ridge));

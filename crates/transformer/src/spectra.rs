@@ -84,7 +84,8 @@ pub fn from_bytes<'a>(bytes: &[u8], wanted: impl IntoIterator<Item = &'a str>) -
     wanted.into_iter().map(one).collect()
 }
 
-/// The columns of `scale / 2 tr(D H D^T) + lookup / 2 |D|^2`.
+/// The columns of `scale / 2 tr(D H D^T)`, `H` with the [ridge](OutputWeights::ridge) of its outputs; of a table that is read and multiplies
+/// nothing, those of `lookup / 2 |D|^2`.
 ///
 /// Where outputs count differently, rows are channels too: each column is that of [`PARTS`] equal parts of the rows, ordered by their weighted
 /// energy.
