@@ -88,6 +88,7 @@ const OTHERS: [&str; 7] = ["sdp", "gguf", "pt", "pth", "bin", "npz", "npy"];
 /// Restores a checkpoint.
 pub(crate) fn run(arguments: &Arguments) -> Outcome {
     arguments.common.reporting.begin();
+    crate::buffers::keep();
     let registry = seedpress::registry();
     let restore = Restore {
         layers: arguments.layers.and_then(|count| usize::try_from(count).ok()),

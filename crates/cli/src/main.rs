@@ -2,6 +2,7 @@
 
 mod audit;
 mod bench;
+mod buffers;
 mod calibration;
 mod catalogue;
 mod choice;
