@@ -171,8 +171,8 @@ impl AsymmetricStatistics {
             return Ok(weights.to_vec());
         }
         let matrix = moment.iter().map(|&entry| f64::from(entry)).collect();
-        let ridge = self.inputs.outputs().map_or(0.0, OutputWeights::ridge);
-        let factor = Ldl::new(matrix, columns, damping(self.inputs.mean_square(), fraction) + f64::from(ridge));
+        let ridge = f64::from(self.inputs.ridge());
+        let factor = Ldl::new(matrix, columns, damping(self.inputs.mean_square(), fraction) + ridge);
         let strips = weights.par_chunks(ROWS * columns).flat_map_iter(|strip| {
             let height = strip.len() / columns;
             let wide: Vec<f64> = strip.iter().map(|&weight| f64::from(weight)).collect();

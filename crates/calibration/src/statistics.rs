@@ -1,5 +1,6 @@
 //! Statistics of a layer's inputs, checked when they are made.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::outputs::OutputWeights;
@@ -146,9 +147,20 @@ impl InputStatistics {
         Self { outputs, ..self }
     }
 
-    /// With the mean square of every input larger by `by`, as if noise of that power were added to them.
+    /// The [ridge](OutputWeights::ridge) of its outputs, 0 where none are known.
     #[must_use]
-    pub fn raised(&self, by: f32) -> Self {
+    pub fn ridge(&self) -> f32 {
+        self.outputs.as_deref().map_or(0.0, OutputWeights::ridge)
+    }
+
+    /// The statistics that go with its outputs: raised by their [`ridge`](Self::ridge).
+    #[must_use]
+    pub fn with_ridge(&self) -> Cow<'_, Self> {
+        if self.ridge() > 0.0 { Cow::Owned(self.raised(self.ridge())) } else { Cow::Borrowed(self) }
+    }
+
+    /// With the mean square of every input larger by `by`, as if noise of that power were added to them.
+    pub(crate) fn raised(&self, by: f32) -> Self {
         let mut raised = self.clone();
         raised.mean_square.iter_mut().for_each(|square| *square += by);
         let columns = self.columns();

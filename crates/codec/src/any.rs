@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use seedpress_calibration::{InputStatistics, OutputWeights};
+use seedpress_calibration::InputStatistics;
 
 use crate::capabilities::Capabilities;
 use crate::context::EncodeContext;
@@ -124,9 +124,7 @@ impl AnyCodec {
         }
         let outputs = context.calibration.and_then(InputStatistics::outputs);
         // Rows and columns go together: a codec that is given the rows' weights is given the ridge they were found with.
-        let ridge = outputs.map_or(0.0, OutputWeights::ridge);
-        let raised = context.calibration.filter(|_| ridge > 0.0 && self.capabilities().one_step);
-        let raised = raised.map(|calibration| calibration.raised(ridge));
+        let ridged = context.calibration.filter(|_| self.capabilities().one_step).map(InputStatistics::with_ridge);
         let split = exceptions::take_out(tensor, context.non_finite, self.capabilities(), outputs)?;
         let coded_shape = tensor.matrix_view().coded_shape(tensor.shape());
         let mut encoded = if tensor.is_empty() {
@@ -134,7 +132,7 @@ impl AnyCodec {
         } else {
             let finite = TensorView::new(tensor.name(), &coded_shape, &split.values, tensor.dtype())
                 .map_err(|error| EncodeError::Internal(error.to_string()))?;
-            let calibration = raised.as_ref().or(context.calibration);
+            let calibration = ridged.as_deref().or(context.calibration);
             self.inner.encode(&finite, &EncodeContext { noted: split.noted, calibration, ..*context })?
         };
         if encoded.layers.is_empty() {

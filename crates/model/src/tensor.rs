@@ -37,6 +37,11 @@ impl TensorInfo {
         MatrixView::of(&self.name, &self.shape).matrix_shape(&self.shape).1
     }
 
+    /// Rows of its matrix view.
+    pub fn rows(&self) -> usize {
+        MatrixView::of(&self.name, &self.shape).matrix_shape(&self.shape).0
+    }
+
     /// Whether it is of a kind that multiplies inputs: a matrix or a kernel, no table that is looked up, no vector.
     pub fn multiplies(&self) -> bool {
         self.shape.len() > 1 && !matches!(self.layer_type.as_str(), "embedding" | "norm" | "bias")

@@ -165,7 +165,7 @@ fn fingerprint(inputs: &InputStatistics) -> u128 {
     let mut hash = Xxh3::new();
     hash.update(&inputs.samples().to_le_bytes());
     let outputs = inputs.outputs().map(OutputWeights::values);
-    hash.update(&inputs.outputs().map_or(0.0, OutputWeights::ridge).to_le_bytes());
+    hash.update(&inputs.ridge().to_le_bytes());
     for values in [Some(inputs.mean_square()), inputs.mean_abs(), inputs.second_moment(), outputs] {
         // Absent and empty differ from each other, and from what follows.
         hash.update(&values.map_or(u64::MAX, |values| values.len() as u64).to_le_bytes());

@@ -51,7 +51,7 @@ pub fn spectra(
         let lookup = if embeds { importances.embedding() / rows } else { 0.0 };
         let experts = if info.shape.len() > 2 { info.shape[0] as f64 } else { 1.0 };
         let scale = importances.scale(place).unwrap_or(0.0) / experts;
-        found.insert(info.name.clone(), spectrum(tensor.values(), columns, inputs, scale, lookup)?);
+        found.insert(info.name.clone(), spectrum(tensor.values(), columns, inputs, scale, lookup));
         if !progress(found.len(), &info.name) {
             return Err(TransformerError::Stopped);
         }
@@ -89,13 +89,7 @@ pub fn from_bytes<'a>(bytes: &[u8], wanted: impl IntoIterator<Item = &'a str>) -
 ///
 /// Where outputs count differently, rows are channels too: each column is that of [`PARTS`] equal parts of the rows, ordered by their weighted
 /// energy.
-fn spectrum(
-    values: &[f32],
-    columns: usize,
-    inputs: Option<&InputStatistics>,
-    scale: f64,
-    lookup: f64,
-) -> Result<Spectrum, TransformerError> {
+fn spectrum(values: &[f32], columns: usize, inputs: Option<&InputStatistics>, scale: f64, lookup: f64) -> Spectrum {
     let rows = values.len() / columns.max(1);
     let mut variances = vec![0f64; columns];
     let mut energies = Vec::with_capacity(rows);
@@ -113,10 +107,10 @@ fn spectrum(
     let (factors, price) = match inputs {
         None => (vec![1.0; columns], lookup),
         Some(inputs) => {
-            let raised = inputs.raised(inputs.outputs().map_or(0.0, OutputWeights::ridge));
-            let factors = match Factor::new(&raised, DAMPING, Order::Natural) {
+            let inputs = inputs.with_ridge();
+            let factors = match Factor::new(&inputs, DAMPING, Order::Natural) {
                 Some(factor) => factor.diagonal().to_vec(),
-                None => raised.mean_square().iter().map(|&square| f64::from(square)).collect(),
+                None => inputs.mean_square().iter().map(|&square| f64::from(square)).collect(),
             };
             (factors, scale)
         }
@@ -124,7 +118,7 @@ fn spectrum(
     let costs = variances.iter().zip(factors).map(|(sum, factor)| 0.5 * price * factor * sum / rows.max(1) as f64);
     let costs: Vec<f64> = costs.collect();
     let costs = parts.iter().flat_map(|part| costs.iter().map(move |cost| cost * part)).collect();
-    Ok(Spectrum { rows: rows as f64 / parts.len() as f64, costs })
+    Spectrum { rows: rows as f64 / parts.len() as f64, costs }
 }
 
 /// Parts that rows are taken for: enough to follow the distribution of their weights.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use seedpress_calibration::{Lookups, OutputWeights};
+use seedpress_calibration::{InputStatistics, Lookups, OutputWeights};
 use seedpress_model::{Hidden, Network as _, RowWeights};
 
 use crate::error::TransformerError;
@@ -47,7 +47,8 @@ impl Importances {
         let mut found = Self::default();
         let mut tokens = 0usize;
         let mut outputs: HashMap<usize, Vec<f64>> = HashMap::new();
-        let mut readings = Readings::default();
+        let table = network.find(&network.description().embedding.tokens);
+        let mut readings = Readings::of(table.map_or(0, |place| network.tensors()[place].rows()));
         for (at, sample) in samples.iter().enumerate() {
             let ids: Vec<u32> = sample.values.iter().map(|&token| token as u32).collect();
             let own = importance(network.description(), weights, &ids, at as u64)?;
@@ -71,8 +72,7 @@ impl Importances {
         }
         found.embedding /= tokens.max(1) as f64;
         for (place, mut sums) in outputs {
-            let info = &network.tensors()[place];
-            let rows = info.shape.iter().product::<usize>() / info.columns().max(1);
+            let rows = network.tensors()[place].rows();
             // The last experts may have seen no token.
             sums.resize(rows.max(sums.len()), 0.0);
             let means: Vec<f32> = sums.iter().map(|sum| (sum / tokens.max(1) as f64) as f32).collect();
@@ -91,12 +91,12 @@ impl Importances {
                 all.iter_mut().flatten().for_each(|weight| *weight = 1.0);
             }
         }
-        found.lookups = network.find(&network.description().embedding.tokens).and_then(|place| {
-            let info = &network.tensors()[place];
-            let rows = info.shape.iter().product::<usize>() / info.columns().max(1);
+        found.lookups = table.and_then(|place| {
             let scale = found.scale(place).filter(|&scale| scale > 0.0)?;
             // Each token reads one row: an error of the table costs a row's share.
-            Some((place, readings.lookups(rows, (found.embedding / rows as f64 / scale) as f32)?))
+            let ridge = found.embedding / readings.sums.len() as f64 / scale;
+            // Readings that count nothing say nothing.
+            Some((place, Lookups::new(&readings.sums, &readings.times, ridge as f32).ok()?))
         });
         Ok(found)
     }
@@ -111,33 +111,33 @@ impl Importances {
     pub fn embedding(&self) -> f64 {
         self.embedding
     }
+
+    /// How much each row counts where tokens read it, of a tensor that embeds and is a layer's weight too.
+    pub fn lookups(&self, tensor: usize) -> Option<&Lookups> {
+        self.lookups.as_ref().filter(|(place, _)| *place == tensor).map(|(_, lookups)| lookups)
+    }
 }
 
 /// Sums over the tokens of a text by the row of the table that each reads.
-#[derive(Debug, Default)]
 struct Readings {
     sums: Vec<f32>,
     times: Vec<u32>,
 }
 
 impl Readings {
+    /// None yet of a table of so many rows.
+    fn of(rows: usize) -> Self {
+        Self { sums: vec![0.0; rows], times: vec![0; rows] }
+    }
+
     fn add(&mut self, tokens: &[u32], squares: &[f32]) {
         for (&token, square) in tokens.iter().zip(squares) {
             let row = token as usize;
-            if row >= self.sums.len() {
-                self.sums.resize(row + 1, 0.0);
-                self.times.resize(row + 1, 0);
+            if let (Some(sum), Some(times)) = (self.sums.get_mut(row), self.times.get_mut(row)) {
+                *sum += square;
+                *times += 1;
             }
-            self.sums[row] += square;
-            self.times[row] += 1;
         }
-    }
-
-    /// For a table of so many rows; `None` where readings say nothing.
-    fn lookups(mut self, rows: usize, ridge: f32) -> Option<Lookups> {
-        self.sums.resize(rows, 0.0);
-        self.times.resize(rows, 0);
-        Lookups::new(&self.sums, &self.times, ridge).ok()
     }
 }
 
@@ -218,12 +218,12 @@ impl RowWeights for Importances {
         self.rows.get(&tensor)?.get(batch).map(Vec::as_slice)
     }
 
-    fn outputs(&self, tensor: usize) -> Option<Arc<OutputWeights>> {
-        self.outputs.get(&tensor).cloned()
-    }
-
-    fn lookups(&self, tensor: usize) -> Option<&Lookups> {
-        self.lookups.as_ref().filter(|(place, _)| *place == tensor).map(|(_, lookups)| lookups)
+    fn outputs(&self, tensor: usize, inputs: &InputStatistics) -> Option<Arc<OutputWeights>> {
+        let outputs = self.outputs.get(&tensor)?;
+        Some(match self.lookups(tensor) {
+            Some(lookups) => Arc::new(lookups.joined(outputs, inputs)),
+            None => outputs.clone(),
+        })
     }
 }
 

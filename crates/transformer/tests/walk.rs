@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use seedpress_checkpoint::Checkpoint;
 use seedpress_codec::Tensor;
-use seedpress_model::{BlockWeights, CheckpointWeights, Hidden, Mode, Network, NoTap, RowWeights as _, Walk, Weights};
+use seedpress_model::{BlockWeights, CheckpointWeights, Hidden, Mode, Network, NoTap, Walk, Weights};
 use seedpress_transformer::weighing::Importances;
 use seedpress_transformer::{Transformer, TransformerNetwork};
 

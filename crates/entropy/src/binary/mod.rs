@@ -224,11 +224,12 @@ impl<'a> Decoder<'a> {
     /// are `true`; but no other decisions need [`BEYOND`] zeros more than there are.
     #[inline]
     pub fn rest(&self) -> Rest {
-        match self.at < self.bytes.len() {
-            true => Rest::Coded,
-            false if self.value == 0 => Rest::AllTrue,
-            false if self.at > self.bytes.len() + BEYOND => Rest::Nothing,
-            false => Rest::Coded,
+        if self.at >= self.bytes.len() && self.value == 0 {
+            Rest::AllTrue
+        } else if self.at > self.bytes.len() + BEYOND {
+            Rest::Nothing
+        } else {
+            Rest::Coded
         }
     }
 

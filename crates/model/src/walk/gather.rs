@@ -30,12 +30,7 @@ impl Walk {
 
     /// How much each output of a tensor of these inputs counts, where it is known.
     fn outputs(&self, tensor: usize, inputs: &InputStatistics) -> Option<Arc<OutputWeights>> {
-        let weights = self.row_weights.as_ref()?;
-        let outputs = weights.outputs(tensor)?;
-        Some(match weights.lookups(tensor) {
-            Some(lookups) => Arc::new(lookups.joined(&outputs, inputs)),
-            None => outputs,
-        })
+        self.row_weights.as_ref()?.outputs(tensor, inputs)
     }
 
     /// Adds rows of a batch to the sums of each tensor of a group that is told apart.

@@ -18,7 +18,7 @@ mod gather;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use seedpress_calibration::{AsymmetricStatistics, DAMPING, InputStatistics, Lookups, OutputWeights};
+use seedpress_calibration::{AsymmetricStatistics, DAMPING, InputStatistics, OutputWeights};
 use seedpress_codec::Tensor;
 
 use crate::block_weights::BlockWeights;
@@ -93,15 +93,9 @@ pub trait RowWeights: Send + Sync {
     /// near 1. `None` where all rows count alike.
     fn of(&self, tensor: usize, batch: usize) -> Option<&[f32]>;
 
-    /// How much each row of the tensor's matrix view counts; `None` where all count alike.
-    fn outputs(&self, tensor: usize) -> Option<Arc<OutputWeights>> {
-        let _ = tensor;
-        None
-    }
-
-    /// How much each row counts that is also read by itself, in a tensor that embeds too.
-    fn lookups(&self, tensor: usize) -> Option<&Lookups> {
-        let _ = tensor;
+    /// How much each row of the tensor's matrix view counts behind these inputs; `None` where all count alike.
+    fn outputs(&self, tensor: usize, inputs: &InputStatistics) -> Option<Arc<OutputWeights>> {
+        let _ = (tensor, inputs);
         None
     }
 }
