@@ -221,7 +221,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// What is left of the stream. Encoders leave zeros at the end out, so that decisions may go on beyond it, even for ever where all of them
-    /// are `true`; but no other decisions need [`BEYOND`] zeros more than there are.
+    /// are `true`; but no other decisions need 64 zeros more than there are.
     #[inline]
     pub fn rest(&self) -> Rest {
         if self.at >= self.bytes.len() && self.value == 0 {
