@@ -232,12 +232,14 @@ pub fn write_atomic(
 /// Files that a sudden end of the process must remove.
 static LIVE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// Removes the temporary files of this process: for handlers of signals that end it.
+/// Removes the temporary files of this process, which can make no more of them: for what ends it right afterwards.
 pub fn remove_temporaries() {
     if let Ok(mut live) = LIVE.lock() {
         for path in live.drain(..) {
             let _ = std::fs::remove_file(path);
         }
+        // Whoever is about to make one waits for the end.
+        std::mem::forget(live);
     }
 }
 
@@ -273,6 +275,8 @@ impl Temporary {
                 let why = format!("{} is in the way: it is no plain file", path.display());
                 return Err(CheckpointError::Unusable { path: target.to_owned(), why });
             }
+            // A file is there and listed, or neither, for whoever ends the process.
+            let live = LIVE.lock();
             let mut options = OpenOptions::new();
             let file = options.read(true).write(true).create(true).truncate(false).open(&path).map_err(&fault)?;
             match file.try_lock() {
@@ -286,7 +290,7 @@ impl Temporary {
             // Whoever held the lock may have renamed or removed the file meanwhile: then this lock is on something else.
             let held = file.metadata().map_err(&fault)?;
             if same_file(&path, &held) {
-                if let Ok(mut live) = LIVE.lock() {
+                if let Ok(mut live) = live {
                     live.push(path.clone());
                 }
                 return Ok(Self { file, name: Name { path, keep: false } });
@@ -310,11 +314,12 @@ impl Name {
 
 impl Drop for Name {
     fn drop(&mut self) {
-        if let Ok(mut live) = LIVE.lock() {
-            live.retain(|path| *path != self.path);
-        }
+        let live = LIVE.lock();
         if !self.keep {
             let _ = std::fs::remove_file(&self.path);
+        }
+        if let Ok(mut live) = live {
+            live.retain(|path| *path != self.path);
         }
     }
 }
