@@ -10,11 +10,11 @@ use seedpress_codec::{EncodeContext, EncodeError};
 use seedpress_entropy::binary::log2;
 use seedpress_simd::Level;
 
+use crate::block::{Block, Counts};
 use crate::codebook::{Codebook, DECIMATIONS};
 use crate::config::{Config, Shape};
-use crate::form::Form;
 use crate::search::shortlist::{Continuation, Shortlist};
-use crate::search::{EVEN, FINE, Index, Judge, LONGEST, Target, target};
+use crate::search::{FINE, Index, Judge, LONGEST, Target};
 use crate::values::UNIT;
 
 /// Blocks that set the stages' gains.
@@ -25,6 +25,9 @@ const PILOT_ROUNDS: usize = 3;
 
 /// Blocks a task codes together, so that the search always has several targets at hand.
 pub(crate) const TASK: usize = 8;
+
+/// Share of blocks whose continuations may cost more than they are expected to, and are searched for once more.
+const AGAIN: f64 = 0.03;
 
 /// How much of its bits' worth a stage achieves, in `4^-(efficiency * bits)`: measured on Gaussian weights.
 const EFFICIENCY: f64 = 0.92;
@@ -39,25 +42,6 @@ pub(crate) struct Code {
 
 /// The codes of a block by stage.
 pub(crate) type Codes = [Code; DECIMATIONS.len()];
-
-/// A block to be coded.
-#[derive(Clone)]
-pub(crate) struct Block<'a> {
-    pub values: &'a [f32],
-    pub gain: f32,
-    pub counts: Counts<'a>,
-}
-
-/// What the errors of a block's weights count.
-#[derive(Clone)]
-pub(crate) enum Counts<'a> {
-    /// All alike.
-    Alike,
-    /// Each for itself, in units of `1 / EVEN`.
-    Each(Vec<i32>),
-    /// All together.
-    Form(&'a Form),
-}
 
 /// One way to code a block up to some stage.
 #[derive(Clone)]
@@ -80,60 +64,9 @@ pub(crate) struct Coder {
     gains: Vec<f32>,
     /// What an error after each stage counts; 0 inside a layer.
     weights: Vec<f64>,
+    /// What the last of a stage's continuations hardly ever costs more than, as a share of what its best alternative does.
+    ceilings: Vec<f64>,
     beam: usize,
-}
-
-/// The sum of squares.
-pub(crate) fn energy(values: &[f32]) -> f64 {
-    values.iter().map(|&v| f64::from(v) * f64::from(v)).sum()
-}
-
-impl Counts<'_> {
-    /// Whether both are the same for all codewords.
-    fn shared(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Counts::Alike, Counts::Alike) => true,
-            (Counts::Form(own), Counts::Form(other)) => std::ptr::eq(*own, *other),
-            _ => false,
-        }
-    }
-
-    /// What a weight's error counts on average.
-    fn mean(&self) -> f64 {
-        match self {
-            Counts::Alike | Counts::Each(_) => 1.0,
-            Counts::Form(form) => form.mean(),
-        }
-    }
-}
-
-impl Block<'_> {
-    /// The sum of squared errors as they count, and the residual times the form where there is one.
-    fn weigh(&self, residual: &[f32]) -> (f64, [f32; LONGEST]) {
-        let mut pull = [0.0; LONGEST];
-        let error = match &self.counts {
-            Counts::Alike => energy(residual),
-            Counts::Each(importance) => {
-                let square = |(&r, &h): (&f32, &i32)| f64::from(r) * f64::from(r) * (f64::from(h) / f64::from(EVEN));
-                residual.iter().zip(importance).map(square).sum()
-            }
-            Counts::Form(form) => {
-                form.times(residual, &mut pull);
-                residual.iter().zip(&pull).map(|(&r, &p)| f64::from(r) * f64::from(p)).sum()
-            }
-        };
-        (error, pull)
-    }
-
-    /// What the search looks for to bring a path nearer, in the units of codewords.
-    fn target(&self, path: &Path, step: f32) -> Target {
-        let residual = path.residual[..self.values.len()].iter().map(|r| r / step);
-        match &self.counts {
-            Counts::Alike => target(residual),
-            Counts::Each(importance) => target(residual.zip(importance).map(|(r, &h)| r * (h as f32 / EVEN as f32))),
-            Counts::Form(_) => target(path.pull[..self.values.len()].iter().map(|p| p / step)),
-        }
-    }
 }
 
 impl Coder {
@@ -155,6 +88,7 @@ impl Coder {
             indices,
             gains: Vec::new(),
             weights: vec![0.0; shape.stages()],
+            ceilings: vec![f64::INFINITY; shape.stages()],
             beam: config.beam.size(),
         };
         let errors: Vec<f64> = (0..shape.stages()).map(|stage| a_stage.powi(stage as i32 + 1)).collect();
@@ -195,7 +129,10 @@ impl Coder {
         let nominal: f64 = sample.iter().map(nominal).sum();
         for _ in 0..PILOT_ROUNDS {
             context.check_cancelled()?;
-            let paths: Vec<Path> = sample.par_chunks(TASK).map(|blocks| self.code(blocks)).collect::<Vec<_>>().concat();
+            self.ceilings.fill(f64::INFINITY);
+            let coded: Vec<_> = sample.par_chunks(TASK).map(|blocks| self.code_and_tell(blocks)).collect();
+            let (paths, shares): (Vec<_>, Vec<_>) = coded.into_iter().unzip();
+            let (paths, shares) = (paths.concat(), shares.concat());
             let errors: Vec<f64> = (0..self.shape.stages())
                 .map(|stage| {
                     let after = |(block, path): (&Block<'_>, &Path)| {
@@ -206,6 +143,11 @@ impl Coder {
                 .collect();
             if errors.iter().all(|&error| error > 0.0) {
                 self.adjust(config, &errors, a_stage);
+            }
+            for (stage, ceiling) in self.ceilings.iter_mut().enumerate() {
+                let mut shares: Vec<f64> = shares.iter().map(|of_block| of_block[stage]).collect();
+                shares.sort_unstable_by(f64::total_cmp);
+                *ceiling = shares[((1.0 - AGAIN) * (shares.len() - 1) as f64) as usize];
             }
         }
         Ok(())
@@ -237,6 +179,12 @@ impl Coder {
 
     /// The best path of each block. All blocks have the length the indices were made for.
     pub(crate) fn code(&self, blocks: &[Block<'_>]) -> Vec<Path> {
+        self.code_and_tell(blocks).0
+    }
+
+    /// [`code`](Self::code), and what the last of each stage's continuations cost, as a share of what its best alternative did.
+    fn code_and_tell(&self, blocks: &[Block<'_>]) -> (Vec<Path>, Vec<[f64; DECIMATIONS.len()]>) {
+        let mut shares = vec![[1.0; DECIMATIONS.len()]; blocks.len()];
         let mut beams: Vec<Vec<Path>> = blocks.iter().map(|block| vec![Path::start(block)]).collect();
         for stage in 0..self.shape.stages() {
             let targets: Vec<Target> = blocks
@@ -244,18 +192,21 @@ impl Coder {
                 .zip(&beams)
                 .flat_map(|(block, beam)| {
                     let step = self.step(stage, block.gain);
-                    beam.iter().map(move |path| block.target(path, step))
+                    beam.iter().map(move |path| block.target(&path.residual, &path.pull, step))
                 })
                 .collect();
             let continuations = self.continuations(stage, blocks, &beams, &targets);
             let mut rest = &targets[..];
-            for ((block, beam), best) in blocks.iter().zip(&mut beams).zip(&continuations) {
+            for (((block, beam), best), shares) in blocks.iter().zip(&mut beams).zip(&continuations).zip(&mut shares) {
+                if let Some(last) = best.last().filter(|_| beam[0].cost() > 0.0) {
+                    shares[stage] = last.cost / beam[0].cost();
+                }
                 let (own, others) = rest.split_at(beam.len());
                 rest = others;
                 self.advance(stage, block, beam, own, best);
             }
         }
-        beams.into_iter().map(|mut beam| beam.swap_remove(0)).collect()
+        (beams.into_iter().map(|mut beam| beam.swap_remove(0)).collect(), shares)
     }
 
     /// The best continuations of each block's paths by one more codeword, the best first. One target a path, block by block.
@@ -269,33 +220,55 @@ impl Coder {
         let index = &self.indices[stage];
         let nothing = (1u32 << self.shape.width) - 1;
         let keep = if stage + 1 == self.shape.stages() { 1 } else { self.beam };
-        let starts: Vec<Vec<f64>> =
-            beams.iter().map(|beam| beam.iter().map(|path| path.past + path.error).collect()).collect();
-        let mut lists: Vec<Shortlist<'_>> = blocks
-            .iter()
-            .zip(&starts)
-            .map(|(block, starts)| {
-                let step = f64::from(self.step(stage, block.gain));
-                Shortlist::new(index, starts, 2.0 * step * step / f64::from(FINE), keep, nothing)
-            })
-            .collect();
+        let starts: Vec<Vec<f64>> = beams.iter().map(|beam| beam.iter().map(Path::cost).collect()).collect();
+        let list = |number: usize, ceiling: f64| {
+            let step = f64::from(self.step(stage, blocks[number].gain));
+            Shortlist::new(index, &starts[number], 2.0 * step * step / f64::from(FINE), keep, nothing, ceiling)
+        };
+        let ceiling = |number: usize| self.ceilings[stage] * starts[number][0];
+        let mut lists: Vec<Shortlist<'_>> = (0..blocks.len()).map(|number| list(number, ceiling(number))).collect();
         let paths = |block: usize| (0..starts[block].len()).map(move |path| (block, path));
         let mut owners = Vec::with_capacity(targets.len());
         owners.extend((0..blocks.len()).flat_map(paths));
         // Blocks of the same penalties pass over the codebook together.
-        let (mut first, mut blocks, mut beams) = (0, blocks, beams);
-        while let Some(block) = blocks.first() {
-            let count = blocks.iter().take_while(|other| block.counts.shared(&other.counts)).count().max(1);
-            let own = first..first + beams[..count].iter().map(Vec::len).sum::<usize>();
-            (first, blocks, beams) = (own.end, &blocks[count..], &beams[count..]);
-            let mut lists = Lists { lists: &mut lists, owners: &owners[own.clone()] };
-            match &block.counts {
-                Counts::Alike => index.screen(index.penalties(), &targets[own], &mut lists),
-                Counts::Each(importance) => index.screen(&index.weighted(importance), &targets[own], &mut lists),
-                Counts::Form(form) => index.screen(form.penalties(stage), &targets[own], &mut lists),
+        let (mut first, mut at) = (0, 0);
+        while at < blocks.len() {
+            let alike = blocks[at..].iter().take_while(|other| blocks[at].counts.shared(&other.counts)).count().max(1);
+            let end = first + beams[at..at + alike].iter().map(Vec::len).sum::<usize>();
+            self.screen(
+                stage,
+                &blocks[at],
+                &targets[first..end],
+                &mut Lists { lists: &mut lists, owners: &owners[first..end] },
+            );
+            (first, at) = (end, at + alike);
+        }
+        // What cost more than expected is looked for without a ceiling.
+        let mut first = 0;
+        for (number, beam) in beams.iter().enumerate() {
+            let end = first + beam.len();
+            if !lists[number].is_complete() {
+                lists[number] = list(number, f64::INFINITY);
+                self.screen(
+                    stage,
+                    &blocks[number],
+                    &targets[first..end],
+                    &mut Lists { lists: &mut lists, owners: &owners[first..end] },
+                );
             }
+            first = end;
         }
         lists.into_iter().map(Shortlist::into_best).collect()
+    }
+
+    /// Screens the codewords of a stage for targets that count as those of `block` do.
+    fn screen(&self, stage: usize, block: &Block<'_>, targets: &[Target], lists: &mut Lists<'_, '_>) {
+        let index = &self.indices[stage];
+        match &block.counts {
+            Counts::Alike => index.screen(index.penalties(), targets, lists),
+            Counts::Each(importance) => index.screen(&index.weighted(importance), targets, lists),
+            Counts::Form(form) => index.screen(form.penalties(stage), targets, lists),
+        }
     }
 
     /// Replaces the paths of a block by their continuations.
@@ -353,6 +326,11 @@ impl Path {
         let (error, pull) = block.weigh(block.values);
         Self { residual, pull, error, past: 0.0, codes: Codes::default() }
     }
+
+    /// Its error, with what prefixes count.
+    fn cost(&self) -> f64 {
+        self.past + self.error
+    }
 }
 
 /// What a stage with this many codewords and their negatives leaves of a block's mean square.
@@ -365,4 +343,38 @@ fn kept(codewords: usize, block: usize) -> f64 {
         power *= power;
     }
     power
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Hessian;
+
+    /// Whatever is expected of their costs, the best continuations are found.
+    #[test]
+    fn ceilings_change_no_code() {
+        let config = Config { beam: seedpress_codec::Int::of(5), hessian: Hessian::None, ..Config::default() };
+        let shape = Shape { width: 10, block: 20, terms: 2, layers: 2 };
+        let book = |stage| Codebook::new(shape.width, stage, config.values);
+        let mut noise = seedpress_testing::Noise::new(3);
+        let values: Vec<f32> = (0..shape.block * 40).map(|_| noise.bell(4)).collect();
+        let block = |(number, values): (usize, &[f32])| -> (Vec<f32>, f32) {
+            // Zeros, loud blocks, and what lies in between.
+            let factor = [0.0, 1.0, 300.0, 1e-4, 0.7][number % 5];
+            (values.iter().map(|value| value * factor).collect(), 0.5)
+        };
+        let blocks: Vec<(Vec<f32>, f32)> = values.chunks(shape.block).enumerate().map(block).collect();
+        let blocks: Vec<Block<'_>> =
+            blocks.iter().map(|(values, gain)| Block { values, gain: *gain, counts: Counts::Alike }).collect();
+        let mut coder =
+            Coder::new(Level::fastest(), &config, shape, (0..shape.stages()).map(book).collect(), shape.block);
+        let codes = |coder: &Coder| -> Vec<Codes> {
+            blocks.chunks(TASK).flat_map(|blocks| coder.code(blocks)).map(|path| path.codes).collect()
+        };
+        let expected = codes(&coder);
+        for ceiling in [0.0, 0.3, 0.6, 0.9, 1.5] {
+            coder.ceilings.fill(ceiling);
+            assert!(codes(&coder) == expected, "{ceiling}");
+        }
+    }
 }

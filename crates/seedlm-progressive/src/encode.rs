@@ -15,7 +15,8 @@ use seedpress_codec::wire::Put;
 use seedpress_codec::{EncodeContext, EncodeError, Encoded, Layer, Role, Segment, Symbols, TensorView};
 use seedpress_simd::Level;
 
-use crate::beam::{Block, Coder, Codes, Counts, PILOT, TASK, energy};
+use crate::beam::{Coder, Codes, PILOT, TASK};
+use crate::block::{Block, Counts, energy};
 use crate::codebook::Codebook;
 use crate::config::{Config, Hessian, Shape};
 use crate::decode::power;

@@ -13,7 +13,8 @@ use seedpress_codec::{EncodeContext, EncodeError};
 
 use rayon::prelude::*;
 
-use crate::beam::{Block, Coder, Codes, Counts, PILOT, TASK};
+use crate::beam::{Coder, Codes, PILOT, TASK};
+use crate::block::{Block, Counts};
 use crate::config::Config;
 use crate::form::Form;
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use seedpress_matrix::{View, product};
 
-use crate::beam::{Block, Code, Codes, Counts};
+use crate::beam::{Code, Codes};
+use crate::block::{Block, Counts};
 use crate::codebook::Codebook;
 use crate::config::Shape;
 use crate::fed::OutputForm;

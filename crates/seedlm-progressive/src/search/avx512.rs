@@ -35,8 +35,31 @@ pub(super) fn screen(search: Search<'_>, table: &Table, targets: &[Target], judg
     for first in (0..targets.len()).step_by(GROUP) {
         let group = &targets[first..targets.len().min(first + GROUP)];
         // SAFETY: tables exist only on machines with AVX-512 and VNNI.
-        unsafe { pass(search, table, first, group, judge) }
+        unsafe {
+            match search.codewords.block.div_ceil(4) {
+                6 => pass::<6>(search, table, first, group, judge),
+                7 => pass::<7>(search, table, first, group, judge),
+                8 => pass::<8>(search, table, first, group, judge),
+                _ => pass::<0>(search, table, first, group, judge),
+            }
+        }
     }
+}
+
+/// Decides with the instructions of [`pass`].
+///
+/// # Safety
+/// AVX-512 F and BW must be available.
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn decide(
+    search: Search<'_>,
+    number: usize,
+    target: &Target,
+    start: usize,
+    marked: u32,
+    judge: &mut impl Judge,
+) {
+    search.decide(number, target, start, marked, judge);
 }
 
 /// One function, however long: its sums and constants stay in registers across the loop.
@@ -44,10 +67,16 @@ pub(super) fn screen(search: Search<'_>, table: &Table, targets: &[Target], judg
 /// # Safety
 /// AVX-512 F, BW and VNNI must be available.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-unsafe fn pass(search: Search<'_>, table: &Table, first: usize, targets: &[Target], judge: &mut impl Judge) {
+unsafe fn pass<const WORDS: usize>(
+    search: Search<'_>,
+    table: &Table,
+    first: usize,
+    targets: &[Target],
+    judge: &mut impl Judge,
+) {
     let rounded = Rounded::new(&table.codes, targets, f64::from(i32::MAX >> 1));
     let Search { codewords, penalties } = search;
-    let words = codewords.block.div_ceil(4);
+    let words = if WORDS == 0 { codewords.block.div_ceil(4) } else { WORDS };
     // Known to the compiler, this spares a check of bounds in the inner loop.
     assert!(words <= LONGEST / 4);
     // [word][target]: four components.
@@ -85,23 +114,23 @@ unsafe fn pass(search: Search<'_>, table: &Table, first: usize, targets: &[Targe
             _mm512_sra_epi32(unsafe { _mm512_loadu_si512(own.as_ptr().add(16 * half).cast()) }, shift)
         };
         let penalty = [penalty(0), penalty(1)];
-        let reached = |half: usize, t: usize| {
-            let least = _mm512_add_epi32(penalty[half], cuts[t]);
-            _mm512_cmpge_epi32_mask(_mm512_abs_epi32(sums[half][t]), least)
-        };
-        let mut any = 0;
-        for t in 0..GROUP {
-            any |= reached(0, t) | reached(1, t);
+        // How far a product is above what its target asks for, before the codeword's penalty.
+        let above = |half: usize, t: usize| _mm512_sub_epi32(_mm512_abs_epi32(sums[half][t]), cuts[t]);
+        let reached = |half: usize, above: __m512i| _mm512_cmpge_epi32_mask(above, penalty[half]);
+        let mut most = [above(0, 0), above(1, 0)];
+        for t in 1..GROUP {
+            most = [_mm512_max_epi32(most[0], above(0, t)), _mm512_max_epi32(most[1], above(1, t))];
         }
-        if any != 0 {
+        if reached(0, most[0]) | reached(1, most[1]) != 0 {
             // Constant indices keep the sums in registers.
             let mut marked = [0u32; GROUP];
             for t in 0..GROUP {
-                marked[t] = u32::from(reached(0, t)) | u32::from(reached(1, t)) << 16;
+                marked[t] = u32::from(reached(0, above(0, t))) | u32::from(reached(1, above(1, t))) << 16;
             }
             for (t, target) in targets.iter().enumerate() {
                 if marked[t] != 0 {
-                    search.decide(first + t, target, start, marked[t], judge);
+                    // SAFETY: as here.
+                    unsafe { decide(search, first + t, target, start, marked[t], judge) }
                 }
             }
             for t in 0..GROUP {

@@ -22,7 +22,7 @@ pub(super) struct Search<'a> {
 
 impl Search<'_> {
     /// The inner product of a target with the codeword at a position.
-    #[inline]
+    #[inline(always)]
     pub(super) fn product(self, target: &Target, position: usize) -> i32 {
         // Over the whole padded target: a length that the compiler knows.
         let values = &self.codewords.values[position..position + LONGEST];
@@ -30,14 +30,14 @@ impl Search<'_> {
     }
 
     /// The score of the codeword at a position, by the definition.
-    #[inline]
+    #[inline(always)]
     pub(super) fn score(self, target: &Target, position: usize) -> i32 {
         self.product(target, position).abs() - self.penalties.as_slice()[position]
     }
 
     /// Reports those of 32 codewords from `start` on that `marked` has a bit for and whose exact score reaches the bar.
     #[cfg(target_arch = "x86_64")]
-    #[inline]
+    #[inline(always)]
     pub(super) fn decide(self, number: usize, target: &Target, start: usize, mut marked: u32, judge: &mut impl Judge) {
         while marked != 0 {
             let position = start + marked.trailing_zeros() as usize;

@@ -258,7 +258,7 @@ mod tests {
                 let mut lists = Vec::new();
                 for level in Level::supported() {
                     let index = Index::with_level(level, &codebook, block, candidates);
-                    let mut beam = Beam(Shortlist::new(&index, &starts, worth, keep, nothing));
+                    let mut beam = Beam(Shortlist::new(&index, &starts, worth, keep, nothing, f64::INFINITY));
                     index.screen(index.penalties(), targets, &mut beam);
                     let found = beam.0.into_best();
                     lists.push(found.iter().map(|c| (c.cost, c.origin, c.position)).collect::<Vec<_>>());

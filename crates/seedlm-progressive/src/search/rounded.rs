@@ -51,6 +51,7 @@ pub(super) struct Rounded {
 
 impl Rounded {
     /// Rounds up to [`GROUP`] targets as finely as 8 bits hold them and products with codes stay at most `limit`.
+    #[inline(always)]
     pub(super) fn new(codes: &Codes, targets: &[Target], limit: f64) -> Self {
         let largest = targets.iter().flatten().fold(0i32, |largest, &t| largest.max(i32::from(t).abs()));
         let longest = targets.iter().map(|t| length(t.iter().map(|&t| i32::from(t)))).fold(0.0, f64::max);
@@ -87,6 +88,7 @@ impl Rounded {
 }
 
 /// Euclidean length of at most [`LONGEST`] integers of 16 bits.
+#[inline(always)]
 fn length(components: impl Iterator<Item = i32>) -> f64 {
     // Sums of 64 squares of 2^15 need 36 bits.
     (components.map(|x| i64::from(x * x)).sum::<i64>() as f64).sqrt()

@@ -41,14 +41,17 @@ pub struct Shortlist<'a> {
     /// Positions in a bucket.
     bucket: usize,
     keep: usize,
+    ceiling: f64,
     best: Vec<Continuation>,
 }
 
 impl<'a> Shortlist<'a> {
-    /// To begin with, every alternative may stay as it is, written as position `nothing`.
-    pub fn new(index: &Index, starts: &'a [f64], worth: f64, keep: usize, nothing: u32) -> Self {
+    /// To begin with, every alternative may stay as it is, written as position `nothing`. Codewords that lead to a cost above the `ceiling`
+    /// are not asked for: the list is the right one if it [is complete](Self::is_complete) afterwards.
+    pub fn new(index: &Index, starts: &'a [f64], worth: f64, keep: usize, nothing: u32, ceiling: f64) -> Self {
         let bucket = index.len().div_ceil(BUCKETS).next_multiple_of(16);
-        let mut this = Self { starts, worth, scores: 1.0 / worth, bucket, keep, best: Vec::with_capacity(keep + 1) };
+        let best = Vec::with_capacity(keep + 1);
+        let mut this = Self { starts, worth, scores: 1.0 / worth, bucket, keep, ceiling, best };
         for (origin, &cost) in starts.iter().enumerate() {
             this.insert(Continuation { cost, origin: origin as u32, position: nothing, score: 0, bucket: BUCKETS });
         }
@@ -58,15 +61,18 @@ impl<'a> Shortlist<'a> {
     /// The least score with which a codeword can still enter the list behind an alternative: never too high.
     #[inline]
     pub fn bar(&self, origin: usize) -> i32 {
-        match self.best.last() {
-            Some(last) if self.best.len() == self.keep => {
-                let start = self.starts[origin];
-                // A few roundings of 2^-53 each, of numbers no larger than the start in units of a score.
-                let slack = 2.0 + 1e-12 * start * self.scores;
-                (((start - last.cost) * self.scores - slack) as i32).max(1)
-            }
-            _ => 1,
-        }
+        let last = self.best.last().filter(|_| self.best.len() == self.keep);
+        let most = last.map_or(self.ceiling, |last| last.cost.min(self.ceiling));
+        let start = self.starts[origin];
+        // A few roundings of 2^-53 each, of numbers no larger than the start in units of a score.
+        let slack = 2.0 + 1e-12 * start * self.scores;
+        (((start - most) * self.scores - slack) as i32).max(1)
+    }
+
+    /// Whether nothing above the ceiling could have entered the list.
+    pub fn is_complete(&self) -> bool {
+        self.ceiling == f64::INFINITY
+            || self.best.len() == self.keep && self.best.last().is_some_and(|last| last.cost <= self.ceiling)
     }
 
     /// Offers a codeword of positive score.
