@@ -6,9 +6,10 @@
 //! | `sink` | safetensors out, one tensor at a time |
 //! | [`container`] | a compressed checkpoint as one file that decodes at any prefix |
 //! | [`companions`] | files beside the weights that a container carries |
-//! | `output` | where a result goes: whole or not at all |
+//! | `output`, `blocks` | where a result goes: whole or not at all, large ones past the page cache |
 //! | `error` | what is wrong with which file |
 
+mod blocks;
 pub mod companions;
 pub mod container;
 mod error;

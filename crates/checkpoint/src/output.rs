@@ -13,14 +13,13 @@
 //! next one that writes the same output, and two processes never write one.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use crate::blocks::{Blocks, Sink};
 use crate::error::CheckpointError;
 
-/// Bytes that are collected before they are written.
-const BUFFER: usize = 1 << 20;
 /// Longest file name that gets a suffix; file systems allow 255 bytes.
 const LONGEST_NAME: usize = 200;
 
@@ -37,31 +36,9 @@ pub enum Overwrite {
 #[derive(Debug)]
 pub struct Output {
     path: PathBuf,
-    writer: BufWriter<Sink>,
+    writer: Blocks,
     temporary: Option<Temporary>,
     written: u64,
-}
-
-#[derive(Debug)]
-enum Sink {
-    File(File),
-    Stdout,
-}
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        match self {
-            Self::File(file) => file.write(bytes),
-            Self::Stdout => std::io::stdout().write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        match self {
-            Self::File(file) => file.flush(),
-            Self::Stdout => std::io::stdout().flush(),
-        }
-    }
 }
 
 impl Output {
@@ -112,7 +89,7 @@ impl Output {
     }
 
     fn over(path: &Path, sink: Sink, temporary: Option<Temporary>) -> Self {
-        Self { path: path.to_owned(), writer: BufWriter::with_capacity(BUFFER, sink), temporary, written: 0 }
+        Self { path: path.to_owned(), writer: Blocks::new(sink), temporary, written: 0 }
     }
 
     /// Where the result will be: links resolved.
@@ -123,6 +100,13 @@ impl Output {
     /// Whether the result is a file on disk, beside which others may lie.
     pub fn is_file(&self) -> bool {
         self.temporary.is_some()
+    }
+
+    /// Says how many bytes are to come, before the first has: large files are written past the system's page cache.
+    pub(crate) fn expect(&mut self, bytes: u64) {
+        if self.is_file() {
+            self.writer.expect(bytes);
+        }
     }
 
     /// Bytes written so far.

@@ -120,6 +120,7 @@ impl SafetensorsWriter {
         if header.len() > LONGEST {
             return Err(fault("its header would be longer than the format allows".to_owned()));
         }
+        output.expect((8 + header.len() as u64).saturating_add(at));
         let io = CheckpointError::io(&path);
         output.write_all(&(header.len() as u64).to_le_bytes()).map_err(&io)?;
         output.write_all(&header).map_err(&io)?;

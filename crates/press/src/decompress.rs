@@ -245,6 +245,10 @@ impl Ends for Both<'_> {
         Ok(Some((entry, cost)))
     }
 
+    fn waiting(&self) -> usize {
+        2
+    }
+
     fn take(&mut self, done: Tensor) -> Result<(), PressError> {
         self.control.check()?;
         match done {

@@ -25,6 +25,12 @@ pub(crate) trait Ends {
     fn ready(&self) -> bool {
         true
     }
+
+    /// Pieces that wait for a worker or to be taken, beside one in work for each worker. Where taking is slow, workers that finish together
+    /// need one each.
+    fn waiting(&self) -> usize {
+        1
+    }
 }
 
 /// Runs every piece of work.
@@ -107,7 +113,7 @@ impl<J> Line<J> {
         while !self.over {
             control.check()?;
             if self.waiting.is_none() {
-                let full = self.costs.len() > self.workers || (!self.costs.is_empty() && !ends.ready());
+                let full = self.costs.len() >= self.workers + ends.waiting() || (!self.costs.is_empty() && !ends.ready());
                 if full {
                     break;
                 }
