@@ -113,7 +113,8 @@ impl<J> Line<J> {
         while !self.over {
             control.check()?;
             if self.waiting.is_none() {
-                let full = self.costs.len() >= self.workers + ends.waiting() || (!self.costs.is_empty() && !ends.ready());
+                let full =
+                    self.costs.len() >= self.workers + ends.waiting() || (!self.costs.is_empty() && !ends.ready());
                 if full {
                     break;
                 }

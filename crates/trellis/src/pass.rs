@@ -23,12 +23,53 @@ pub(crate) trait Pass: Sync {
     fn fill(&self, start: usize, out: &mut [u8]);
 }
 
-/// What a pass chose.
+/// What a pass chose for a piece of the stream: a byte a weight, since all of a tensor's are held at once.
 pub(crate) struct Choice {
+    /// Twice the index, and 1 where the weight is negative.
+    codes: Vec<u8>,
+    /// Places and indices of those that are [`LARGE`] in `codes`.
+    large: Vec<(usize, u32)>,
+}
+
+/// The largest index that a byte has room for beside the sign, which stands for all from there on.
+const LARGE: u32 = 127;
+
+impl Choice {
+    /// Zeros for so many weights.
+    pub(crate) fn zeros(len: usize) -> Self {
+        Self { codes: vec![0; len], large: Vec::new() }
+    }
+
+    /// The choices for weights one after another.
+    pub(crate) fn new(indices: &[u32], negative: &[bool]) -> Self {
+        let mut choice = Self::zeros(indices.len());
+        for (at, (&index, &negative)) in indices.iter().zip(negative).enumerate() {
+            choice.set(at, index, negative);
+        }
+        choice
+    }
+
+    /// Chooses for one weight, once.
+    #[inline]
+    pub(crate) fn set(&mut self, at: usize, index: u32, negative: bool) {
+        self.codes[at] = (index.min(LARGE) << 1) as u8 | u8::from(negative);
+        if index >= LARGE {
+            self.large.push((at, index));
+        }
+    }
+
     /// Magnitudes.
-    pub indices: Vec<u32>,
-    /// Signs.
-    pub negative: Vec<bool>,
+    pub(crate) fn indices(&self) -> Vec<u32> {
+        let mut indices: Vec<u32> = self.codes.iter().map(|code| u32::from(code >> 1)).collect();
+        self.large.iter().for_each(|&(at, index)| indices[at] = index);
+        indices
+    }
+
+    /// Sign of the weight at a place.
+    #[inline]
+    pub(crate) fn negative(&self, at: usize) -> bool {
+        self.codes[at] & 1 == 1
+    }
 }
 
 /// What a pass found.
@@ -240,7 +281,7 @@ impl Pass for Rows<'_> {
                     state = self.code.next(state, k as usize & 1);
                 }
                 let negative = self.signs(start, length);
-                tally.finish(vec![Choice { indices, negative }])
+                tally.finish(vec![Choice::new(&indices, &negative)])
             })
             .collect();
         Outcome::merged(parts).unwrap_or_else(|| Tally::new(contexts, shift).finish(Vec::new()))
@@ -259,5 +300,20 @@ impl Pass for Rows<'_> {
             Some(known) => out.copy_from_slice(&known[start..start + out.len()]),
             None => self.classes.fill(start, self.columns, out),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_keep_indices_and_signs_of_any_size() {
+        let indices = [0, 1, 126, 127, 128, 0, u32::MAX, 5];
+        let negative = [false, true, true, false, true, true, true, false];
+        let choice = Choice::new(&indices, &negative);
+        assert_eq!(choice.indices(), indices);
+        assert!((0..8).all(|at| choice.negative(at) == negative[at]));
+        assert_eq!(Choice::zeros(3).indices(), [0; 3]);
     }
 }

@@ -163,8 +163,7 @@ impl Sweep {
     pub(crate) fn new(problem: &Problem<'_>, mu: f64, code: Code, search: SearchParameters) -> Self {
         let (rows, columns) = (problem.rows, problem.columns);
         let prices = problem.prices(mu);
-        let original = transpose(problem.values, rows, columns);
-        let (factor, filtered) = filter(problem, &prices, &original);
+        let (factor, filtered) = filter(problem, &prices, &transpose(problem.values, rows, columns));
         // The price of the column itself is the entropy code's business.
         let curvature: Vec<f64> =
             factor.diagonal().iter().zip(&prices).map(|(&d, price)| (d - price).max(1e-3 * d)).collect();
@@ -236,6 +235,8 @@ struct Walk<'a> {
     tally: Tally,
     /// Magnitudes that the column at work aims at, in steps.
     u: Vec<f32>,
+    /// Indices of the piece at work.
+    indices: Vec<u32>,
     /// The state the next column starts in.
     state: usize,
     classes: Vec<u8>,
@@ -288,20 +289,20 @@ impl Walk<'_> {
     ) {
         let (code, tables) = (self.sweep.code, self.tables);
         let inverse = 1.0 / (self.sweep.scales[i] / f64::from(self.step));
-        let place = offset..offset + rows.len();
-        let Choice { indices, negative } = &mut self.choices[piece];
-        let (indices, negative) = (&mut indices[place.clone()], &mut negative[place]);
+        let choice = &mut self.choices[piece];
+        let indices = &mut self.indices[..rows.len()];
         let (u, classes, aims) = (&self.u[rows.clone()], &self.classes[rows.clone()], &aims[rows.clone()]);
         let start = Start { state: self.state, weight: self.sweep.forward[i] };
         self.state = search(code, tables, u, classes, start, &mut self.scratch, indices);
         let mut state = start.state;
-        let found = indices.iter().zip(negative).zip(chosen);
-        for ((((&k, negative), chosen), &aim), (&u, &class)) in found.zip(aims).zip(u.iter().zip(classes)) {
+        let found = (offset..).zip(indices.iter()).zip(chosen);
+        for ((((at, &k), chosen), &aim), (&u, &class)) in found.zip(aims).zip(u.iter().zip(classes)) {
             let quantizer = state & 1;
             let point = tables.point(quantizer, k as usize);
             let magnitude = (f64::from(point) * inverse) as f32;
-            *negative = aim < 0.0;
-            *chosen = if *negative { -magnitude } else { magnitude };
+            let negative = aim < 0.0;
+            choice.set(at, k, negative);
+            *chosen = if negative { -magnitude } else { magnitude };
             self.tally.index(2 * usize::from(class) + quantizer, k);
             self.tally.centroid(quantizer, k, u);
             let miss = f64::from(u - point);
@@ -313,11 +314,7 @@ impl Walk<'_> {
 
 /// Room for the choices of so many weights, in the pieces of the stream.
 fn room(count: usize) -> Vec<Choice> {
-    let piece = |start: usize| {
-        let len = CHUNK.min(count - start);
-        Choice { indices: vec![0; len], negative: vec![false; len] }
-    };
-    (0..count).step_by(CHUNK).map(piece).collect()
+    (0..count).step_by(CHUNK).map(|start| Choice::zeros(CHUNK.min(count - start))).collect()
 }
 
 impl Pass for Sweep {
@@ -332,6 +329,7 @@ impl Pass for Sweep {
             choices: room(part.filtered.len()),
             tally: Tally::new(2 * usize::from(part.classes.count), shift),
             u: vec![0.0; part.height],
+            indices: vec![0; part.height.min(CHUNK)],
             state: 0,
             classes: vec![0; part.height],
         };

@@ -65,10 +65,11 @@ impl RateSearch<'_> {
             .par_iter()
             .enumerate()
             .map(|(chunk, choice)| {
-                let mut element_classes = vec![0u8; choice.indices.len()];
+                let indices = choice.indices();
+                let mut element_classes = vec![0u8; indices.len()];
                 source.fill(chunk * CHUNK, &mut element_classes);
-                let negative = |at: usize| choice.negative[at];
-                write_chunk(self.code, params.shift, &models, &element_classes, &choice.indices, negative)
+                let negative = |at: usize| choice.negative(at);
+                write_chunk(self.code, params.shift, &models, &element_classes, &indices, negative)
             })
             .collect();
         let sides = [budget.weight_bytes.as_deref(), budget.class_bytes.as_deref()];

@@ -122,7 +122,7 @@ impl Ahead<'_> {
         }
         let negative = self.rows.signs(start, length);
         let [one, two] = tallies;
-        (one.finish(vec![Choice { indices, negative }]), two.finish(Vec::new()))
+        (one.finish(vec![Choice::new(&indices, &negative)]), two.finish(Vec::new()))
     }
 
     /// The costs of all pairs of branches of a weight whose near layer may go these ways.
