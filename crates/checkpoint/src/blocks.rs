@@ -250,4 +250,19 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn what_cannot_pass_the_cache_goes_through_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("odd");
+        let bytes: Vec<u8> = (0..2 * LARGE_BLOCK + 99).map(|at| (at * 11 + at / 253) as u8).collect();
+        // Disks refuse blocks at odd places.
+        let mut file = File::create(&path).unwrap();
+        file.write_all(&bytes[..1]).unwrap();
+        let mut blocks = Blocks::new(Sink::File(file));
+        blocks.expect(LARGE);
+        bytes[1..].chunks(1 << 20).for_each(|piece| blocks.write_all(piece).unwrap());
+        blocks.flush().unwrap();
+        assert!(std::fs::read(&path).unwrap() == bytes);
+    }
 }
