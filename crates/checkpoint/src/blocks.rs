@@ -5,7 +5,7 @@
 //! no way past the cache takes them like others.
 
 use std::fs::File;
-use std::io::{ErrorKind, Result, Write};
+use std::io::{ErrorKind, Result, Seek, SeekFrom, Write};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -115,14 +115,21 @@ struct Beside {
 impl Beside {
     /// The block that was on its way, and what became of it.
     fn wait(&mut self) -> Option<(Block, Result<()>)> {
-        self.busy.take().and_then(|thread| thread.join().ok())
+        let thread = self.busy.take()?;
+        Some(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     }
 
-    /// Sends a block on its way; none may be.
+    /// Sends a block on its way; none may be. One that is refused is refused whole: the file goes on where it began.
     fn write(&mut self, block: Block) -> Result<()> {
         let file = Arc::clone(&self.file);
         let work = move || {
-            let written = (&*file).write_all(block.bytes());
+            let mut file = &*file;
+            let written = file.stream_position().and_then(|start| {
+                file.write_all(block.bytes()).or_else(|error| {
+                    file.seek(SeekFrom::Start(start))?;
+                    Err(error)
+                })
+            });
             (block, written)
         };
         self.busy = Some(std::thread::Builder::new().name("writer".to_owned()).spawn(work)?);
@@ -132,7 +139,8 @@ impl Beside {
 
 impl Drop for Beside {
     fn drop(&mut self) {
-        self.wait();
+        // Nobody asks any more what became of it.
+        let _ = self.busy.take().map(JoinHandle::join);
     }
 }
 

@@ -348,24 +348,23 @@ fn kept(codewords: usize, block: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Hessian;
 
     /// Whatever is expected of their costs, the best continuations are found.
     #[test]
     fn ceilings_change_no_code() {
-        let config = Config { beam: seedpress_codec::Int::of(5), hessian: Hessian::None, ..Config::default() };
+        let config = Config { beam: seedpress_codec::Int::of(5), ..Config::default() };
         let shape = Shape { width: 10, block: 20, terms: 2, layers: 2 };
         let book = |stage| Codebook::new(shape.width, stage, config.values);
         let mut noise = seedpress_testing::Noise::new(3);
         let values: Vec<f32> = (0..shape.block * 40).map(|_| noise.bell(4)).collect();
-        let block = |(number, values): (usize, &[f32])| -> (Vec<f32>, f32) {
+        let scaled = |(number, values): (usize, &[f32])| -> Vec<f32> {
             // Zeros, loud blocks, and what lies in between.
             let factor = [0.0, 1.0, 300.0, 1e-4, 0.7][number % 5];
-            (values.iter().map(|value| value * factor).collect(), 0.5)
+            values.iter().map(|value| value * factor).collect()
         };
-        let blocks: Vec<(Vec<f32>, f32)> = values.chunks(shape.block).enumerate().map(block).collect();
+        let scaled: Vec<Vec<f32>> = values.chunks(shape.block).enumerate().map(scaled).collect();
         let blocks: Vec<Block<'_>> =
-            blocks.iter().map(|(values, gain)| Block { values, gain: *gain, counts: Counts::Alike }).collect();
+            scaled.iter().map(|values| Block { values, gain: 0.5, counts: Counts::Alike }).collect();
         let mut coder =
             Coder::new(Level::fastest(), &config, shape, (0..shape.stages()).map(book).collect(), shape.block);
         let codes = |coder: &Coder| -> Vec<Codes> {

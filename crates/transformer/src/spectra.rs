@@ -46,9 +46,8 @@ pub fn spectra(
         let columns = info.columns();
         let inputs = statistics.as_ref().map(|statistics| statistics.inputs().as_ref());
         let embeds = info.name == network.description().embedding.tokens;
-        let rows = (tensor.values().len() / columns.max(1)) as f64;
         // Each token reads one row: an error of the table costs a row's share.
-        let lookup = if embeds { importances.embedding() / rows } else { 0.0 };
+        let lookup = if embeds { importances.embedding() / info.rows() as f64 } else { 0.0 };
         let experts = if info.shape.len() > 2 { info.shape[0] as f64 } else { 1.0 };
         let scale = importances.scale(place).unwrap_or(0.0) / experts;
         found.insert(info.name.clone(), spectrum(tensor.values(), columns, inputs, scale, lookup));
